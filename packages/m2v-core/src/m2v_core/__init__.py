@@ -1,0 +1,35 @@
+"""Text embeddings from a static table, with numpy alone.
+
+>>> from m2v_core import StaticModel
+>>> model = tiny_model()              # or StaticModel.from_pretrained("a-folder")
+>>> model.encode(["good day", "day"])
+array([[0.5, 0.5],
+       [0. , 1. ]], dtype=float32)
+"""
+
+from m2v_core.__about__ import __version__
+from m2v_core.errors import (
+    InvalidInputError,
+    M2VError,
+    MissingPackageError,
+    ModelFormatError,
+    ModelNotFoundError,
+)
+from m2v_core.format import Config
+from m2v_core.model import StaticModel
+from m2v_core.quantize import quantize_model
+
+__all__ = [
+    # models
+    "Config",
+    "StaticModel",
+    "quantize_model",
+    # errors
+    "InvalidInputError",
+    "M2VError",
+    "MissingPackageError",
+    "ModelFormatError",
+    "ModelNotFoundError",
+    # version
+    "__version__",
+]

@@ -1,0 +1,220 @@
+"""The `m2v` command. Data goes to stdout, progress and errors to stderr.
+
+Other packages add subcommands through the entry-point group `m2v.commands`: an entry point named after the command
+loads a function `register(subcommands)` that adds the parser and sets its `run` default to a function that takes
+the parsed arguments and returns an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from m2v_core.__about__ import __version__
+from m2v_core.errors import InvalidInputError, M2VError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from m2v_core.model import StaticModel
+
+    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+COMMANDS = "m2v.commands"
+
+#: The subcommands that other packages bring, so that a missing one can say where it comes from.
+PACKAGES = {"distill": "m2v-distill"}
+
+DESCRIPTION = "Text embeddings from static models: a text's vector is the mean of its tokens' vectors."
+EPILOG = """\
+examples:
+  m2v distill sentence-transformers/all-MiniLM-L6-v2 my-model     make a model (pip install m2v-distill)
+  m2v info my-model                                               what it is
+  m2v encode my-model texts.txt --out vectors.npy                 one text a line -> [n, dim] float32
+  echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
+
+exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted
+"""
+ENCODE_LINES = 4096
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = build_parser(arguments).parse_args(arguments)
+        return int(options.run(options))
+    except BrokenPipeError:  # the reader of our stdout has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (M2VError, OSError) as error:
+        print(f"m2v: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("m2v: interrupted", file=sys.stderr)
+        return 130
+
+
+def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser; of the other packages' subcommands only what `arguments` need is imported."""
+    parser = argparse.ArgumentParser(
+        prog="m2v", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_encode(commands)
+    _add_info(commands)
+    named = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if named in ("encode", "info"):
+        return parser
+    points = {point.name: point for point in entry_points(group=COMMANDS)}
+    for name, point in sorted(points.items()):
+        if named is None or named not in points or named == name:
+            _register(point, commands, wanted=named == name)
+    for name, package in PACKAGES.items():
+        if name not in points:
+            missing = commands.add_parser(name, help=f"(not installed: pip install {package})", add_help=False)
+            missing.add_argument("rest", nargs=argparse.REMAINDER)
+            missing.set_defaults(run=_missing(name, package))
+    return parser
+
+
+def _register(point: EntryPoint, commands: Subcommands, *, wanted: bool) -> None:
+    """Let a package add its subcommand; a broken one that was not asked for only says so in the help."""
+    try:
+        point.load()(commands)
+    except ImportError as error:
+        if wanted:
+            raise InvalidInputError(f"the command {point.name!r} cannot be loaded: {error}") from error
+        commands.add_parser(point.name, help=f"(cannot be loaded: {error})")
+
+
+def _missing(name: str, package: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        raise InvalidInputError(f"the command {name!r} comes with another package: pip install {package}")
+
+    return run
+
+
+def _add_encode(commands: Subcommands) -> None:
+    parser = commands.add_parser(
+        "encode",
+        help="embed texts, one a line",
+        description="Embed texts, one a line. An empty line is an empty text: its vector is zeros.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model folder, or org/name (pip install m2v-hub)")
+    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="UTF-8 text, one a line; - for stdin")
+    parser.add_argument(
+        "--out", metavar="X.npy", type=Path, help="write one float32 array [lines, dim]; without it, JSON to stdout"
+    )
+    parser.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="unit length (default: the model's)")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of a text that count (default: the model's)")
+    parser.add_argument("--dimensionality", type=int, metavar="D", help="keep the first D dimensions")
+    parser.set_defaults(run=_encode)
+
+
+def _encode(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    model = _load(options.model, options.dimensionality)
+    limit = model.max_length if options.max_length is None else options.max_length
+    with _progress(options.out is not None) as bar, _opened(options.file) as lines:
+        chunks = []
+        while chunk := list(islice(lines, ENCODE_LINES)):
+            texts = [line.removesuffix("\n").removesuffix("\r") for line in chunk]
+            vectors = model.encode(texts, normalize=options.normalize, max_length=limit)
+            bar.update(len(texts))
+            if options.out is None:
+                for vector in vectors:
+                    sys.stdout.write(json.dumps(vector.tolist()) + "\n")
+            else:
+                chunks.append(vectors)
+    sys.stdout.flush()
+    if options.out is not None:
+        partial = options.out.with_name(f".{options.out.name}.tmp")
+        with partial.open("wb") as file:
+            np.save(file, np.concatenate(chunks) if chunks else np.zeros((0, model.dim), np.float32))
+        partial.replace(options.out)
+        print(f"wrote {sum(map(len, chunks))} x {model.dim} float32 to {options.out}", file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[str]]:
+    try:
+        if name == "-":
+            with open(sys.stdin.fileno(), encoding="utf-8-sig", newline="\n", closefd=False) as lines:
+                yield lines
+        else:
+            with open(name, encoding="utf-8-sig", newline="\n") as lines:
+                yield lines
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(
+            f"{name}: expected UTF-8 text; found other bytes ({error.reason}). Convert it, for instance with iconv."
+        ) from None
+
+
+@contextmanager
+def _progress(wanted: bool) -> Iterator[tqdm[None]]:
+    from tqdm import tqdm
+
+    with tqdm(desc="Encoding", unit=" texts", file=sys.stderr, disable=not (wanted and sys.stderr.isatty())) as bar:
+        yield bar
+
+
+def _add_info(commands: Subcommands) -> None:
+    parser = commands.add_parser("info", help="what a model is", description="Say what a model is.")
+    parser.add_argument("model", metavar="MODEL", help="a model folder, or org/name (pip install m2v-hub)")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> int:
+    facts = describe(_load(options.model))
+    if options.json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            shown = "-" if value is None else ", ".join(value) if isinstance(value, list) else value
+            print(f"{name:<{width}}  {shown}")
+    return 0
+
+
+def describe(model: StaticModel) -> dict[str, object]:
+    """What a model is, as plain values: sizes in tokens, dimensions and bytes.
+
+    Example:
+        >>> describe(tiny_model())["tokens"]
+        3
+    """
+    arrays = (model.embedding, model.weights, model.token_mapping)
+    return {
+        "tokens": len(model.tokens),
+        "dimensions": model.dim,
+        "dtype": model.embedding_dtype,
+        "table_bytes": sum(array.nbytes for array in arrays if array is not None),
+        "clusters": model.vocabulary_quantization,
+        "normalize": model.normalize,
+        "max_length": model.max_length,
+        "base_model": model.base_model_name,
+        "language": model.language,
+        "license": model.config.license,
+        "pooling": model.config.pooling,
+        "pca": model.config.apply_pca,
+        "sif_coefficient": model.config.sif_coefficient,
+    }
+
+
+def _load(reference: str, dimensionality: int | None = None) -> StaticModel:
+    from m2v_core.model import StaticModel
+
+    return StaticModel.from_pretrained(reference, dimensionality=dimensionality)

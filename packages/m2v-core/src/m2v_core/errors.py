@@ -1,0 +1,25 @@
+"""The errors that m2v raises on purpose.
+
+Each says what was expected, what was found and what to do, and each is also the built-in error that a caller
+would reach for (`ValueError`, `FileNotFoundError`, `ImportError`), so no program has to know these names.
+"""
+
+
+class M2VError(Exception):
+    """Anything that m2v refuses to do. The command line prints it without a traceback."""
+
+
+class InvalidInputError(M2VError, ValueError):
+    """An argument is out of range or of the wrong kind."""
+
+
+class ModelFormatError(M2VError, ValueError):
+    """A file of a model is damaged, inconsistent, or in a layout that m2v does not read."""
+
+
+class ModelNotFoundError(M2VError, FileNotFoundError):
+    """There is no model where one was named."""
+
+
+class MissingPackageError(M2VError, ImportError):
+    """The job needs a package that is not installed; the message names it."""

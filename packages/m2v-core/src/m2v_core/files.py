@@ -1,0 +1,103 @@
+"""Read and write single files, with errors that name the file, what was expected and what was found."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from m2v_core.errors import ModelFormatError, ModelNotFoundError
+
+T = TypeVar("T")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:20]) if path.parent.is_dir() else "no folder"
+        raise ModelNotFoundError(
+            f"{path} is missing, so {path.parent} is not a whole model. Found there: {found or 'nothing'}."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None
+
+
+def read_json(path: Path, kind: type[T] = dict) -> T:  # type: ignore[assignment]
+    """The content of a JSON file whose outermost value is a `kind`."""
+    try:
+        raw = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise ModelFormatError(f"{path}: expected JSON; found an error in line {error.lineno}: {error.msg}.") from None
+    except RecursionError:
+        raise ModelFormatError(f"{path}: expected JSON of a sane depth; it is nested too deeply.") from None
+    if not isinstance(raw, kind):
+        raise ModelFormatError(f"{path}: expected a JSON {kind.__name__}; found a {type(raw).__name__}.")
+    return raw
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON as people read it."""
+    path.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_tensors(
+    path: Path, *, required: Mapping[str, Mapping[str, str]], optional: Mapping[str, Mapping[str, str]]
+) -> dict[str, NDArray[Any]]:
+    """Tensors of a safetensors file by name; each name comes with the dtypes it may have.
+
+    Header, offsets and dtypes are checked before any data is touched.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFormatError: It is truncated or damaged, lacks a required tensor, or one has another dtype.
+    """
+    if not path.is_file():
+        read_text(path)  # raises the error that lists what the folder holds
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+            if missing := sorted(set(required) - names):
+                raise ModelFormatError(
+                    f"{path}: expected the tensor {', '.join(missing)}; found {', '.join(sorted(names)) or 'none'}."
+                )
+            wanted = {**required, **{name: kinds for name, kinds in optional.items() if name in names}}
+            for name, kinds in wanted.items():
+                found = file.get_slice(name).get_dtype()
+                if found not in kinds:
+                    raise ModelFormatError(
+                        f"{path}: the tensor {name} should be one of {', '.join(kinds.values())}; found {found}."
+                    )
+            return {name: file.get_tensor(name) for name in wanted}
+    except SafetensorError as error:
+        raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
+
+
+def describe_damage(path: Path) -> str | None:
+    """Why a safetensors file cannot be read, in bytes expected and found; `None` if its sizes are in order."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+        if len(head) < 8:
+            return f"expected a safetensors file; found only {size} bytes. Copy or download it again."
+        (length,) = struct.unpack("<Q", head)
+        if 8 + length > size:
+            return (
+                f"expected a safetensors header of {length} bytes; the file has {size}. "
+                f"It is truncated, or not safetensors: copy or download it again."
+            )
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+            ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            return "expected a safetensors header; found something else. Copy or download the file again."
+    expected = 8 + length + max(ends, default=0)
+    if expected != size:
+        return f"expected {expected} bytes by its header; found {size}. Copy or download the file again."
+    return None

@@ -1,0 +1,296 @@
+"""What a model is on disk: THE definition of file names, tensor names and dtypes, with the reader and the writer.
+
+A model is a folder; `docs/format.md` says the same in prose, rule by rule. Nothing else in m2v names a file or a
+tensor of a model. Other layouts are read by `m2v_core.foreign` into the same `StoredModel`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from m2v_core.atomic import replaced_folder
+from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from m2v_core.files import read_json, read_tensors, read_text, write_json
+from m2v_core.tokens import Vocabulary
+
+CONFIG_FILE = "config.json"
+TENSOR_FILE = "model.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
+MODULES_FILE = "modules.json"
+HEAD_FILE = "head.safetensors"
+
+EMBEDDINGS = "embeddings"
+WEIGHTS = "weights"
+MAPPING = "mapping"
+
+MODEL_TYPE = "model2vec"
+DEFAULT_MAX_LENGTH = 512
+
+#: safetensors' name of a dtype -> numpy's, for the tensors of a model.
+EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
+WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
+MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32"}
+
+#: Keys that other writers store although they follow from the tensors (or belong to a head).
+DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", "head_config"})
+
+#: Files that a save owns: one of them that a new save does not write is removed with the old model.
+OWNED_FILES = frozenset({CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, MODULES_FILE, HEAD_FILE})
+
+#: sentence-transformers' modules, by the names that every version since 2.0 resolves.
+STATIC_MODULE = {"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}
+NORMALIZE_MODULE = {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All that a model knows of itself, as `config.json` holds it.
+
+    Attributes:
+        normalize: Whether `encode` scales vectors to unit length (L2).
+        max_length: Tokens of a text that count; `None` for all of them.
+        base_model: The teacher: a Hub id, or the name of its folder.
+        language: ISO 639 codes of the languages that the teacher was made for.
+        license: SPDX identifier inherited from the teacher; `None` if it names none.
+        pooling: How the teacher's outputs became one vector: mean, first, last or pooler.
+        apply_pca: The `pca_dims` of the distillation.
+        sif_coefficient: The `a` of SIF weighting, `None` if the tokens are not weighted.
+        extra: Keys that m2v does not know; kept as they are.
+
+    Example:
+        >>> config = Config.from_json({"model_type": "model2vec", "normalize": True})
+        >>> config.normalize, config.max_length
+        (True, 512)
+        >>> config.to_json()["max_length"]
+        512
+    """
+
+    normalize: bool = False
+    max_length: int | None = DEFAULT_MAX_LENGTH
+    base_model: str | None = None
+    language: tuple[str, ...] | None = None
+    license: str | None = None
+    pooling: str | None = None
+    apply_pca: int | float | str | None = None
+    sif_coefficient: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_max_length(self.max_length)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
+        """Check and take over the content of a `config.json`; `where` names the file in errors.
+
+        Raises:
+            ModelFormatError: A known key holds a value of the wrong kind.
+        """
+        known: dict[str, Any] = {}
+        for key, (kinds, expected) in _KINDS.items():
+            if key not in raw or (raw[key] is None and key != "max_length"):
+                continue
+            value = raw[key]
+            if key == "language" and isinstance(value, list) and all(isinstance(code, str) for code in value):
+                value = tuple(value)
+            elif key == "language" and isinstance(value, str):
+                value = (value,)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise ModelFormatError(f'{where}: "{key}" should be {expected}, found {value!r}.')
+            known[key] = value
+        name = raw.get("tokenizer_name")  # where model2vec keeps the teacher: a Hub id, or a path on its machine
+        if "base_model" not in known and isinstance(name, str) and name and not Path(name).is_absolute():
+            known["base_model"] = name
+        ours = {*_KINDS, *_FIXED, *DERIVED_KEYS, "tokenizer_name"}
+        extra = {key: value for key, value in raw.items() if key not in ours}
+        try:
+            return cls(**known, extra=extra)
+        except InvalidInputError as error:
+            raise ModelFormatError(f"{where}: {error}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `config.json`; what is unknown (`None`) is left out, but for `max_length`."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        if self.language is not None:
+            own["language"] = list(self.language)
+        stated = {k: v for k, v in own.items() if v is not None or k == "max_length"}
+        return {**_FIXED, **stated, **self.extra}
+
+
+_FIXED: Mapping[str, Any] = {"model_type": MODEL_TYPE, "architectures": ["StaticModel"]}
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "normalize": ((bool,), "true or false"),
+    "max_length": ((int, type(None)), "a whole number of tokens, or null"),
+    "base_model": ((str,), "a string"),
+    "language": ((tuple,), "a language code or a list of them"),
+    "license": ((str,), "a string"),
+    "pooling": ((str,), "a string"),
+    "apply_pca": ((int, float, str), "a number or a string"),
+    "sif_coefficient": ((int, float), "a number"),
+}
+
+
+def check_max_length(value: object) -> None:
+    """Raise `InvalidInputError` unless `value` is `None` or a whole number of at least 1."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise InvalidInputError(
+            f"max_length should be a whole number of tokens (1 or more), or None for no limit; found {value!r}."
+        )
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model as it is stored: arrays, the text of `tokenizer.json`, and the config.
+
+    Attributes:
+        embeddings: [R, D] float16, float32, float64 or int8; R is the vocabulary's size, or the number of clusters.
+        tokenizer_json: The text of `tokenizer.json`.
+        config: What the model knows of itself.
+        weights: [V] float, a factor for each token id; `None` for ones.
+        mapping: [V] integers, token id to row of `embeddings`; `None` for the identity.
+    """
+
+    embeddings: NDArray[Any]
+    tokenizer_json: str
+    config: Config
+    weights: NDArray[Any] | None = None
+    mapping: NDArray[Any] | None = None
+
+
+def check_arrays(
+    embeddings: NDArray[Any],
+    weights: NDArray[Any] | None,
+    mapping: NDArray[Any] | None,
+    vocabulary: Vocabulary,
+    where: str,
+) -> None:
+    """Raise `ModelFormatError` unless the arrays fit each other and the vocabulary; `where` names their source."""
+    if embeddings.ndim != 2 or embeddings.shape[1] < 1:
+        raise ModelFormatError(f"{where}: embeddings should have shape [rows, dimensions], found {embeddings.shape}.")
+    if embeddings.dtype.name not in EMBEDDING_DTYPES.values():
+        allowed = ", ".join(EMBEDDING_DTYPES.values())
+        raise ModelFormatError(f"{where}: embeddings should be one of {allowed}; found {embeddings.dtype.name}.")
+    n_tokens, n_rows = len(vocabulary.tokens), embeddings.shape[0]
+    if mapping is None and n_tokens != n_rows:
+        raise ModelFormatError(
+            f"{where}: the tokenizer has {n_tokens} tokens, but embeddings has {n_rows} rows. Each token needs a row "
+            f"of its own (or a mapping): the tokenizer and the table do not belong together."
+        )
+    for name, array, kinds in ((WEIGHTS, weights, "fiu"), (MAPPING, mapping, "iu")):
+        if array is None:
+            continue
+        if array.shape != (n_tokens,) or array.dtype.kind not in kinds:
+            wanted = "integers" if name == MAPPING else "numbers"
+            raise ModelFormatError(
+                f"{where}: {name} should hold {n_tokens} {wanted}, one for each token; "
+                f"found shape {array.shape} and dtype {array.dtype.name}."
+            )
+    if mapping is not None and n_tokens and not (0 <= int(mapping.min()) and int(mapping.max()) < n_rows):
+        raise ModelFormatError(
+            f"{where}: mapping should point to rows 0 to {n_rows - 1}; "
+            f"found values from {int(mapping.min())} to {int(mapping.max())}."
+        )
+
+
+# --- version 1 of the format: read and write, side by side -----------------------------------------------------
+
+
+def read(folder: Path) -> StoredModel:
+    """Read a model folder in m2v's (and model2vec's) own layout.
+
+    Raises:
+        ModelNotFoundError: One of the three files is missing.
+        ModelFormatError: One of them is damaged.
+    """
+    config = Config.from_json(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
+    tensors = read_tensors(
+        folder / TENSOR_FILE,
+        required={EMBEDDINGS: EMBEDDING_DTYPES},
+        optional={WEIGHTS: WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
+    )
+    return StoredModel(
+        embeddings=tensors[EMBEDDINGS],
+        tokenizer_json=read_text(folder / TOKENIZER_FILE),
+        config=config,
+        weights=tensors.get(WEIGHTS),
+        mapping=tensors.get(MAPPING),
+    )
+
+
+def write(stored: StoredModel, folder: Path, *, vocabulary: Vocabulary) -> None:
+    """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
+
+    Files of the folder that are not part of a model (a README, say) stay.
+    """
+    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: stored.mapping}
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+    tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
+    with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
+        save_file(tensors, staging / TENSOR_FILE)
+        (staging / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
+        if sentence_transformers_agrees(stored, vocabulary):
+            modules = [STATIC_MODULE, NORMALIZE_MODULE] if stored.config.normalize else [STATIC_MODULE]
+            write_json(staging / MODULES_FILE, modules)
+        write_json(staging / CONFIG_FILE, stored.config.to_json())
+        # safetensors makes its file private to the user; a model is as public as its config.
+        shutil.copymode(staging / CONFIG_FILE, staging / TENSOR_FILE)
+
+
+def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> str:
+    """`tokenizer.json` with truncation at `max_length` and no padding, as readers that obey it need it."""
+    raw = json.loads(tokenizer_json)
+    raw["padding"] = None
+    raw["truncation"] = max_length and {
+        "direction": "Right",
+        "max_length": max_length,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
+
+
+def sentence_transformers_agrees(stored: StoredModel, vocabulary: Vocabulary) -> bool:
+    """Whether sentence-transformers, old or new, computes the same vectors from this model.
+
+    It averages the rows of all ids, the unknown token's among them, and versions before 6 ignore `weights` and
+    `mapping`. So both must be absent, and the unknown token must be impossible, or a zero row whose only effect,
+    a larger divisor, is undone by normalisation.
+    """
+    if stored.weights is not None or stored.mapping is not None or stored.embeddings.dtype == np.int8:
+        return False
+    unknown = vocabulary.unk_id
+    return unknown is None or (stored.config.normalize and not stored.embeddings[unknown].any())
+
+
+def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
+    """Call `reader(folder)` again if the folder was replaced meanwhile, so that no two models are mixed."""
+    for _ in range(100):
+        before = _identity(folder)
+        try:
+            result = reader(folder)
+        except (ModelNotFoundError, ModelFormatError, OSError):
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return result
+    raise ModelFormatError(f"{folder} was replaced 100 times while it was read; try again when it is at rest.")
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

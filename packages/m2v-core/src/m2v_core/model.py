@@ -1,0 +1,381 @@
+"""`StaticModel`: a table of token vectors that embeds text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from m2v_core import foreign, format, pool
+from m2v_core.batches import as_texts, check_texts, in_batches
+from m2v_core.format import Config, StoredModel
+from m2v_core.quantize import quantize_model
+from m2v_core.resolve import resolve
+from m2v_core.tokens import TextTokenizer, json_of
+
+
+class _Unset:
+    """Told apart from `None`, which means "no limit"."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = _Unset()
+
+
+class StaticModel:
+    """A static embedding model: a text's vector is the mean of its tokens' vectors.
+
+    A model may be shared between threads. It never changes the arrays or the tokenizer that it is given.
+
+    Args:
+        vectors: [V, D] float16, float32, float64 or int8, row i for token id i (or for `token_mapping`'s rows).
+        tokenizer: A `tokenizers.Tokenizer`, the path of a `tokenizer.json`, or its text.
+        config: A `Config`, or the content of a `config.json`.
+        normalize: Whether vectors are scaled to unit length. Default: the config's, else False.
+        base_model_name: The teacher's name. Default: the config's.
+        language: Languages of the model. Default: the config's.
+        weights: [V] a factor for each token.
+        token_mapping: [V] the row of each token, for a vocabulary that was clustered.
+        max_length: Tokens of a text that count, `None` for all. Default: the config's, else 512.
+
+    Raises:
+        ModelFormatError: Arrays and tokenizer do not fit each other.
+        InvalidInputError: `tokenizer` is none of the above.
+
+    Example:
+        >>> import json
+        >>> vocab = {"[UNK]": 0, "good": 1, "day": 2}
+        >>> tokenizer = json.dumps({
+        ...     "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+        ...     "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None,
+        ...     "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
+        ... })
+        >>> model = StaticModel(np.array([[0, 0], [1, 0], [0, 1]], dtype="float32"), tokenizer)
+        >>> model.encode("good day")
+        array([0.5, 0.5], dtype=float32)
+        >>> model.encode(["day", "never seen"])
+        array([[0., 1.],
+               [0., 0.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[Any],
+        tokenizer: Tokenizer | str | Path,
+        config: Config | Mapping[str, Any] | None = None,
+        normalize: bool | None = None,
+        base_model_name: str | None = None,
+        language: Sequence[str] | None = None,
+        weights: NDArray[Any] | None = None,
+        token_mapping: NDArray[Any] | None = None,
+        max_length: int | None | _Unset = UNSET,
+    ) -> None:
+        base = config if isinstance(config, Config) else Config.from_json(config or {}, "config")
+        stated = {"normalize": normalize, "base_model": base_model_name, "language": language and tuple(language)}
+        changes = {key: value for key, value in stated.items() if value is not None}
+        if not isinstance(max_length, _Unset):
+            changes["max_length"] = max_length
+        self._setup(
+            StoredModel(
+                embeddings=np.asarray(vectors),
+                tokenizer_json=json_of(tokenizer),
+                config=replace(base, **changes),
+                weights=None if weights is None else np.asarray(weights),
+                mapping=None if token_mapping is None else np.asarray(token_mapping),
+            ),
+            where="StaticModel",
+        )
+
+    def _setup(self, stored: StoredModel, where: str) -> None:
+        self._tokenizer = TextTokenizer(stored.tokenizer_json, f"{where}: {format.TOKENIZER_FILE}")
+        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.vocabulary, where)
+        self._stored = stored
+
+    @classmethod
+    def from_stored(cls, stored: StoredModel, where: str = "model") -> Self:
+        """A model of what `m2v_core.format` read; `where` names the source in errors."""
+        model = cls.__new__(cls)
+        model._setup(stored, where)
+        return model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        token: str | None = None,
+        normalize: bool | None = None,
+        subfolder: str | None = None,
+        quantize_to: str | None = None,
+        dimensionality: int | None = None,
+        max_length: int | None | _Unset = UNSET,
+        force_download: bool = True,
+        revision: str | None = None,
+    ) -> Self:
+        """Load a model from a folder, or `org/name` from the Hugging Face Hub (with m2v-hub installed).
+
+        Reads the folders of m2v, model2vec and sentence-transformers (StaticEmbedding).
+
+        Args:
+            path: A folder, or a repository id.
+            token: A Hub token, for private repositories.
+            normalize: Overrules the stored setting.
+            subfolder: The model's place inside the folder or repository.
+            quantize_to: float16, float32, float64 or int8; see `quantize_model`.
+            dimensionality: Keep this many dimensions, the first ones.
+            max_length: Overrules the stored setting; `None` for no limit.
+            force_download: Ask the Hub for the newest state; if False, a cached model is used as it is.
+            revision: A branch, tag or commit on the Hub.
+
+        Raises:
+            ModelNotFoundError: There is no model of this name.
+            ModelFormatError: A file is damaged; the message names it.
+            MissingPackageError: The name needs m2v-hub.
+            InvalidInputError: `dimensionality` or `quantize_to` does not fit.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     tiny_model().save_pretrained(folder)
+            ...     StaticModel.from_pretrained(folder, quantize_to="int8").embedding_dtype
+            'int8'
+        """
+        folder = resolve(
+            path, subfolder=subfolder, token=token, revision=revision, force_download=force_download
+        )
+        stored = format.read_consistently(folder, foreign.read_any)
+        changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
+        if not isinstance(max_length, _Unset):
+            changes["max_length"] = max_length
+        model = cls.from_stored(replace(stored, config=replace(stored.config, **changes)), str(folder))
+        return quantize_model(model, quantize_to=quantize_to, dimensionality=dimensionality)
+
+    def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
+        """Save the model as a folder that m2v, model2vec and (where it agrees) sentence-transformers load.
+
+        The folder changes in one step: whoever reads it meanwhile gets the whole old model or the whole new one.
+        Files in it that are no part of a model stay.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        folder = Path(path) / subfolder if subfolder else Path(path)
+        format.write(self._stored, folder, vocabulary=self._tokenizer.vocabulary)
+
+    @property
+    def stored(self) -> StoredModel:
+        """The model as one record: what `from_stored` takes."""
+        return self._stored
+
+    # --- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def embedding(self) -> NDArray[Any]:
+        """The table: [V, D], or [clusters, D] with a mapping."""
+        return self._stored.embeddings
+
+    @property
+    def weights(self) -> NDArray[Any] | None:
+        """[V] the factor of each token, or `None`."""
+        return self._stored.weights
+
+    @property
+    def token_mapping(self) -> NDArray[Any] | None:
+        """[V] the row of each token, or `None` if token i has row i."""
+        return self._stored.mapping
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The `tokenizers.Tokenizer`, without truncation and padding. It is shared: do not change it."""
+        return self._tokenizer.backend
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The vocabulary, in the order of the ids."""
+        return self._tokenizer.vocabulary.tokens
+
+    @property
+    def unk_token_id(self) -> int | None:
+        """The id that stands for what the vocabulary cannot spell; it never counts."""
+        return self._tokenizer.vocabulary.unk_id
+
+    @property
+    def dim(self) -> int:
+        """D, the number of dimensions."""
+        return int(self.embedding.shape[1])
+
+    @property
+    def embedding_dtype(self) -> str:
+        """The dtype of the table; vectors come back as float32 whatever it is."""
+        return self.embedding.dtype.name
+
+    @property
+    def vocabulary_quantization(self) -> int | None:
+        """The number of clusters if the vocabulary was clustered, else `None`."""
+        return None if self.token_mapping is None else int(self.embedding.shape[0])
+
+    @property
+    def config(self) -> Config:
+        """What the model knows of itself."""
+        return self._stored.config
+
+    @property
+    def base_model_name(self) -> str | None:
+        """The teacher's name."""
+        return self.config.base_model
+
+    @property
+    def language(self) -> list[str] | None:
+        """Languages of the teacher."""
+        return None if self.config.language is None else list(self.config.language)
+
+    @property
+    def normalize(self) -> bool:
+        """Whether `encode` scales vectors to unit length if not told otherwise. Can be set."""
+        return self.config.normalize
+
+    @normalize.setter
+    def normalize(self, value: bool) -> None:
+        self._stored = replace(self._stored, config=replace(self.config, normalize=bool(value)))
+
+    @property
+    def max_length(self) -> int | None:
+        """How many tokens of a text count if `encode` is not told otherwise. Can be set."""
+        return self.config.max_length
+
+    @max_length.setter
+    def max_length(self, value: int | None) -> None:
+        self._stored = replace(self._stored, config=replace(self.config, max_length=value))
+
+    def __repr__(self) -> str:
+        base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
+        return f"{type(self).__name__}(tokens={len(self.tokens)}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
+
+    # --- what it does -------------------------------------------------------------------------------------------
+
+    def encode(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        show_progress_bar: bool = False,
+        max_length: int | None | _Unset = UNSET,
+        normalize: bool | None = None,
+        batch_size: int = 1024,
+        use_multiprocessing: bool = True,
+        multiprocessing_threshold: int = 10_000,
+    ) -> NDArray[np.float32]:
+        """Embed one text or many.
+
+        A text's vector does not depend on `batch_size`, on its neighbours or on threads. A text without any known
+        token gets zeros.
+
+        Args:
+            sentences: A text, or any iterable of texts.
+            show_progress_bar: Show progress on stderr.
+            max_length: Tokens of each text that count; `None` for all. Default: the model's.
+            normalize: Scale to unit length. Default: the model's setting.
+            batch_size: Texts tokenised at a time.
+            use_multiprocessing: Work on batches in threads (not processes) when there are many texts.
+            multiprocessing_threshold: What counts as many.
+
+        Returns:
+            [D] float32 for one text, [n, D] for n texts, also for n = 0.
+
+        Raises:
+            InvalidInputError: An element is not a text, or an option is out of range.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.encode("good day").shape, model.encode(["good day"]).shape, model.encode([]).shape
+            ((2,), (1, 2), (0, 2))
+        """
+        limit = self.max_length if isinstance(max_length, _Unset) else max_length
+        unit = self.normalize if normalize is None else normalize
+        stored = self._stored
+
+        def embed(batch: Sequence[str]) -> NDArray[np.float32]:
+            ids, offsets = self._tokenizer(batch, limit)
+            means = pool.segment_mean(stored.embeddings, ids, offsets, stored.weights, stored.mapping)
+            return pool.normalized(means) if unit else means
+
+        texts = as_texts(sentences)
+        threads = use_multiprocessing and len(texts) > multiprocessing_threshold
+        batches = in_batches(
+            embed, texts, batch_size=batch_size, max_length=limit, threads=threads, progress=show_progress_bar
+        )
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for start, result in batches:
+            vectors[start : start + len(result)] = result
+        return vectors[0] if isinstance(sentences, str) else vectors
+
+    @overload
+    def encode_as_sequence(self, sentences: str, **options: Any) -> NDArray[np.float32]: ...
+
+    @overload
+    def encode_as_sequence(self, sentences: Iterable[str], **options: Any) -> list[NDArray[np.float32]]: ...
+
+    def encode_as_sequence(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        max_length: int | None = None,
+        batch_size: int = 1024,
+        show_progress_bar: bool = False,
+        use_multiprocessing: bool = True,
+        multiprocessing_threshold: int = 10_000,
+    ) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """The vectors of a text's tokens, one row each, instead of their mean.
+
+        Unlike `encode` this knows no limit of its own: a text is cut only to a `max_length` given here.
+
+        Returns:
+            [tokens, D] float32 for one text, a list of such for many; [0, D] where no token is known.
+
+        Example:
+            >>> tiny_model().encode_as_sequence("good day")
+            array([[1., 0.],
+                   [0., 1.]], dtype=float32)
+        """
+        stored = self._stored
+
+        def embed(batch: Sequence[str]) -> list[NDArray[np.float32]]:
+            ids, offsets = self._tokenizer(batch, max_length)
+            return [
+                pool.token_rows(stored.embeddings, ids[start:stop], stored.weights, stored.mapping).astype(np.float32)
+                for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
+            ]
+
+        texts = as_texts(sentences)
+        threads = use_multiprocessing and len(texts) > multiprocessing_threshold
+        batches = in_batches(
+            embed, texts, batch_size=batch_size, max_length=max_length, threads=threads, progress=show_progress_bar
+        )
+        sequences = [sequence for _, batch in batches for sequence in batch]
+        return sequences[0] if isinstance(sentences, str) else sequences
+
+    @overload
+    def tokenize(self, sentences: str) -> list[int]: ...
+
+    @overload
+    def tokenize(self, sentences: Iterable[str]) -> list[list[int]]: ...
+
+    def tokenize(self, sentences: str | Iterable[str]) -> list[int] | list[list[int]]:
+        """The token ids that `encode` averages: no special tokens, no unknown ones, at most `max_length`.
+
+        Example:
+            >>> tiny_model().tokenize(["good grey day", ""])
+            [[1, 2], []]
+        """
+        texts = as_texts(sentences)
+        check_texts(texts)
+        ids, offsets = self._tokenizer(texts, self.max_length)
+        lists = [ids[start:stop].tolist() for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+        return lists[0] if isinstance(sentences, str) else lists

@@ -1,0 +1,94 @@
+"""Smaller tables: fewer dimensions, float16, or int8 with a scale per row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2v_core.errors import InvalidInputError
+from m2v_core.format import EMBEDDING_DTYPES, StoredModel
+
+if TYPE_CHECKING:
+    from m2v_core.model import StaticModel
+
+Model = TypeVar("Model", bound="StaticModel")
+
+
+def quantize_model(model: Model, *, quantize_to: str | None = None, dimensionality: int | None = None) -> Model:
+    """A smaller copy of a model; the given one stays as it is.
+
+    Args:
+        model: The model.
+        quantize_to: float16, float32, float64, or int8 (one scale per row, kept in the weights).
+        dimensionality: Keep the first so many dimensions; a distilled model has them in order of variance.
+
+    Raises:
+        InvalidInputError: An unknown dtype, or more dimensions than there are.
+
+    Example:
+        >>> quantize_model(tiny_model(), quantize_to="float16", dimensionality=1)
+        StaticModel(tokens=3, dim=1, dtype=float16)
+    """
+    stored = quantized(model.stored, quantize_to=quantize_to, dimensionality=dimensionality)
+    return type(model).from_stored(stored)
+
+
+def quantized(
+    stored: StoredModel, *, quantize_to: str | None = None, dimensionality: int | None = None
+) -> StoredModel:
+    """A model with the first `dimensionality` dimensions, as `quantize_to`; the given one is left as it is.
+
+    int8 stores `round(row / scale)` with `scale = max|row| / 127` for each row, after the dimensions are cut. The
+    scale is folded into `weights`, so every reader that knows `weights` computes the same vectors.
+
+    Raises:
+        InvalidInputError: An unknown dtype, or more dimensions than there are.
+    """
+    embeddings, weights, mapping = stored.embeddings, stored.weights, stored.mapping
+    if dimensionality is not None:
+        if isinstance(dimensionality, bool) or not 1 <= dimensionality <= embeddings.shape[1]:
+            raise InvalidInputError(
+                f"dimensionality should be from 1 to the model's {embeddings.shape[1]}; found {dimensionality!r}."
+            )
+        embeddings = np.ascontiguousarray(embeddings[:, :dimensionality])
+    dtype = embeddings.dtype if quantize_to is None else np.dtype(checked_dtype(quantize_to))
+    if dtype == np.int8 and embeddings.dtype != np.int8:
+        embeddings, scales = int8_rows(embeddings)
+        factors = scales if mapping is None else scales[mapping]
+        weights = factors if weights is None else (weights * factors).astype(np.float32)
+    elif embeddings.dtype == np.int8 and dtype != np.int8 and weights is not None and mapping is None:
+        embeddings, weights = (embeddings * weights[:, None].astype(np.float64)).astype(dtype), None
+    else:
+        embeddings = embeddings.astype(dtype, copy=False)
+    return replace(stored, embeddings=embeddings, weights=weights)
+
+
+def int8_rows(embeddings: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Rows [R, D] as int8 and their scales [R] float32: `row ≈ int8 * scale`, off by half a scale at the most.
+
+    Example:
+        >>> rows, scales = int8_rows(np.array([[1.0, -2.0], [0.0, 0.0]]))
+        >>> rows
+        array([[  64, -127],
+               [   0,    0]], dtype=int8)
+        >>> scales[0] * 127
+        np.float32(2.0)
+    """
+    peaks = np.abs(embeddings).max(axis=1).astype(np.float32)
+    scales = np.where(peaks > 0, peaks / np.float32(127), np.float32(1))
+    return np.clip(np.rint(embeddings / scales[:, None]), -127, 127).astype(np.int8), scales
+
+
+def checked_dtype(name: str) -> str:
+    """`name` if the format stores embeddings so; enum members with such a value count too.
+
+    Raises:
+        InvalidInputError: It does not.
+    """
+    value = str(getattr(name, "value", name))
+    if value not in EMBEDDING_DTYPES.values():
+        raise InvalidInputError(f"quantize_to should be one of {', '.join(EMBEDDING_DTYPES.values())}; found {name!r}.")
+    return value

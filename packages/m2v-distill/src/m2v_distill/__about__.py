@@ -1,0 +1,3 @@
+"""The version of m2v-distill, and nothing else, so that the build can read it."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,108 @@
+"""`m2v distill`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from m2v_core.errors import InvalidInputError
+from m2v_distill.config import DistillConfig
+
+if TYPE_CHECKING:
+    from m2v_core.cli import Subcommands
+
+EPILOG = """\
+examples:
+  m2v distill sentence-transformers/all-MiniLM-L6-v2 my-model
+  m2v distill ./my-teacher my-model --pca-dims 128 --quantize-to int8
+  m2v distill BAAI/bge-base-en-v1.5 my-model --pca-dims 0.95     keep 95% of the variance
+
+then: m2v info my-model, m2v encode my-model texts.txt --out vectors.npy
+"""
+
+
+def register(commands: Subcommands) -> None:
+    """Add the command to `m2v`; JAX is not imported before it runs."""
+    parser = commands.add_parser(
+        "distill",
+        help="make a static model of a sentence transformer",
+        description="Make a static model of a sentence transformer: its vocabulary goes through it once.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    default = DistillConfig()
+    parser.add_argument("teacher", metavar="TEACHER", help="a folder, or org/name on the Hugging Face Hub")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
+    parser.add_argument("--device", help="cpu, gpu, tpu, gpu:1 (default: the best that JAX finds)")
+    parser.add_argument(
+        "--pca-dims",
+        type=_pca_dims,
+        default=default.pca_dims,
+        metavar="N",
+        help="dimensions to keep; 0.95: that share of the variance; auto: all, rotated; none: no PCA "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sif-coefficient",
+        type=_optional_float,
+        default=default.sif_coefficient,
+        metavar="A",
+        help="how strongly frequent tokens are weighted down; none: not at all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-remove-pattern",
+        default=default.token_remove_pattern,
+        metavar="REGEX",
+        help="remove tokens that match at their start; '' removes none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quantize-to", default=default.quantize_to, metavar="DTYPE",
+        help="float16, float32, float64 or int8 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pooling", default=default.pooling, help="mean, first, last or pooler (default: %(default)s)"
+    )
+    parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="let the teacher's repository bring tokenizer code"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _pca_dims(text: str) -> int | float | str | None:
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    return float(text) if "." in text else int(text)
+
+
+def _optional_float(text: str) -> float | None:
+    return None if text == "none" else float(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    if options.out.exists() and not options.out.is_dir():
+        raise InvalidInputError(f"OUT should be a folder, or nothing yet; found a file: {options.out}")
+    from m2v_distill.pipeline import distill
+
+    model = distill(
+        options.teacher,
+        trust_remote_code=options.trust_remote_code,
+        revision=options.revision,
+        device=options.device,
+        pca_dims=options.pca_dims,
+        sif_coefficient=options.sif_coefficient,
+        token_remove_pattern=options.token_remove_pattern or None,
+        quantize_to=options.quantize_to,
+        pooling=options.pooling,
+    )
+    model.save_pretrained(options.out)
+    seconds = time.perf_counter() - started
+    print(
+        f"{len(model.tokens)} tokens x {model.dim} dimensions ({model.embedding_dtype}) in {seconds:.1f} s: {options.out}",
+        file=sys.stderr,
+    )
+    return 0

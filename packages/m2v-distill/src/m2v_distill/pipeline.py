@@ -1,0 +1,134 @@
+"""Distillation as a list of steps: vocabulary, teacher, PCA, weights, table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
+
+import numpy as np
+
+from m2v_core import Config, StaticModel, quantize_model
+from m2v_distill.config import DistillConfig, DistillOptions
+from m2v_distill.forward import embed_sequences
+from m2v_distill.pca import apply_pca
+from m2v_distill.teacher.teacher import Teacher
+from m2v_distill.tokenizer import load_tokenizer
+from m2v_distill.vocab import student_vocabulary
+from m2v_distill.weighting import sif_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _lists_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Show the fields of `DistillConfig` in the signature, in place of `**options`."""
+    plain = inspect.signature(function)
+    own = [p for p in plain.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    listed = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+        for f in fields(DistillConfig)
+    ]
+    function.__signature__ = plain.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
+    return function
+
+
+@_lists_options
+def distill(
+    model_name: str,
+    *,
+    trust_remote_code: bool = False,
+    token: str | None = None,
+    revision: str | None = None,
+    **options: Unpack[DistillOptions],
+) -> StaticModel:
+    """Make a static model of a sentence transformer: each token of its vocabulary goes through it once.
+
+    Args:
+        model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub. It needs safetensors weights and an
+            architecture of the BERT family (BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet).
+        trust_remote_code: Let the teacher's repository bring Python code for its tokenizer.
+        token: A Hub token, for private teachers.
+        revision: A branch, tag or commit of the teacher.
+        **options: The fields of `DistillConfig`.
+
+    Returns:
+        A model whose vectors are normalised, with a row of zeros for the unknown token, which never counts.
+
+    Raises:
+        ModelNotFoundError: There is no such teacher, or it has no safetensors.
+        ModelFormatError: Its architecture is unknown, or its weights do not fit it.
+        InvalidInputError: An option is out of range.
+        TypeError: An option is unknown.
+
+    Example:
+        >>> model = distill(teacher_folder(), pca_dims=8)
+        >>> model.encode(["a token", "another"]).shape
+        (2, 8)
+    """
+    config = DistillConfig.of(**options)
+    teacher = Teacher.from_pretrained(model_name, token=token, revision=revision)
+    tokenizer = load_tokenizer(teacher.source.folder, trust_remote_code=trust_remote_code)
+    return _distilled(teacher, tokenizer, config)
+
+
+@_lists_options
+def distill_from_model(
+    model: Teacher | PreTrainedModel, tokenizer: PreTrainedTokenizerFast, **options: Unpack[DistillOptions]
+) -> StaticModel:
+    """Make a static model of a teacher in memory.
+
+    Args:
+        model: A `Teacher`, or a loaded PyTorch model of transformers, whose weights are copied.
+        tokenizer: Its fast tokenizer.
+        **options: The fields of `DistillConfig`.
+
+    Returns and raises as `distill` does.
+
+    Example:
+        >>> from m2v_distill.tokenizer import load_tokenizer
+        >>> teacher = Teacher.from_pretrained(teacher_folder())
+        >>> distill_from_model(teacher, load_tokenizer(teacher_folder()), pca_dims=None).dim
+        24
+    """
+    config = DistillConfig.of(**options)
+    return _distilled(model if isinstance(model, Teacher) else Teacher.from_transformers(model), tokenizer, config)
+
+
+def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
+    vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern)
+    table = embed_sequences(
+        teacher,
+        vocabulary.sequences,
+        pooling=config.pooling,
+        pad_id=vocabulary.pad_id,
+        device=config.device,
+        show_progress_bar=config.show_progress_bar,
+    )
+    table = apply_pca(table, config.pca_dims)
+    if config.sif_coefficient is not None:
+        table = (table * sif_weights(len(table), config.sif_coefficient)[:, None]).astype(np.float32)
+    student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
+    if student.unk_token_id is not None:
+        # It never counts here; a row of zeros keeps it from counting where all ids are averaged.
+        table[student.unk_token_id] = 0
+    return quantize_model(student, quantize_to=config.quantize_to)
+
+
+def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
+    facts: dict[str, Any] = {
+        "base_model": teacher.name,
+        "language": teacher.source.language,
+        "license": teacher.source.license,
+    }
+    return Config(
+        normalize=True,
+        pooling=config.pooling,
+        apply_pca=config.pca_dims,
+        sif_coefficient=config.sif_coefficient,
+        **facts,
+    )

@@ -1,0 +1,188 @@
+"""Checkpoints into modules: tensors are renamed by a table and fill a skeleton; nothing may be left over or missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ml_dtypes  # noqa: F401 - teaches numpy bfloat16, which safetensors then hands out
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from m2v_core.errors import ModelFormatError, ModelNotFoundError
+from m2v_core.files import describe_damage, read_json
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+#: Tensors by name, each read when it is asked for.
+Checkpoint = Mapping[str, Callable[[], NDArray[Any]]]
+
+Module = TypeVar("Module", bound=nnx.Module)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a weight table: PyTorch's name, our path, `{i}` standing for a layer's number in both."""
+
+    source: str
+    target: str
+    transpose: bool = False
+
+
+def linear(source: str, target: str) -> tuple[Rule, Rule]:
+    """A dense layer: PyTorch keeps [out, in], Flax [in, out]."""
+    return Rule(f"{source}.weight", f"{target}.kernel", transpose=True), Rule(f"{source}.bias", f"{target}.bias")
+
+
+def norm(source: str, target: str) -> tuple[Rule, Rule]:
+    """A LayerNorm."""
+    return Rule(f"{source}.weight", f"{target}.scale"), Rule(f"{source}.bias", f"{target}.bias")
+
+
+def embed(source: str, target: str) -> tuple[Rule]:
+    """An embedding table."""
+    return (Rule(f"{source}.weight", f"{target}.embedding"),)
+
+
+@dataclass(frozen=True)
+class WeightTable:
+    """How a family's checkpoints are named.
+
+    Attributes:
+        rules: One for each tensor of the module.
+        prefixes: What may stand before every source name, as in a checkpoint of a model with a head.
+        ignored: Regular expressions of names that the module has no use for: heads and buffers.
+    """
+
+    rules: tuple[Rule, ...]
+    prefixes: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    def prefix_of(self, names: Mapping[str, object]) -> str:
+        """The prefix that this checkpoint uses, found by the table's first tensor; "" if none fits."""
+        anchor = self.rules[0].source
+        return next((prefix for prefix in self.prefixes if prefix + anchor in names), "")
+
+    def renamed(self, names: Mapping[str, object]) -> tuple[dict[str, tuple[str, bool]], list[str]]:
+        """Our path -> (name in the checkpoint, transpose), and the names that no rule and no exception knows."""
+        prefix = self.prefix_of(names)
+        patterns = [(re.compile(re.escape(rule.source).replace(r"\{i\}", r"(\d+)")), rule) for rule in self.rules]
+        found: dict[str, tuple[str, bool]] = {}
+        unknown = []
+        for name in names:
+            # The first BERT checkpoints call LayerNorm's parameters gamma and beta.
+            plain = name.removeprefix(prefix).replace("LayerNorm.gamma", "LayerNorm.weight")
+            plain = plain.replace("LayerNorm.beta", "LayerNorm.bias")
+            for pattern, rule in patterns:
+                if name.startswith(prefix) and (match := pattern.fullmatch(plain)):
+                    found[rule.target.replace("{i}", "".join(match.groups()))] = (name, rule.transpose)
+                    break
+            else:
+                if not any(re.fullmatch(skip, plain) for skip in self.ignored):
+                    unknown.append(name)
+        return found, unknown
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """The tensors of a folder's safetensors, one file or shards; nothing is read yet.
+
+    Raises:
+        ModelNotFoundError: There are none.
+        ModelFormatError: A file is damaged, or the index names what is not there.
+    """
+    if (folder / SINGLE_FILE).is_file():
+        return _open(folder / SINGLE_FILE)
+    index = folder / INDEX_FILE
+    if not index.is_file():
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        advice = (
+            f"Found only {', '.join(pickled)}, which is pickle and could run any code: take a revision of the model "
+            f"with safetensors, or convert it once with transformers: AutoModel.from_pretrained(...).save_pretrained(...)"
+            if pickled
+            else f"Found: {', '.join(sorted(path.name for path in folder.iterdir())[:20]) or 'nothing'}."
+        )
+        raise ModelNotFoundError(f"{folder} has no weights: expected {SINGLE_FILE} or {INDEX_FILE}. {advice}")
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(_is_plain(name) for name in weight_map.values()):
+        raise ModelFormatError(f'{index}: "weight_map" should name a file of this folder for each tensor.')
+    shards = {name: _open(folder / name) for name in sorted(set(weight_map.values()))}
+    for tensor, shard in weight_map.items():
+        if tensor not in shards[shard]:
+            raise ModelFormatError(f"{folder / shard}: expected the tensor {tensor} by {INDEX_FILE}; it is not there.")
+    return {tensor: shards[shard][tensor] for tensor, shard in weight_map.items()}
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", "..") and Path(name).name == name and "\\" not in name
+
+
+def _open(path: Path) -> Checkpoint:
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path} is missing: {INDEX_FILE} names it. Download the model again.")
+    try:
+        file = safe_open(path, framework="numpy")
+        names = list(file.keys())
+    except SafetensorError as error:
+        raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
+    return {name: _reader(file, name) for name in names}
+
+
+def _reader(file: Any, name: str) -> Callable[[], NDArray[Any]]:
+    def read() -> NDArray[Any]:
+        array: NDArray[Any] = file.get_tensor(name)
+        return array
+
+    return read
+
+
+def fill(make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable, where: str) -> Module:
+    """A module with the weights of a checkpoint, as float32 numpy arrays; `where` names the source in errors.
+
+    `make` is only traced for its shapes: no random weight is drawn and no memory is taken twice.
+
+    Raises:
+        ModelFormatError: Tensors are missing, unknown or of another shape; all of them are listed.
+    """
+    skeleton = nnx.eval_shape(make)
+    graph, state = nnx.split(skeleton)
+    flat = {".".join(map(str, path)): (path, variable) for path, variable in nnx.to_flat_state(state)}
+    found, unknown = table.renamed(checkpoint)
+    missing = sorted(set(flat) - set(found))
+    surplus = sorted(set(found) - set(flat))
+    problems = [f"nothing is known of {name}" for name in unknown]
+    problems += [f"no place for {found[path][0]}" for path in surplus]
+    problems += [f"no tensor for {name}" for name in _sources(missing, table)]
+    arrays = {}
+    for path in sorted(set(flat) & set(found)):
+        name, transpose = found[path]
+        array = checkpoint[name]()
+        expected = flat[path][1].shape[::-1] if transpose else flat[path][1].shape
+        if array.shape != expected or array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+            problems.append(f"{name} should be float of shape {expected}; found {array.dtype.name} {array.shape}")
+            continue
+        arrays[path] = (array.T if transpose else array).astype(np.float32, copy=False)
+    if problems:
+        listed = "\n  ".join(problems[:40] + ([f"... and {len(problems) - 40} more"] if len(problems) > 40 else []))
+        raise ModelFormatError(
+            f"{where}: the weights do not fit the architecture that config.json describes:\n  {listed}"
+        )
+    filled = nnx.from_flat_state([(path, variable.replace(arrays[key])) for key, (path, variable) in flat.items()])
+    return nnx.merge(graph, filled)
+
+
+def _sources(paths: list[str], table: WeightTable) -> Iterator[str]:
+    """The names that a checkpoint would have for these paths of ours."""
+    patterns = [(re.compile(re.escape(rule.target).replace(r"\{i\}", r"(\d+)")), rule) for rule in table.rules]
+    for path in paths:
+        for pattern, rule in patterns:
+            if match := pattern.fullmatch(path):
+                yield rule.source.replace("{i}", "".join(match.groups()))
+                break
+        else:
+            yield f"{path} (which the weight table lacks)"
