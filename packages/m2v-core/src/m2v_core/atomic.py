@@ -13,6 +13,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 
@@ -39,7 +40,7 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
         for file in staging.iterdir():
             _flush(file)
         if not folder.exists():
-            os.rename(staging, folder)
+            staging.rename(folder)
         elif not _swap(staging, folder, owned=owned, last=last):
             _move_files(staging, folder, owned=owned, last=last)
         _flush(folder.parent)
@@ -76,13 +77,13 @@ def _move_files(staging: Path, folder: Path, *, owned: Collection[str], last: st
         with suppress(FileNotFoundError):
             (folder / name).unlink()
     for name in sorted(new, key=lambda name: name == last):
-        os.replace(staging / name, folder / name)
+        (staging / name).replace(folder / name)
     _flush(folder)
 
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two paths change places atomically; False where the system cannot."""
-    libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
     a, b = os.fsencode(one), os.fsencode(other)
     if sys.platform == "linux" and hasattr(libc, "renameat2"):
         at_cwd, rename_exchange = -100, 2

@@ -13,7 +13,7 @@ from m2v_core.format import check_max_length
 T = TypeVar("T")
 
 
-def as_texts(sentences: str | Iterable[str]) -> list[str]:
+def as_texts(sentences: Any) -> list[str]:
     """One text or many as a list; what is neither is an `InvalidInputError`."""
     if isinstance(sentences, str):
         return [sentences]
@@ -33,7 +33,7 @@ def in_batches(
     job: Callable[[Sequence[str]], T],
     texts: list[str],
     *,
-    batch_size: int,
+    batch_size: Any,
     max_length: int | None,
     threads: bool,
     progress: bool,
@@ -54,7 +54,7 @@ def _threaded(job: Callable[[Sequence[str]], T], batches: Iterable[Sequence[str]
         yield from workers.map(job, batches)
 
 
-def _with_progress(results: Iterable[T], total: int) -> Iterable[T]:
+def _with_progress(results: Iterable[T], total: int) -> Iterator[T]:
     from tqdm import tqdm  # costs as much as the rest of the import
 
-    return tqdm(results, total=total, desc="Encoding", unit=" batches")
+    yield from tqdm(results, total=total, desc="Encoding", unit=" batches")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from m2v_core.__about__ import __version__
 from m2v_core.errors import InvalidInputError, M2VError
@@ -98,7 +98,7 @@ def _register(point: EntryPoint, commands: Subcommands, *, wanted: bool) -> None
 
 
 def _missing(name: str, package: str) -> Callable[[argparse.Namespace], int]:
-    def run(options: argparse.Namespace) -> int:
+    def run(_: argparse.Namespace) -> int:
         raise InvalidInputError(f"the command {name!r} comes with another package: pip install {package}")
 
     return run
@@ -116,7 +116,9 @@ def _add_encode(commands: Subcommands) -> None:
         "--out", metavar="X.npy", type=Path, help="write one float32 array [lines, dim]; without it, JSON to stdout"
     )
     parser.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="unit length (default: the model's)")
-    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of a text that count (default: the model's)")
+    parser.add_argument(
+        "--max-length", type=int, metavar="N", help="tokens of a text that count (default: the model's)"
+    )
     parser.add_argument("--dimensionality", type=int, metavar="D", help="keep the first D dimensions")
     parser.set_defaults(run=_encode)
 
@@ -154,7 +156,7 @@ def _opened(name: str) -> Iterator[IO[str]]:
             with open(sys.stdin.fileno(), encoding="utf-8-sig", newline="\n", closefd=False) as lines:
                 yield lines
         else:
-            with open(name, encoding="utf-8-sig", newline="\n") as lines:
+            with Path(name).open(encoding="utf-8-sig", newline="\n") as lines:
                 yield lines
     except UnicodeDecodeError as error:
         raise InvalidInputError(
@@ -163,9 +165,10 @@ def _opened(name: str) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _progress(wanted: bool) -> Iterator[tqdm[None]]:
+def _progress(wanted: bool) -> Iterator[tqdm[Any]]:
     from tqdm import tqdm
 
+    bar: tqdm[Any]
     with tqdm(desc="Encoding", unit=" texts", file=sys.stderr, disable=not (wanted and sys.stderr.isatty())) as bar:
         yield bar
 

@@ -6,14 +6,12 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
-
-T = TypeVar("T")
 
 
 def read_text(path: Path) -> str:
@@ -29,7 +27,7 @@ def read_text(path: Path) -> str:
         raise ModelFormatError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None
 
 
-def read_json(path: Path, kind: type[T] = dict) -> T:  # type: ignore[assignment]
+def read_json(path: Path, kind: type[Any] = dict) -> Any:
     """The content of a JSON file whose outermost value is a `kind`."""
     try:
         raw = json.loads(read_text(path))

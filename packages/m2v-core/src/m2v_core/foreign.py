@@ -44,8 +44,8 @@ def read_any(folder: Path) -> StoredModel:
         return read_sentence_transformers(folder)
     if model_type is not None:
         raise ModelFormatError(
-            f'{config}: expected "model_type": "{MODEL_TYPE}", found {model_type!r}. If this is a sentence transformer, '
-            f"make a static model of it first: m2v distill {folder} OUT (pip install m2v-distill)."
+            f'{config}: expected "model_type": "{MODEL_TYPE}", found {model_type!r}. Of a sentence transformer '
+            f"make a static model first: m2v distill {folder} OUT (pip install m2v-distill)."
         )
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
     raise ModelNotFoundError(

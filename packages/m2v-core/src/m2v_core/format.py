@@ -7,7 +7,6 @@ tensor of a model. Other layouts are read by `m2v_core.foreign` into the same `S
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -196,7 +195,7 @@ def check_arrays(
                 f"{where}: {name} should hold {n_tokens} {wanted}, one for each token; "
                 f"found shape {array.shape} and dtype {array.dtype.name}."
             )
-    if mapping is not None and n_tokens and not (0 <= int(mapping.min()) and int(mapping.max()) < n_rows):
+    if mapping is not None and n_tokens and not (int(mapping.min()) >= 0 and int(mapping.max()) < n_rows):
         raise ModelFormatError(
             f"{where}: mapping should point to rows 0 to {n_rows - 1}; "
             f"found values from {int(mapping.min())} to {int(mapping.max())}."
@@ -290,7 +289,7 @@ def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(folder)
+        status = folder.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -76,11 +77,11 @@ class StaticModel:
         language: Sequence[str] | None = None,
         weights: NDArray[Any] | None = None,
         token_mapping: NDArray[Any] | None = None,
-        max_length: int | None | _Unset = UNSET,
+        max_length: int | _Unset | None = UNSET,
     ) -> None:
         base = config if isinstance(config, Config) else Config.from_json(config or {}, "config")
         stated = {"normalize": normalize, "base_model": base_model_name, "language": language and tuple(language)}
-        changes = {key: value for key, value in stated.items() if value is not None}
+        changes: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
         if not isinstance(max_length, _Unset):
             changes["max_length"] = max_length
         self._setup(
@@ -116,7 +117,7 @@ class StaticModel:
         subfolder: str | None = None,
         quantize_to: str | None = None,
         dimensionality: int | None = None,
-        max_length: int | None | _Unset = UNSET,
+        max_length: int | _Unset | None = UNSET,
         force_download: bool = True,
         revision: str | None = None,
     ) -> Self:
@@ -148,9 +149,7 @@ class StaticModel:
             ...     StaticModel.from_pretrained(folder, quantize_to="int8").embedding_dtype
             'int8'
         """
-        folder = resolve(
-            path, subfolder=subfolder, token=token, revision=revision, force_download=force_download
-        )
+        folder = resolve(path, subfolder=subfolder, token=token, revision=revision, force_download=force_download)
         stored = format.read_consistently(folder, foreign.read_any)
         changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
         if not isinstance(max_length, _Unset):
@@ -193,7 +192,7 @@ class StaticModel:
         return self._stored.mapping
 
     @property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Any:
         """The `tokenizers.Tokenizer`, without truncation and padding. It is shared: do not change it."""
         return self._tokenizer.backend
 
@@ -266,7 +265,7 @@ class StaticModel:
         sentences: str | Iterable[str],
         *,
         show_progress_bar: bool = False,
-        max_length: int | None | _Unset = UNSET,
+        max_length: int | _Unset | None = UNSET,
         normalize: bool | None = None,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
@@ -316,12 +315,6 @@ class StaticModel:
             vectors[start : start + len(result)] = result
         return vectors[0] if isinstance(sentences, str) else vectors
 
-    @overload
-    def encode_as_sequence(self, sentences: str, **options: Any) -> NDArray[np.float32]: ...
-
-    @overload
-    def encode_as_sequence(self, sentences: Iterable[str], **options: Any) -> list[NDArray[np.float32]]: ...
-
     def encode_as_sequence(
         self,
         sentences: str | Iterable[str],
@@ -350,7 +343,7 @@ class StaticModel:
             ids, offsets = self._tokenizer(batch, max_length)
             return [
                 pool.token_rows(stored.embeddings, ids[start:stop], stored.weights, stored.mapping).astype(np.float32)
-                for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
+                for start, stop in pairwise(offsets)
             ]
 
         texts = as_texts(sentences)
@@ -362,7 +355,7 @@ class StaticModel:
         return sequences[0] if isinstance(sentences, str) else sequences
 
     @overload
-    def tokenize(self, sentences: str) -> list[int]: ...
+    def tokenize(self, sentences: str) -> list[int]: ...  # type: ignore[overload-overlap]
 
     @overload
     def tokenize(self, sentences: Iterable[str]) -> list[list[int]]: ...
@@ -377,5 +370,5 @@ class StaticModel:
         texts = as_texts(sentences)
         check_texts(texts)
         ids, offsets = self._tokenizer(texts, self.max_length)
-        lists = [ids[start:stop].tolist() for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+        lists = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
         return lists[0] if isinstance(sentences, str) else lists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,12 @@ def token_rows(
         array([[0., 3.],
                [0., 3.]], dtype=float32)
     """
-    rows = table[ids if mapping is None else mapping[ids]]
+    rows: NDArray[Any] = table[ids if mapping is None else mapping[ids]]
     if weights is not None:
-        dtype = np.float64 if table.dtype == np.float64 else np.float32
-        return rows.astype(dtype) * weights[ids].astype(dtype)[:, None]
+        dtype = np.dtype(np.float64 if table.dtype == np.float64 else np.float32)
+        scaled: NDArray[Any] = rows.astype(dtype)
+        scaled *= weights[ids].astype(dtype)[:, None]
+        return scaled
     return rows.astype(np.float32) if rows.dtype == np.int8 else rows
 
 
@@ -63,7 +66,7 @@ def segment_mean(
     sum_dtype = np.float64 if table.dtype == np.float64 else np.float32
     means = np.zeros((len(offsets) - 1, table.shape[1]), np.float32)
     bounds = offsets.tolist()
-    for index, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for index, (start, stop) in enumerate(pairwise(bounds)):
         if stop > start:
             rows = token_rows(table, ids[start:stop], weights, mapping)
             means[index] = np.add.reduce(rows, axis=0, dtype=sum_dtype) / (stop - start)
@@ -79,4 +82,6 @@ def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
                [0. , 0. ]], dtype=float32)
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    unit = np.zeros_like(vectors)
+    np.divide(vectors, norms, out=unit, where=norms > 0)
+    return unit

@@ -36,9 +36,7 @@ def quantize_model(model: Model, *, quantize_to: str | None = None, dimensionali
     return type(model).from_stored(stored)
 
 
-def quantized(
-    stored: StoredModel, *, quantize_to: str | None = None, dimensionality: int | None = None
-) -> StoredModel:
+def quantized(stored: StoredModel, *, quantize_to: str | None = None, dimensionality: int | None = None) -> StoredModel:
     """A model with the first `dimensionality` dimensions, as `quantize_to`; the given one is left as it is.
 
     int8 stores `round(row / scale)` with `scale = max|row| / 127` for each row, after the dimensions are cut. The

@@ -97,7 +97,7 @@ class TextTokenizer:
         self.json = tokenizer_json
         self.vocabulary = Vocabulary.from_json(tokenizer_json, where)
         try:
-            self.backend = _build(tokenizer_json)
+            self.backend: Any = _build(tokenizer_json)  # Any: stubs know one of the two APIs
         except Exception as error:  # tokenizers 0.2x raises bare Exception
             raise ModelFormatError(
                 f"{where}: tokenizers {tokenizers.__version__} cannot read it ({error}). "
@@ -151,7 +151,7 @@ def _cut(
     return flat, np.concatenate(([0], np.cumsum(lengths)))
 
 
-def _build(tokenizer_json: str) -> Tokenizer:
+def _build(tokenizer_json: str) -> Any:
     if not _IMMUTABLE_API:
         backend = Tokenizer.from_str(tokenizer_json)
         backend.no_truncation()
@@ -160,7 +160,7 @@ def _build(tokenizer_json: str) -> Tokenizer:
     with tempfile.TemporaryDirectory(prefix="m2v-") as folder:  # 1.x reads files only
         path = Path(folder, "tokenizer.json")
         path.write_text(tokenizer_json, encoding="utf-8")
-        return Tokenizer.from_file(path)
+        return Tokenizer.from_file(str(path))
 
 
 def _bad_text(texts: Sequence[Any]) -> InvalidInputError:

@@ -59,12 +59,12 @@ def register(commands: Subcommands) -> None:
         help="remove tokens that match at their start; '' removes none (default: %(default)s)",
     )
     parser.add_argument(
-        "--quantize-to", default=default.quantize_to, metavar="DTYPE",
+        "--quantize-to",
+        default=default.quantize_to,
+        metavar="DTYPE",
         help="float16, float32, float64 or int8 (default: %(default)s)",
     )
-    parser.add_argument(
-        "--pooling", default=default.pooling, help="mean, first, last or pooler (default: %(default)s)"
-    )
+    parser.add_argument("--pooling", default=default.pooling, help="mean, first, last or pooler (default: %(default)s)")
     parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="let the teacher's repository bring tokenizer code"
@@ -102,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
     model.save_pretrained(options.out)
     seconds = time.perf_counter() - started
     print(
-        f"{len(model.tokens)} tokens x {model.dim} dimensions ({model.embedding_dtype}) in {seconds:.1f} s: {options.out}",
+        f"{options.out}: {len(model.tokens)} tokens x {model.dim} dimensions, {model.embedding_dtype}, {seconds:.1f} s",
         file=sys.stderr,
     )
     return 0

@@ -93,7 +93,7 @@ class DistillConfig:
                 re.compile(self.token_remove_pattern)
             except re.error as error:
                 raise InvalidInputError(
-                    f"token_remove_pattern should be a regular expression; {self.token_remove_pattern!r} is not: {error}."
+                    f"token_remove_pattern should be a regular expression: {error} in {self.token_remove_pattern!r}."
                 ) from None
 
     def _check_pca(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,14 +98,14 @@ def bucket_length(length: int) -> int:
         >>> [bucket_length(n) for n in (3, 8, 9, 17, 100, 512)]
         [3, 8, 10, 20, 112, 512]
     """
-    step = max(1, 2 ** ((length - 1).bit_length() - 3))
+    step = 1 << max(0, (length - 1).bit_length() - 3)
     return -(-length // step) * step
 
 
 @partial(jax.jit, static_argnames=("graph", "pooling"))
 def _pooled_forward(
-    graph: nnx.GraphDef[nnx.Module],
-    state: nnx.State,
+    graph: nnx.GraphDef[Any],
+    state: nnx.State[Any, Any],
     ids: Int[Array, "B L"],
     mask: Bool[Array, "B L"],
     pooling: Pooling,

@@ -51,6 +51,7 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
         keep = min(int(np.searchsorted(shares, pca_dims)) + 1, width)
     else:
         keep = width if pca_dims == "auto" else pca_dims
-    scores = centred @ components[:, :keep].astype(np.float32)
+    scores: ndarray = centred @ components[:, :keep].astype(np.float32)
     signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(keep)])
-    return scores * np.where(signs == 0, np.float32(1), signs)
+    scores *= np.where(signs == 0, np.float32(1), signs)
+    return scores

@@ -12,9 +12,9 @@ import numpy as np
 from m2v_core import Config, StaticModel, quantize_model
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import embed_sequences
+from m2v_distill.hf import load_tokenizer
 from m2v_distill.pca import apply_pca
 from m2v_distill.teacher.teacher import Teacher
-from m2v_distill.tokenizer import load_tokenizer
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights
 
@@ -90,7 +90,7 @@ def distill_from_model(
     Returns and raises as `distill` does.
 
     Example:
-        >>> from m2v_distill.tokenizer import load_tokenizer
+        >>> from m2v_distill.hf import load_tokenizer
         >>> teacher = Teacher.from_pretrained(teacher_folder())
         >>> distill_from_model(teacher, load_tokenizer(teacher_folder()), pca_dims=None).dim
         24

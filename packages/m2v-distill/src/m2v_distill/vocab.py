@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from m2v_core.errors import InvalidInputError
+from m2v_distill.hf import quiet
 
 if TYPE_CHECKING:
     from skeletoken import TokenizerModel
@@ -51,7 +49,7 @@ def student_vocabulary(tokenizer: PreTrainedTokenizerFast, token_remove_pattern:
     from skeletoken import TokenizerModel
     from skeletoken.padding import Padding
 
-    with _quiet("skeletoken"):
+    with quiet("skeletoken"):
         teacher = TokenizerModel.from_transformers_tokenizer(tokenizer).prune_added_tokens()
         student = _cleaned(teacher, token_remove_pattern)
         if student.padding is not None:
@@ -87,15 +85,3 @@ def _cleaned(teacher: TokenizerModel, token_remove_pattern: str | None) -> Token
             )
         student = student.remove_tokens_from_vocabulary(doomed)
     return student.prune_added_tokens()
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Hold back a library's notes about each step; errors are raised as ever."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

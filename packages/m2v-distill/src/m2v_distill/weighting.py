@@ -24,4 +24,5 @@ def sif_weights(n_tokens: int, sif_coefficient: float) -> Float64[ndarray, " V"]
     """
     inverse_rank = 1 / np.arange(2, n_tokens + 2, dtype=np.float64)
     probability = inverse_rank / inverse_rank.sum()
-    return sif_coefficient / (sif_coefficient + probability)
+    weights: ndarray = sif_coefficient / (sif_coefficient + probability)
+    return weights

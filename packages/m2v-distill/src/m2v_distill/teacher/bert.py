@@ -148,7 +148,7 @@ class Bert(nnx.Module):
         """The pooler's output: a dense layer with tanh on the first position."""
         return jnp.tanh(self.pooler(hidden[:, 0]))
 
-    def _positions(self, ids: Int[Array, "B L"]) -> Int[Array, "..."]:
+    def _positions(self, ids: Int[Array, "B L"]) -> Int[Array, "*shape"]:
         padding = self.config.padding_id
         if padding is None:
             return jnp.arange(ids.shape[1])
@@ -157,7 +157,8 @@ class Bert(nnx.Module):
 
     def _relative_bias(self, length: int) -> Float[Array, "N L L"]:
         places = np.arange(length)
-        return self.relative(relative_buckets(places[None, :] - places[:, None])).transpose(2, 0, 1)
+        buckets = relative_buckets(places[None, :] - places[:, None])
+        return self.relative(jnp.asarray(buckets)).transpose(2, 0, 1)
 
 
 def relative_buckets(distance: Int[ndarray, "L L"]) -> Int[ndarray, "L L"]:
@@ -173,4 +174,5 @@ def relative_buckets(distance: Int[ndarray, "L L"]) -> Int[ndarray, "L L"]:
     share = share / np.float32(math.log(RELATIVE_MAX_DISTANCE / exact)) * np.float32(half - exact)
     coarse = np.minimum(exact + share.astype(np.int64), half - 1)
     # Keys after the query have the upper half.
-    return np.where(far < exact, far, coarse) + np.where(distance > 0, half, 0)
+    bucket: ndarray = np.where(far < exact, far, coarse) + np.where(distance > 0, half, 0)
+    return bucket

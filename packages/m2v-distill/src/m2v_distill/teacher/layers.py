@@ -23,6 +23,10 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+#: Stands for minus infinity in a softmax, finite so that a row of padding alone stays finite too.
+MASKED = -3e38
+
+
 def activation(name: str) -> Callable[[Array], Array]:
     """The function of a name in a teacher's config.
 
@@ -48,7 +52,7 @@ def attention(
     scores = jnp.einsum("bqnk,bmnk->bnqm", query, key) * query.shape[-1] ** -0.5
     if bias is not None:
         scores = scores + bias
-    scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(scores.dtype).min)
+    scores = jnp.where(mask[:, None, None, :], scores, MASKED)
     return jnp.einsum("bnqm,bmnk->bqnk", jax.nn.softmax(scores, axis=-1), value)
 
 
@@ -78,8 +82,10 @@ class PostNormBlock(nnx.Module):
         mask: Bool[Array, "B L"],
         bias: Float[Array, "N L L"] | None = None,
     ) -> Float[Array, "B L H"]:
+        """One layer; `bias` is added to the attention scores."""
         split = (*hidden.shape[:2], self.heads, -1)
         query, key, value = (project(hidden).reshape(split) for project in (self.query, self.key, self.value))
         attended = attention(query, key, value, mask, bias).reshape(hidden.shape)
         hidden = self.attention_norm(hidden + self.out(attended))
-        return self.output_norm(hidden + self.down(self.act(self.up(hidden))))
+        out: Array = self.output_norm(hidden + self.down(self.act(self.up(hidden))))
+        return out

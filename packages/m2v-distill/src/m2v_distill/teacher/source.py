@@ -71,7 +71,6 @@ def _card(readme: Path) -> tuple[tuple[str, ...] | None, str | None]:
     except (OSError, ValueError, YAMLError):  # a card is a courtesy: a broken one does not stop a distillation
         return None, None
     language, licence = metadata.get("language"), metadata.get("license")
-    codes = [language] if isinstance(language, str) else language
-    if not (isinstance(codes, list) and codes and all(isinstance(code, str) for code in codes)):
-        codes = None
-    return codes and tuple(codes), licence if isinstance(licence, str) else None
+    listed = [language] if isinstance(language, str) else language if isinstance(language, list) else []
+    codes = tuple(code for code in listed if isinstance(code, str))
+    return codes or None, licence if isinstance(licence, str) else None

@@ -5,28 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-from jaxtyping import Array, Bool, Float, Int
+from typing import Any
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.files import read_json
-from m2v_distill.teacher.registry import FAMILIES, family_of
+from m2v_distill.hf import load_config
+from m2v_distill.teacher.registry import family_of
 from m2v_distill.teacher.source import TeacherSource, find_teacher
 from m2v_distill.teacher.weights import Checkpoint, fill, open_checkpoint
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """What a family's module computes."""
-
-    config: Any
-
-    def __call__(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> Float[Array, "B L H"]: ...
-
-    def hidden_states(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> list[Float[Array, "B L H"]]: ...
-
-    def pool(self, hidden: Float[Array, "B L H"]) -> Float[Array, "B H"]: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +20,8 @@ class Teacher:
     """A teacher's encoder with its weights, on the host as float32.
 
     Attributes:
-        module: The Flax module: ids [B, L] and mask [B, L] to hidden states [B, L, H].
+        module: The family's Flax module: called with ids [B, L] and mask [B, L] it gives the last hidden states
+            [B, L, H]; `hidden_states` gives all of them, and `pool` the pooler's output [B, H].
         source: Its files, name, language and licence.
 
     Example:
@@ -58,11 +45,10 @@ class Teacher:
         """
         source = find_teacher(name_or_path, token=token, revision=revision)
         config_file = source.folder / "config.json"
-        raw = read_json(config_file)
-        family_of(raw.get("model_type"), str(config_file))  # before transformers, whose error would be another
-        from transformers import AutoConfig
-
-        config = AutoConfig.from_pretrained(source.folder).to_dict()
+        family_of(
+            read_json(config_file).get("model_type"), str(config_file)
+        )  # before transformers, whose error would be another
+        config = load_config(source.folder)
         return cls(_encoder(config, open_checkpoint(source.folder), str(source.folder)), source)
 
     @classmethod
@@ -80,7 +66,9 @@ class Teacher:
             )
         tensors = {name: _host_copy(tensor) for name, tensor in model.state_dict().items()}
         path = str(getattr(model, "name_or_path", "") or "")
-        source = find_teacher(path) if os.path.isdir(path) else TeacherSource(Path(), path or type(model).__name__)
+        source = (
+            find_teacher(path) if path and Path(path).is_dir() else TeacherSource(Path(), path or type(model).__name__)
+        )
         return cls(_encoder(model.config.to_dict(), tensors, type(model).__name__), source)
 
     @property
@@ -109,7 +97,7 @@ def _host_copy(tensor: Any) -> Any:
     return lambda: tensor.detach().cpu().float().numpy()
 
 
-def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str) -> Encoder:
+def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str) -> Any:
     from flax import nnx
 
     if config.get("is_decoder") or config.get("position_embedding_type", "absolute") != "absolute":
@@ -118,6 +106,3 @@ def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str) -> Enco
     pooler = family.pooler is not None and family.table.prefix_of(checkpoint) + family.pooler in checkpoint
     settings = family.config(config, pooler=pooler)
     return fill(lambda: family.module(settings, nnx.Rngs(0)), checkpoint, family.table, where)
-
-
-__all__ = ["FAMILIES", "Encoder", "Teacher"]

@@ -103,12 +103,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         pickled = sorted(path.name for path in folder.glob("*.bin"))
         advice = (
             f"Found only {', '.join(pickled)}, which is pickle and could run any code: take a revision of the model "
-            f"with safetensors, or convert it once with transformers: AutoModel.from_pretrained(...).save_pretrained(...)"
+            f"with safetensors, or convert it once: transformers.AutoModel.from_pretrained(...).save_pretrained(...)"
             if pickled
             else f"Found: {', '.join(sorted(path.name for path in folder.iterdir())[:20]) or 'nothing'}."
         )
         raise ModelNotFoundError(f"{folder} has no weights: expected {SINGLE_FILE} or {INDEX_FILE}. {advice}")
-    weight_map = read_json(index).get("weight_map")
+    weight_map: Any = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(_is_plain(name) for name in weight_map.values()):
         raise ModelFormatError(f'{index}: "weight_map" should name a file of this folder for each tensor.')
     shards = {name: _open(folder / name) for name in sorted(set(weight_map.values()))}
@@ -126,7 +126,7 @@ def _open(path: Path) -> Checkpoint:
     if not path.is_file():
         raise ModelNotFoundError(f"{path} is missing: {INDEX_FILE} names it. Download the model again.")
     try:
-        file = safe_open(path, framework="numpy")
+        file: Any = safe_open(path, framework="numpy")
         names = list(file.keys())
     except SafetensorError as error:
         raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None

@@ -1,0 +1,78 @@
+"""What m2v-distill uses of transformers: configs and tokenizers, never its PyTorch models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from m2v_core.errors import ModelFormatError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """A teacher's `config.json`, with transformers' defaults for what it leaves out.
+
+    Raises:
+        ModelFormatError: transformers does not accept it.
+    """
+    AutoConfig = _transformers().AutoConfig
+    try:
+        config: dict[str, Any] = AutoConfig.from_pretrained(folder).to_dict()
+    except Exception as error:  # each version has its own classes for a config that does not hold
+        raise _refused("config", folder, error) from error
+    return config
+
+
+def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
+    """The fast tokenizer of a teacher's folder.
+
+    Args:
+        folder: Holds `tokenizer.json`, or what transformers makes one of.
+        trust_remote_code: Let the folder bring Python code.
+
+    Raises:
+        ModelFormatError: transformers cannot load it.
+    """
+    AutoTokenizer = _transformers().AutoTokenizer
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # tokenizers raises bare Exception for a damaged tokenizer.json
+        raise _refused("tokenizer", folder, error) from error
+    return cast("PreTrainedTokenizerFast", tokenizer)
+
+
+def _refused(part: str, folder: str | os.PathLike[str], error: Exception) -> ModelFormatError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelFormatError(f"{os.fspath(folder)}: transformers cannot load a {part} from it ({reason}).")
+
+
+def _transformers() -> Any:
+    """The package, without its advice to install PyTorch, which nobody here needs."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return "PyTorch was not found" not in record.getMessage()
+
+    logger = logging.getLogger("transformers")
+    logger.addFilter(is_news)
+    try:
+        import transformers
+    finally:
+        logger.removeFilter(is_news)
+    return transformers
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Hold back a library's notes about each step; its errors are raised as ever."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
