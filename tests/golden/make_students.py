@@ -57,7 +57,7 @@ def main() -> None:
         "model2vec-int8": quantize_model(plain, quantize_to="int8"),
         "model2vec-clusters": clustered,
         "model2vec-clusters-int8": quantize_model(clustered, quantize_to="int8"),
-        "model2vec-unigram": StaticModel(table(grams), grams, normalize=False, max_length=4),
+        "model2vec-unigram": StaticModel(table(grams), grams, normalize=False, max_length=100),
     }.items():
         model.save_pretrained(HERE / case)
         write(case, model, model.encode(TEXTS))

@@ -34,6 +34,7 @@ MAPPING = "mapping"
 
 MODEL_TYPE = "model2vec"
 DEFAULT_MAX_LENGTH = 512
+TOKENIZER_VERSION = "1.0"
 
 #: safetensors' name of a dtype -> numpy's, for the tensors of a model.
 EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
@@ -247,8 +248,18 @@ def write(stored: StoredModel, folder: Path, *, vocabulary: Vocabulary) -> None:
 
 
 def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> str:
-    """`tokenizer.json` with truncation at `max_length` and no padding, as readers that obey it need it."""
+    """`tokenizer.json` with truncation at `max_length` and no padding, as readers that obey it need it.
+
+    Raises:
+        InvalidInputError: It has a form that only tokenizers 1.x reads.
+    """
     raw = json.loads(tokenizer_json)
+    if raw.get("version", TOKENIZER_VERSION) != TOKENIZER_VERSION:
+        raise InvalidInputError(
+            f"A saved model needs a tokenizer.json of version {TOKENIZER_VERSION}, which every reader knows; found "
+            f"version {raw['version']}, as tokenizers 1.x keeps in memory. Make the model of the file instead of the "
+            f"object: StaticModel(vectors, Path('tokenizer.json'))."
+        )
     raw["padding"] = None
     raw["truncation"] = max_length and {
         "direction": "Right",

@@ -159,8 +159,22 @@ def _build(tokenizer_json: str) -> Any:
         return backend
     with tempfile.TemporaryDirectory(prefix="m2v-") as folder:  # 1.x reads files only
         path = Path(folder, "tokenizer.json")
-        path.write_text(tokenizer_json, encoding="utf-8")
+        path.write_text(_without_prefix_space(tokenizer_json), encoding="utf-8")
         return Tokenizer.from_file(str(path))
+
+
+def _without_prefix_space(tokenizer_json: str) -> str:
+    """The same tokenizer without `add_prefix_space` of ByteLevel, which 1.x refuses: a normalizer adds the space."""
+    raw = json.loads(tokenizer_json)
+    splitter = raw.get("pre_tokenizer") or {}
+    if splitter.get("pretokenizers"):
+        splitter = splitter["pretokenizers"][0]
+    if splitter.get("type") != "ByteLevel" or not splitter.get("add_prefix_space"):
+        return tokenizer_json
+    splitter["add_prefix_space"] = False
+    space = {"type": "Replace", "pattern": {"Regex": r"\A(?! )"}, "content": " "}
+    raw["normalizer"] = {"type": "Sequence", "normalizers": [*filter(None, [raw.get("normalizer")]), space]}
+    return json.dumps(raw, ensure_ascii=False)
 
 
 def _bad_text(texts: Sequence[Any]) -> InvalidInputError:
@@ -180,6 +194,8 @@ def _bad_text(texts: Sequence[Any]) -> InvalidInputError:
 def json_of(tokenizer: Tokenizer | str | Path) -> str:
     """The text of `tokenizer.json` for a tokenizer object, a path, or that text itself.
 
+    An object of tokenizers 1.x gives a form that only 1.x reads: a model of it works, but cannot be saved.
+
     Raises:
         InvalidInputError: It is none of these.
     """
@@ -188,18 +204,11 @@ def json_of(tokenizer: Tokenizer | str | Path) -> str:
     if isinstance(tokenizer, str):
         return tokenizer
     if isinstance(tokenizer, Tokenizer):
-        return _downgraded(tokenizer.__reduce__()[1][0]) if _IMMUTABLE_API else tokenizer.to_str()
+        # 1.x has no to_str, but pickles its own form of the file (version 2.0).
+        return str(tokenizer.__reduce__()[1][0]) if _IMMUTABLE_API else str(tokenizer.to_str())
     backend = getattr(tokenizer, "backend_tokenizer", None)  # a fast tokenizer of transformers
     if isinstance(backend, Tokenizer):
         return json_of(backend)
     raise InvalidInputError(
         f"Expected a tokenizers.Tokenizer, a Path to tokenizer.json or its text; found {type(tokenizer).__name__}."
     )
-
-
-def _downgraded(state: str) -> str:
-    """The state of a tokenizers 1.x object as version 1.0 of `tokenizer.json`, which every reader knows."""
-    raw = json.loads(state)
-    raw["version"] = "1.0"
-    raw.pop("role_to_token", None)
-    return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,94 @@
+"""Folders that model2vec and sentence-transformers saved give the vectors that they gave there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from m2v_core import ModelFormatError, StaticModel
+from safetensors.numpy import load_file, save_file
+
+STUDENTS = GOLDEN / "students"
+CASES = sorted(path.name for path in STUDENTS.iterdir() if path.is_dir())
+TEXTS = json.loads((STUDENTS / "texts.json").read_text())
+
+
+def test_there_are_cases() -> None:
+    assert len(CASES) == 9
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_vectors_are_the_same(case: str, tmp_path: Path) -> None:
+    expected = load_file(STUDENTS / case / "expected.safetensors")["vectors"]
+    tolerance = 2e-3 if "float16" in case else 1e-5
+    model = StaticModel.from_pretrained(STUDENTS / case)
+    np.testing.assert_allclose(model.encode(TEXTS), expected, atol=tolerance, rtol=1e-5)
+    model.save_pretrained(tmp_path / "ours")
+    again = StaticModel.from_pretrained(tmp_path / "ours")
+    assert np.array_equal(again.encode(TEXTS), model.encode(TEXTS))
+
+
+def test_settings_are_read() -> None:
+    assert StaticModel.from_pretrained(STUDENTS / "sentence-transformers-normalized").normalize
+    assert not StaticModel.from_pretrained(STUDENTS / "sentence-transformers").normalize
+    assert StaticModel.from_pretrained(STUDENTS / "sentence-transformers").max_length is None
+    assert StaticModel.from_pretrained(STUDENTS / "model2vec-unigram").max_length == 100
+    assert StaticModel.from_pretrained(STUDENTS / "model2vec-clusters").vocabulary_quantization == 12
+
+
+def copied(case: str, folder: Path) -> Path:
+    shutil.copytree(STUDENTS / case, folder)
+    return folder
+
+
+def test_the_tokenizers_truncation_counts(tmp_path: Path) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    raw["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    (folder / "tokenizer.json").write_text(json.dumps(raw))
+    assert StaticModel.from_pretrained(folder).max_length == 2
+
+
+def test_rows_past_the_last_token_are_left_out(tmp_path: Path) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    table = load_file(folder / "model.safetensors")["embedding.weight"]
+    save_file({"embedding.weight": np.concatenate([table, table])}, folder / "model.safetensors")
+    assert len(StaticModel.from_pretrained(folder).embedding) == len(table)
+
+
+def test_other_modules_are_refused(tmp_path: Path) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelFormatError, match="found StaticEmbedding, Dense"):
+        StaticModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("place", ["../m2", "/", "0/../../m2"])
+def test_modules_outside_the_folder_are_refused(tmp_path: Path, place: str) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    copied("sentence-transformers", tmp_path / "m2")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = place
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelFormatError, match="inside the folder"):
+        StaticModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[3]", "[]", '[{"type": null}]', '[{"type": "StaticEmbedding", "path": 3}]'])
+def test_a_damaged_modules_json(tmp_path: Path, content: str) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    (folder / "modules.json").write_text(content)
+    with pytest.raises((ModelFormatError, FileNotFoundError), match=r"modules\.json|missing"):
+        StaticModel.from_pretrained(folder)
+
+
+def test_without_modules_json(tmp_path: Path) -> None:
+    folder = copied("sentence-transformers-nested", tmp_path / "m")
+    (folder / "modules.json").unlink()
+    assert StaticModel.from_pretrained(folder).dim == 6

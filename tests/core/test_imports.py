@@ -1,0 +1,49 @@
+"""`import m2v_core` stays light: proved in a fresh process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = (
+    "jax",
+    "flax",
+    "huggingface_hub",
+    "transformers",
+    "sklearn",
+    "scipy",
+    "torch",
+    "m2v_distill",
+    "m2v_train",
+    "m2v_hub",
+)
+
+SNIPPET = """
+import sys
+{what}
+loaded = sorted(name for name in {heavy} if name in sys.modules)
+print(",".join(loaded))
+"""
+
+
+def loaded(what: str) -> str:
+    code = SNIPPET.format(what=what, heavy=HEAVY)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.strip()
+
+
+def test_import_is_light() -> None:
+    assert loaded("import m2v_core") == ""
+    assert "," not in loaded("import json")
+
+
+def test_the_command_is_light() -> None:
+    assert loaded("from m2v_core.cli import build_parser; build_parser(['encode'])") == ""
+
+
+def test_an_error_is_a_builtin_error_too() -> None:
+    from m2v_core import errors
+
+    assert issubclass(errors.InvalidInputError, ValueError)
+    assert issubclass(errors.ModelFormatError, ValueError)
+    assert issubclass(errors.ModelNotFoundError, OSError)
+    assert issubclass(errors.MissingPackageError, ImportError)

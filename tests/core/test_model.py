@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import gc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel
+from m2v_core.tokens import Vocabulary
+from tokenizer_files import KINDS, wordlevel, wordpiece
+
+TEXTS = ["good day", "", "bad, sunny days!", "good " * 700, "日本 nothing", "Un able"]
+
+
+def test_a_vector_is_the_mean_of_its_tokens(any_model: StaticModel) -> None:
+    for text in TEXTS:
+        ids = any_model.tokenize(text)
+        expected = any_model.embedding[ids].mean(axis=0) if ids else np.zeros(any_model.dim)
+        np.testing.assert_allclose(any_model.encode(text), expected, atol=1e-6)
+        sequence = any_model.encode_as_sequence(text, max_length=any_model.max_length)
+        np.testing.assert_array_equal(sequence, any_model.embedding[ids])
+
+
+def test_shapes_and_dtypes(any_model: StaticModel) -> None:
+    assert any_model.encode("good").shape == (8,)
+    assert any_model.encode(["good"]).shape == (1, 8)
+    assert any_model.encode([]).shape == (0, 8)
+    assert any_model.encode(iter(["good", "day"])).shape == (2, 8)
+    assert any_model.encode(np.array(["good", "day"])).shape == (2, 8)
+    assert any_model.encode_as_sequence([]) == []
+    assert any_model.encode_as_sequence("").shape == (0, 8)
+    assert any_model.tokenize([]) == []
+    for dtype in ("float16", "float32", "float64"):
+        made = make_model(dtype=dtype)
+        assert made.encode("good").dtype == made.encode_as_sequence(["good"])[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_nothing_known_gives_zeros(normalize: bool, dtype: str) -> None:
+    model = make_model("wordlevel", dtype=dtype)
+    vectors = model.encode(["", "   ", "unheard of", "good"], normalize=normalize)
+    assert not vectors[:3].any()
+    assert vectors[3].any()
+    assert np.isfinite(vectors).all()
+
+
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=12), size=st.integers(1, 5)
+)
+@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_batches_and_neighbours_do_not_matter(kind: str, texts: list[str], size: int) -> None:
+    model = make_model(kind)
+    whole = model.encode(texts, normalize=True)
+    assert np.array_equal(model.encode(texts, normalize=True, batch_size=size), whole)
+    assert np.array_equal(model.encode(texts[::-1], normalize=True)[::-1], whole)
+    assert all(np.array_equal(model.encode(text, normalize=True), row) for text, row in zip(texts, whole, strict=True))
+    assert np.isfinite(whole).all()
+
+
+def test_threads_do_not_matter(model: StaticModel) -> None:
+    texts = [f"{text} {number % 7 * 'good '}" for number, text in enumerate(TEXTS * 40)]
+    whole = model.encode(texts)
+    assert np.array_equal(model.encode(texts, batch_size=7, multiprocessing_threshold=3), whole)
+    sequences = model.encode_as_sequence(texts, batch_size=7, multiprocessing_threshold=3)
+    assert all(map(np.array_equal, sequences, model.encode_as_sequence(texts)))
+    with ThreadPoolExecutor(8) as workers:
+        results = list(workers.map(lambda size: model.encode(texts, batch_size=size), [1, 3, 16, 64, 1000] * 4))
+    assert all(np.array_equal(result, whole) for result in results)
+
+
+def test_max_length_counts_tokens() -> None:
+    model = make_model(max_length=3)
+    assert model.tokenize("good day bad good") == model.tokenize("good day bad")
+    assert np.array_equal(model.encode("good day bad good"), model.encode("good day bad"))
+    assert not np.array_equal(model.encode("good day bad good", max_length=None), model.encode("good day bad"))
+    assert np.array_equal(model.encode("good day bad", max_length=1), model.encode("good"))
+    assert len(model.encode_as_sequence("good day bad good")) == 4  # knows no limit of its own
+    assert len(model.encode_as_sequence("good day bad good", max_length=2)) == 2
+    assert len(make_model().tokenize("good " * 700)) == 512
+    assert len(make_model(max_length=None).tokenize("good " * 700)) == 700
+
+
+def test_normalize_can_be_set_and_overruled(model: StaticModel) -> None:
+    raw = model.encode("good day")
+    model.normalize = True
+    assert model.config.normalize
+    np.testing.assert_allclose(model.encode("good day"), raw / np.linalg.norm(raw), rtol=1e-6)
+    assert np.array_equal(model.encode("good day", normalize=False), raw)
+    model.max_length = 1
+    assert model.max_length == 1
+    assert len(model.tokenize("good day")) == 1
+
+
+def test_config_and_keywords() -> None:
+    made = make_model(config={"normalize": True, "max_length": 7, "base_model": "a", "language": "en", "mine": [1]})
+    assert made.normalize
+    assert (made.max_length, made.base_model_name, made.language) == (7, "a", ["en"])
+    assert made.config.extra == {"mine": [1]}
+    over = make_model(config=made.config, normalize=False, max_length=None, base_model_name="b", language=["de", "fr"])
+    assert (over.normalize, over.max_length, over.base_model_name, over.language) == (False, None, "b", ["de", "fr"])
+    assert made.normalize  # the first is as it was
+    assert make_model(config=Config()).max_length == 512
+
+
+def test_nothing_of_the_caller_changes() -> None:
+    n_tokens = len(Vocabulary.from_json(wordpiece()).tokens)
+    table, weights = np.ones((n_tokens, 4), np.float32), np.full(n_tokens, 2.0)
+    config = {"normalize": True}
+    model = StaticModel(table, wordpiece(), config, weights=weights)
+    model.encode(TEXTS)
+    model.normalize = False
+    assert (table == 1).all()
+    assert (weights == 2).all()
+    assert config == {"normalize": True}
+
+
+def test_what_it_is(model: StaticModel) -> None:
+    assert model.dim == 8
+    assert model.embedding_dtype == "float32"
+    assert model.tokens[:2] == ("[PAD]", "[UNK]")
+    assert model.unk_token_id == 1
+    assert model.vocabulary_quantization is None
+    assert model.tokenizer.encode("good day", add_special_tokens=False).ids == model.tokenize("good day")
+    assert repr(model) == f"StaticModel(tokens={len(model.tokens)}, dim=8, dtype=float32)"
+
+
+def test_clusters_and_weights() -> None:
+    tokenizer = wordlevel()
+    table = np.array([[1, 0], [0, 2]], np.float32)
+    model = StaticModel(
+        table, tokenizer, weights=np.array([1, 1, 3, 0.5]), token_mapping=np.array([0, 0, 1, 1], np.int32)
+    )
+    assert model.vocabulary_quantization == 2
+    np.testing.assert_allclose(model.encode("good day"), [0.5, 3])
+    np.testing.assert_allclose(model.encode_as_sequence("bad"), [[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"vectors": np.ones((3, 2))}, "tokenizer has 4 tokens, but embeddings has 3 rows"),
+        ({"vectors": np.ones(4)}, "shape"),
+        ({"vectors": np.ones((4, 0))}, "shape"),
+        ({"vectors": np.ones((4, 2), complex)}, "complex128"),
+        ({"weights": np.ones(3)}, "weights should hold 4 numbers"),
+        ({"token_mapping": np.array([0, 1, 2, 4])}, "rows 0 to 3; found values from 0 to 4"),
+        ({"token_mapping": np.array([0, 1, 2, -1])}, "found values from -1"),
+        ({"token_mapping": np.ones(4)}, "mapping should hold 4 integers"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options: dict, part: str) -> None:
+    arguments = {"vectors": np.ones((4, 2), np.float32), "tokenizer": wordlevel(), **options}
+    with pytest.raises(ModelFormatError, match=part):
+        StaticModel(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "options", "part"),
+    [
+        (3, {}, "found int"),
+        (None, {}, "found NoneType"),
+        (b"bytes", {}, "found bytes"),
+        ({"a": "b"}, {}, "found dict"),
+        (["fine", None], {}, "NoneType at index 1"),
+        (["fine", 3.0], {}, "float at index 1"),
+        (["lone \udc00"], {}, "lone surrogate"),
+        (["x"], {"batch_size": 0}, "batch_size"),
+        (["x"], {"batch_size": 2.0}, "batch_size"),
+        (["x"], {"max_length": 0}, "max_length"),
+        (["x"], {"max_length": True}, "max_length"),
+    ],
+)
+def test_bad_input_is_named(model: StaticModel, sentences: object, options: dict, part: str) -> None:
+    for method in (model.encode, model.encode_as_sequence):
+        with pytest.raises(InvalidInputError, match=part) as caught:
+            method(sentences, **options)
+        assert isinstance(caught.value, ValueError)
+
+
+def test_unknown_keywords_are_errors(model: StaticModel) -> None:
+    with pytest.raises(TypeError, match="normalise"):
+        model.encode(["x"], normalise=True)  # type: ignore[call-arg]
+
+
+def test_progress_goes_to_stderr(model: StaticModel, capsys) -> None:
+    model.encode(["good"] * 5, batch_size=2, show_progress_bar=True)
+    out, err = capsys.readouterr()
+    assert not out
+    assert "3/3" in err
+    model.encode(["good"] * 5, batch_size=2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_max_length_is_checked_when_set(model: StaticModel) -> None:
+    with pytest.raises(InvalidInputError, match="max_length"):
+        model.max_length = 0
+
+
+def test_no_file_stays_open(tmp_path: Path, model: StaticModel) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        model.save_pretrained(tmp_path / "m")
+        StaticModel.from_pretrained(tmp_path / "m")
+        gc.collect()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+import pytest
+from conftest import make_model
+from m2v_core import InvalidInputError, StaticModel, quantize_model
+from tokenizer_files import wordlevel
+
+TEXTS = ["good day", "bad sunny days", "unable", ""]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("float32", 0), ("float64", 1e-6), ("int8", 2e-2)])
+@pytest.mark.parametrize("source", ["float16", "float32", "float64"])
+def test_vectors_stay_close(source: str, dtype: str, tolerance: float) -> None:
+    model = make_model(dtype=source)
+    small = quantize_model(model, quantize_to=dtype)
+    assert small.embedding_dtype == dtype
+    np.testing.assert_allclose(small.encode(TEXTS), model.encode(TEXTS), atol=max(tolerance, 1e-6))
+    assert model.embedding_dtype == source
+    assert model.weights is None
+
+
+def test_int8_has_a_scale_for_each_row() -> None:
+    table = np.array([[1, 0.5], [1000, -250], [0, 0], [1e-5, 1e-6]], np.float32)
+    model = StaticModel(table, wordlevel())
+    small = quantize_model(model, quantize_to="int8")
+    assert small.embedding.dtype == np.int8
+    assert np.abs(small.embedding).max(axis=1).tolist() == [127, 127, 0, 127]
+    restored = small.embedding * small.weights[:, None]
+    assert (np.abs(restored - table) <= small.weights[:, None] * 0.501).all()
+    for word, row in (("good", 1), ("day", 2), ("bad", 3)):
+        np.testing.assert_array_equal(small.encode(word), restored[row])
+
+
+def test_dimensions_are_cut_before_the_scale() -> None:
+    table = np.array([[1, 100], [2, 100], [3, 100], [4, 100]], np.float32)
+    small = quantize_model(StaticModel(table, wordlevel()), quantize_to="int8", dimensionality=1)
+    assert small.embedding.ravel().tolist() == [127] * 4
+    np.testing.assert_allclose(small.weights * 127, [1, 2, 3, 4], rtol=1e-6)
+
+
+def test_int8_and_back() -> None:
+    model = make_model()
+    small = quantize_model(model, quantize_to="int8")
+    back = quantize_model(small, quantize_to="float32")
+    assert back.weights is None
+    np.testing.assert_allclose(back.encode(TEXTS), small.encode(TEXTS), atol=1e-6)
+    again = quantize_model(small, quantize_to="int8", dimensionality=4)
+    np.testing.assert_allclose(again.encode(TEXTS), small.encode(TEXTS)[:, :4], atol=1e-6)
+
+
+def test_weights_and_mapping_survive() -> None:
+    weights, mapping = np.array([1, 2, 3, 4], np.float64), np.array([0, 1, 1, 0])
+    model = StaticModel(
+        np.array([[1, 0.5], [-300, 70]], np.float32), wordlevel(), weights=weights, token_mapping=mapping
+    )
+    for dtype in ("int8", "float16", "float64"):
+        small = quantize_model(model, quantize_to=dtype)
+        np.testing.assert_allclose(
+            small.encode(["good", "day", "bad"]), model.encode(["good", "day", "bad"]), rtol=2e-2
+        )
+    back = quantize_model(quantize_model(model, quantize_to="int8"), quantize_to="float32")
+    np.testing.assert_allclose(back.encode("good"), model.encode("good"), rtol=2e-2)
+    assert weights.tolist() == [1, 2, 3, 4]
+
+
+def test_dimensionality_alone() -> None:
+    model = make_model(dim=8)
+    small = quantize_model(model, dimensionality=3)
+    assert small.dim == 3
+    assert small.embedding.flags.c_contiguous
+    np.testing.assert_array_equal(small.encode(TEXTS), model.encode(TEXTS)[:, :3])
+
+
+def test_settings_are_kept() -> None:
+    model = make_model(normalize=True, max_length=9, base_model_name="teacher", language=["en"])
+    assert quantize_model(model, quantize_to="float16").config == model.config
+
+
+def test_an_enum_member_will_do() -> None:
+    class DType(str, enum.Enum):
+        INT8 = "int8"
+
+    assert quantize_model(make_model(), quantize_to=DType.INT8).embedding_dtype == "int8"
+
+
+@pytest.mark.parametrize("options", [{"dimensionality": 0}, {"dimensionality": 9}, {"dimensionality": True}])
+def test_dimensions_out_of_range(options: dict) -> None:
+    with pytest.raises(InvalidInputError, match="from 1 to the model's 8"):
+        quantize_model(make_model(), **options)
+
+
+def test_unknown_dtype() -> None:
+    with pytest.raises(InvalidInputError, match="one of float16, float32, float64, int8; found 'bfloat16'"):
+        quantize_model(make_model(), quantize_to="bfloat16")

@@ -1,0 +1,161 @@
+"""Ids equal those of the tokenizers library on any text."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import tokenizers
+from conftest import GOLDEN, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from m2v_core import InvalidInputError, ModelFormatError, StaticModel
+from m2v_core.tokens import TextTokenizer, Vocabulary, json_of
+from tokenizer_files import KINDS, special, wordlevel, wordpiece
+
+NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")
+TOKENIZERS = {kind: TextTokenizer(make()) for kind, make in KINDS.items()}
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(
+    "good day[]UNKCLS!\t\n\x00́ İß", max_size=60
+)
+
+
+def oracle(tokenizer: TextTokenizer, text: str) -> list[int]:
+    """The library's own ids: specials off, unknown removed."""
+    ids = tokenizer.backend.encode(text, add_special_tokens=False).ids
+    return [index for index in ids if index != tokenizer.vocabulary.unk_id]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@given(texts=st.lists(TEXT, max_size=6), max_length=st.none() | st.integers(1, 12))
+@settings(max_examples=150, deadline=None)
+def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | None) -> None:
+    tokenizer = TOKENIZERS[kind]
+    ids, offsets = tokenizer(texts, max_length)
+    assert len(offsets) == len(texts) + 1
+    for index, text in enumerate(texts):
+        assert ids[offsets[index] : offsets[index + 1]].tolist() == oracle(tokenizer, text)[:max_length]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_ids_are_the_same_in_every_version(kind: str) -> None:
+    golden = json.loads((GOLDEN / "ids.json").read_text())
+    tokenizer = TOKENIZERS[kind]
+    for text, expected in zip(golden["texts"], golden[kind], strict=True):
+        assert tokenizer([text], None)[0].tolist() == [i for i in expected if i != tokenizer.vocabulary.unk_id], text
+
+
+def test_unknown_goes_before_the_cut() -> None:
+    tokenizer = TextTokenizer(wordlevel())
+    ids, _ = tokenizer(["nothing good nothing day nothing bad"], 2)
+    assert ids.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_truncation_and_padding_in_the_file_are_not_obeyed(kind: str) -> None:
+    raw = json.loads(KINDS[kind]())
+    raw["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    raw["padding"] = {
+        "strategy": {"Fixed": 9},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "[PAD]",
+    }
+    texts = ["good day good day", ""]
+    for made, plain in zip(TextTokenizer(json.dumps(raw))(texts, None), TOKENIZERS[kind](texts, None), strict=True):
+        assert made.tolist() == plain.tolist()
+
+
+def test_vocabulary_of_each_kind() -> None:
+    assert Vocabulary.from_json(KINDS["wordpiece"]()).unk_id == 1
+    assert Vocabulary.from_json(KINDS["wordlevel"]()) == Vocabulary(("[UNK]", "good", "day", "bad"), 0)
+    assert Vocabulary.from_json(KINDS["byte_bpe"]()).unk_id is None
+    assert Vocabulary.from_json(KINDS["unigram"]()).tokens[3:5] == ("<unk>", "▁good")
+    assert Vocabulary.from_json(KINDS["unigram"]()).unk_id == 3
+
+
+def test_added_tokens_count_as_tokens() -> None:
+    raw = json.loads(wordlevel())
+    raw["added_tokens"] = [special("[NEW]", 4)]
+    assert Vocabulary.from_json(json.dumps(raw)).tokens[-1] == "[NEW]"
+    assert TextTokenizer(json.dumps(raw))(["day[NEW]"], None)[0].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("no json", "expected a tokenizer"),
+        ("[]", "expected a tokenizer"),
+        ("{}", "expected a tokenizer"),
+        ('{"model": {"vocab": {"a": "x"}}}', "token ids"),
+        ('{"model": {"vocab": {"a": 0, "b": 2}}}', "should run from 0 to 1"),
+        ('{"model": {"vocab": {"a": 0}, "type": "Nonsense"}}', "cannot read it"),
+    ],
+)
+def test_broken_files_are_named(text: str, part: str) -> None:
+    with pytest.raises(ModelFormatError, match=part) as caught:
+        TextTokenizer(text, "here/tokenizer.json")
+    assert "here/tokenizer.json" in str(caught.value)
+
+
+def test_bad_texts_are_named() -> None:
+    tokenizer = TOKENIZERS["wordpiece"]
+    with pytest.raises(InvalidInputError, match="text 1 has a lone surrogate"):
+        tokenizer(["fine", "bad \ud800"], None)
+    with pytest.raises(InvalidInputError, match="int at index 0"):
+        tokenizer([3], None)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_tokenizer_object_gives_its_file(kind: str, tmp_path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(KINDS[kind](), encoding="utf-8")
+    assert json_of(path) == json_of(path.read_text(encoding="utf-8")) == KINDS[kind]()
+    made = json_of(TOKENIZERS[kind].backend)
+    assert Vocabulary.from_json(made) == Vocabulary.from_json(KINDS[kind]())
+    texts = ["good day", "Ünable 日本 \x00", "[CLS]"]
+    assert TextTokenizer(made)(texts, None)[0].tolist() == TOKENIZERS[kind](texts, None)[0].tolist()
+
+
+@pytest.mark.skipif(not NEW_API, reason="tokenizers 0.2x gives back the file as it was")
+def test_a_tokenizer_object_of_1x_cannot_be_saved(tmp_path) -> None:
+    model = make_model()
+    again = StaticModel(model.embedding, model.tokenizer)
+    assert again.encode("good day").tolist() == model.encode("good day").tolist()
+    with pytest.raises(InvalidInputError, match=r"version 2\.0.*Path"):
+        again.save_pretrained(tmp_path / "m")
+    StaticModel(model.embedding, model.stored.tokenizer_json).save_pretrained(tmp_path / "m")
+
+
+def test_a_tokenizer_of_another_library_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="found int"):
+        json_of(3)  # type: ignore[arg-type]
+
+
+def test_the_callers_tokenizer_is_left_alone(tmp_path) -> None:
+    import numpy as np
+
+    path = tmp_path / "tokenizer.json"
+    path.write_text(wordpiece(), encoding="utf-8")
+    theirs = tokenizers.Tokenizer.from_file(str(path))
+    if NEW_API:
+        theirs.truncation = tokenizers.Truncation(max_length=2)
+    else:
+        theirs.enable_truncation(2)
+    n_tokens = len(Vocabulary.from_json(wordpiece()).tokens)
+    model = StaticModel(np.ones((n_tokens, 2), np.float32), theirs)
+    assert len(model.tokenize("good day good day")) == 4
+    assert len(theirs.encode("good day good day", add_special_tokens=False).ids) == 2
+
+
+def test_many_threads_share_one_tokenizer() -> None:
+    tokenizer = TOKENIZERS["wordpiece"]
+    texts = [["good day " * n, "bad", "x"] for n in range(40)]
+    limits = [None, 1, 3, 17]
+    jobs = [(batch, limit) for batch in texts for limit in limits]
+    alone = [tokenizer(*job)[0].tolist() for job in jobs]
+    with ThreadPoolExecutor(8) as workers:
+        assert list(workers.map(lambda job: tokenizer(*job)[0].tolist(), jobs)) == alone
