@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from conftest import GOLDEN
 from m2v_core import ModelFormatError, StaticModel
-from safetensors.numpy import load_file, save_file
 
 STUDENTS = GOLDEN / "students"
 CASES = sorted(path.name for path in STUDENTS.iterdir() if path.is_dir())

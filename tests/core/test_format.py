@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from conftest import make_model
 from m2v_core import Config, ModelFormatError, ModelNotFoundError, StaticModel, quantize_model
-from safetensors.numpy import load_file, save_file
 from tokenizer_files import byte_bpe, wordlevel
 
 TEXTS = ["good day", "bad, sunny days!", "", "unable"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from conftest import make_model
 from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.tokens import Vocabulary
 from tokenizer_files import KINDS, wordlevel, wordpiece

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from m2v_core import pool
 
 RNG = np.random.default_rng(0)
@@ -13,7 +16,7 @@ TABLE = RNG.normal(size=(50, 16)).astype(np.float32)
 def reference(table, ids, offsets, weights=None, mapping=None):
     """Text by text, in float64, as the definition says."""
     out = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in pairwise(offsets):
         rows = [
             table[index if mapping is None else mapping[index]].astype(np.float64)
             * (1 if weights is None else float(weights[index]))

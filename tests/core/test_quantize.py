@@ -4,6 +4,7 @@ import enum
 
 import numpy as np
 import pytest
+
 from conftest import make_model
 from m2v_core import InvalidInputError, StaticModel, quantize_model
 from tokenizer_files import wordlevel

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from m2v_core import InvalidInputError, ModelNotFoundError
 from m2v_core.resolve import resolve
 

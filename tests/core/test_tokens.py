@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tokenizers
-from conftest import GOLDEN, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.tokens import TextTokenizer, Vocabulary, json_of
 from tokenizer_files import KINDS, special, wordlevel, wordpiece

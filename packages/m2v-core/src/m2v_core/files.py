@@ -89,7 +89,7 @@ def describe_damage(path: Path) -> str | None:
         (length,) = struct.unpack("<Q", head)
         if 8 + length > size:
             return (
-                f"expected a safetensors header of {length} bytes; the file has {size}. "
+                f"expected a safetensors header of {length} bytes; found a file of {size}. "
                 f"It is truncated, or not safetensors: copy or download it again."
             )
         try:

@@ -47,18 +47,14 @@ def embed_sequences(
         Vectors in the order of the sequences; values that are not finite become zero, as in model2vec.
 
     Raises:
-        InvalidInputError: An empty or too long sequence, an unknown device, or a teacher without a pooler.
+        InvalidInputError: An empty or too long sequence, an unknown id or device, or a teacher without a pooler.
     """
     if pooling == "pooler" and not teacher.has_pooler:
         raise InvalidInputError(
             f"{teacher.name} has no pooler (a dense layer on the first position); use pooling='mean' or 'first'."
         )
     lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    longest = int(lengths.max(initial=1))
-    if lengths.min(initial=1) < 1 or (teacher.max_length is not None and longest > teacher.max_length):
-        raise InvalidInputError(
-            f"Expected sequences of 1 to {teacher.max_length} ids; found {int(lengths.min())} to {longest}."
-        )
+    _check(teacher, sequences, lengths)
     target = pick_device(device)
     graph, state = nnx.split(teacher.module)
     state = jax.device_put(state, target)
@@ -71,6 +67,22 @@ def embed_sequences(
             vectors[rows] = np.asarray(pooled)[: len(rows)]
             bar.update(len(rows))
     return np.nan_to_num(vectors, copy=False)
+
+
+def _check(teacher: Teacher, sequences: Sequence[Sequence[int]], lengths: Int[ndarray, " N"]) -> None:
+    if not len(lengths):
+        return
+    if lengths.min() < 1 or (teacher.max_length is not None and lengths.max() > teacher.max_length):
+        raise InvalidInputError(
+            f"{teacher.name} takes sequences of 1 to {teacher.max_length} ids; "
+            f"found {lengths.min()} to {lengths.max()}."
+        )
+    lowest, highest = min(map(min, sequences)), max(map(max, sequences))
+    if lowest < 0 or highest >= teacher.vocab_size:
+        raise InvalidInputError(
+            f"{teacher.name} knows ids 0 to {teacher.vocab_size - 1}; found {lowest} to {highest}. "
+            f"Do the tokenizer and the weights belong together?"
+        )
 
 
 def _batches(

@@ -161,7 +161,7 @@ class Bert(nnx.Module):
         return self.relative(jnp.asarray(buckets)).transpose(2, 0, 1)
 
 
-def relative_buckets(distance: Int[ndarray, "L L"]) -> Int[ndarray, "L L"]:
+def relative_buckets(distance: Int[ndarray, "Q K"]) -> Int[ndarray, "Q K"]:
     """Bucket of a relative distance: half of them for each direction, near ones exact, far ones by logarithm.
 
     Raffel et al., Exploring the Limits of Transfer Learning, 2020, section 2.1. In numpy and float32, step by step

@@ -82,6 +82,11 @@ class Teacher:
         return int(self.module.config.width)
 
     @property
+    def vocab_size(self) -> int:
+        """The number of ids that it knows."""
+        return int(self.module.config.vocab_size)
+
+    @property
     def max_length(self) -> int | None:
         """The longest sequence of ids that it takes; `None` for no limit."""
         limit: int | None = self.module.config.max_length

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from m2v_core import StaticModel
+
+
+def m2v(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "m2v_core", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_distill(teacher_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "student"
+    done = m2v(
+        "distill", teacher_folder, out, "--pca-dims", "4", "--quantize-to", "float32", "--sif-coefficient", "none"
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("\n") == 1  # one line, and no advice about PyTorch
+    assert "4 dimensions, float32" in done.stderr
+    assert StaticModel.from_pretrained(out).config.sif_coefficient is None
+
+
+def test_the_listing_is_light_and_helpful() -> None:
+    code = "import sys; from m2v_core.cli import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "make a static model of a sentence transformer" in done.stdout
+    assert done.stdout.strip().endswith("False")
+    assert "--pca-dims" in m2v("distill", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["distill", "{teacher}/none", "{out}"], 1, "neither a folder here"),
+        (["distill", "{teacher}", "{teacher}/config.json"], 1, "found a file"),
+        (["distill", "{teacher}", "{out}", "--pooling", "max"], 1, "found 'max'"),
+        (["distill", "{teacher}", "{out}", "--device", "tpu"], 1, "cpu:0"),
+        (["distill", "{teacher}", "{out}", "--pca-dims", "x"], 2, "--pca-dims"),
+        (["distill", "{teacher}"], 2, "OUT"),
+    ],
+)
+def test_errors(teacher_folder: Path, tmp_path: Path, arguments: list[str], code: int, part: str) -> None:
+    done = m2v(*(argument.format(teacher=teacher_folder, out=tmp_path / "out") for argument in arguments))
+    assert done.returncode == code
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from enum import Enum
+from typing import get_type_hints
+
+import pytest
+
+from m2v_core import InvalidInputError
+from m2v_distill import DistillConfig, distill, distill_from_model
+from m2v_distill.config import DistillOptions
+
+
+def test_one_list_of_parameters() -> None:
+    assert get_type_hints(DistillOptions) == get_type_hints(DistillConfig)
+    for function in (distill, distill_from_model):
+        parameters = inspect.signature(function).parameters
+        for field in fields(DistillConfig):
+            assert parameters[field.name].default == field.default
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"pooling": "max"}, "mean, first, last, pooler; found 'max'"),
+        ({"pca_dims": 0}, "pca_dims"),
+        ({"pca_dims": 1.5}, "found 1.5"),
+        ({"pca_dims": True}, "pca_dims"),
+        ({"pca_dims": "all"}, "'auto' or None; found 'all'"),
+        ({"sif_coefficient": 0}, "above 0 and below 1"),
+        ({"sif_coefficient": 1.0}, "above 0 and below 1"),
+        ({"quantize_to": "int4"}, "found 'int4'"),
+        ({"token_remove_pattern": "("}, "regular expression"),
+    ],
+)
+def test_settings_are_checked(options: dict, part: str) -> None:
+    with pytest.raises(InvalidInputError, match=part):
+        DistillConfig.of(**options)
+
+
+def test_unknown_keywords_are_errors() -> None:
+    with pytest.raises(TypeError, match="Did you mean 'pca_dims'"):
+        distill("nowhere", pca_dim=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="Known ones: device"):
+        distill("nowhere", zzz=3)  # type: ignore[call-arg]
+
+
+def test_enum_members_will_do() -> None:
+    class Mode(str, Enum):
+        FIRST = "first"
+
+    assert DistillConfig.of(pooling=Mode.FIRST).pooling == "first"

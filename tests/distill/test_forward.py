@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import GOLDEN
+from m2v_core import InvalidInputError
+from m2v_distill import Teacher
+from m2v_distill.forward import bucket_length, embed_sequences, pick_device
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    return Teacher.from_pretrained(GOLDEN / "teachers/bert")
+
+
+def test_order_and_neighbours_do_not_matter(teacher: Teacher) -> None:
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(1, 60, rng.integers(1, 30)).tolist() for _ in range(50)]
+    whole = embed_sequences(teacher, sequences, batch_size=8)
+    alone = np.concatenate([embed_sequences(teacher, [sequence], batch_size=8) for sequence in sequences[:12]])
+    np.testing.assert_allclose(alone, whole[:12], atol=1e-6)
+    np.testing.assert_allclose(embed_sequences(teacher, sequences[::-1], batch_size=8)[::-1], whole, atol=1e-6)
+    assert whole.dtype == np.float32
+
+
+def test_no_sequences(teacher: Teacher) -> None:
+    assert embed_sequences(teacher, []).shape == (0, 24)
+
+
+@pytest.mark.parametrize("sequences", [[[]], [[1], []], [list(range(41))]])
+def test_lengths_are_checked(teacher: Teacher, sequences: list[list[int]]) -> None:
+    with pytest.raises(InvalidInputError, match="1 to 40 ids"):
+        embed_sequences(teacher, sequences)
+
+
+def test_ids_are_checked(teacher: Teacher) -> None:
+    for wrong in (60, -1):
+        with pytest.raises(InvalidInputError, match="0 to 59"):
+            embed_sequences(teacher, [[1, wrong]])
+
+
+def test_a_teacher_without_a_pooler() -> None:
+    with pytest.raises(InvalidInputError, match="no pooler"):
+        embed_sequences(Teacher.from_pretrained(GOLDEN / "teachers/distilbert"), [[1]], pooling="pooler")
+
+
+def test_progress(teacher: Teacher, capsys) -> None:
+    embed_sequences(teacher, [[1], [2]], show_progress_bar=True)
+    out, err = capsys.readouterr()
+    assert not out
+    assert "2/2" in err
+    embed_sequences(teacher, [[1], [2]], show_progress_bar=None)  # no terminal here
+    assert capsys.readouterr() == ("", "")
+
+
+@given(st.integers(1, 5000))
+def test_buckets_waste_little(length: int) -> None:
+    padded = bucket_length(length)
+    assert length <= padded
+    assert padded == bucket_length(padded)
+    assert padded < length * 1.25 or padded == length
+
+
+def test_devices() -> None:
+    assert pick_device(None) == jax.devices()[0]
+    assert pick_device("cpu").platform == pick_device("cpu:0").platform == "cpu"
+    for name in ("tpu", "cpu:99", "quantum", "cpu:x"):
+        with pytest.raises(InvalidInputError, match="cpu:0"):
+            pick_device(name)
+
+
+def test_shapes_are_checked_for_real(teacher: Teacher) -> None:
+    """The jaxtyping annotations are enforced while these tests run (see the root conftest)."""
+    from m2v_distill.pca import apply_pca
+
+    with pytest.raises(TypeError):
+        apply_pca(np.ones(3, np.float32), 1)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from m2v_core import Config, ModelFormatError, StaticModel
+from m2v_distill import Teacher, distill, distill_from_model
+from m2v_distill.forward import embed_sequences
+from m2v_distill.hf import load_tokenizer
+from m2v_distill.vocab import student_vocabulary
+from m2v_distill.weighting import sif_weights
+
+
+def test_steps_by_hand(teacher_folder: Path) -> None:
+    teacher = Teacher.from_pretrained(teacher_folder)
+    vocabulary = student_vocabulary(load_tokenizer(teacher_folder), r"\[unused\d+\]")
+    outputs = embed_sequences(teacher, vocabulary.sequences)
+    student = distill(str(teacher_folder), pca_dims=None, quantize_to="float32")
+    expected = outputs * sif_weights(len(outputs), 1e-4)[:, None]
+    expected[student.unk_token_id] = 0
+    np.testing.assert_allclose(student.embedding, expected, rtol=1e-6)
+    assert student.config == Config(
+        normalize=True, base_model="bert", pooling="mean", apply_pca=None, sif_coefficient=1e-4
+    )
+
+
+def test_options(teacher_folder: Path) -> None:
+    assert distill(str(teacher_folder), pca_dims=5).embedding_dtype == "float16"
+    assert distill(str(teacher_folder), pca_dims=5).dim == 5
+    assert distill(str(teacher_folder), pca_dims="auto").dim == 24
+    assert 1 <= distill(str(teacher_folder), pca_dims=0.6).dim < 24
+    assert distill(str(teacher_folder), pca_dims=4, quantize_to="int8").weights is not None
+    raw = distill(str(teacher_folder), pca_dims=None, sif_coefficient=None, quantize_to="float32", device="cpu")
+    weighted = distill(str(teacher_folder), pca_dims=None, quantize_to="float32")
+    assert not np.allclose(raw.embedding, weighted.embedding)
+    tables = [
+        distill(str(teacher_folder), pca_dims=None, pooling=pooling).embedding
+        for pooling in ("mean", "first", "last", "pooler")
+    ]
+    for one in range(4):
+        for other in range(one):
+            assert not np.allclose(tables[one], tables[other])
+
+
+def test_routes_agree(teacher_folder: Path) -> None:
+    by_path = distill(str(teacher_folder), pca_dims=6)
+    by_teacher = distill_from_model(Teacher.from_pretrained(teacher_folder), load_tokenizer(teacher_folder), pca_dims=6)
+    assert np.array_equal(by_path.embedding, by_teacher.embedding)
+    assert by_path.config == by_teacher.config
+
+
+@pytest.mark.parametrize("case", ["bert", "distilbert", "mpnet"])
+def test_each_family_saves_and_loads(make_teacher, case: str, tmp_path: Path) -> None:
+    student = distill(str(make_teacher(case)), pca_dims=6, quantize_to="float32")
+    student.save_pretrained(tmp_path / "student")
+    assert (tmp_path / "student/modules.json").exists()
+    loaded = StaticModel.from_pretrained(tmp_path / "student")
+    texts = ["good day", "sunny, bad days", "unknown ✪", ""]
+    assert np.array_equal(loaded.encode(texts), student.encode(texts))
+    assert not loaded.encode("✪").any()
+
+
+def test_a_tokenizer_that_cannot_be_loaded(teacher_folder: Path) -> None:
+    (teacher_folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelFormatError, match="tokenizer"):
+        distill(str(teacher_folder))
+
+
+def test_a_tokenizer_with_more_tokens_than_the_teacher(teacher_folder: Path) -> None:
+    import json
+
+    raw = json.loads((teacher_folder / "tokenizer.json").read_text())
+    raw["model"]["vocab"].update({f"word{i}": len(raw["model"]["vocab"]) + i for i in range(30)})
+    (teacher_folder / "tokenizer.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match="0 to 59"):
+        distill(str(teacher_folder))

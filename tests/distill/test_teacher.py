@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError
+from m2v_distill import Teacher
+from m2v_distill.teacher.layers import activation
+from m2v_distill.teacher.source import find_teacher
+
+
+def set_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+def test_what_it_is(teacher_folder: Path) -> None:
+    teacher = Teacher.from_pretrained(str(teacher_folder))
+    assert (teacher.name, teacher.hidden_size, teacher.max_length, teacher.has_pooler) == ("bert", 24, 40, True)
+
+
+def test_defaults_of_transformers_fill_the_config(teacher_folder: Path) -> None:
+    config = json.loads((teacher_folder / "config.json").read_text())
+    for key in ("hidden_act", "layer_norm_eps", "type_vocab_size"):
+        del config[key]
+    (teacher_folder / "config.json").write_text(json.dumps(config))
+    assert Teacher.from_pretrained(teacher_folder).module.config.act == "gelu"
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "no-such-model", None, 3])
+def test_an_unknown_architecture(teacher_folder: Path, model_type: object) -> None:
+    set_config(teacher_folder, model_type=model_type)
+    with pytest.raises(ModelFormatError, match="camembert, distilbert, mpnet") as caught:
+        Teacher.from_pretrained(teacher_folder)
+    assert str(teacher_folder / "config.json") in str(caught.value)
+    assert repr(model_type) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"hidden_act": "mystery"}, "found 'mystery'"),
+        ({"is_decoder": True}, "encoder"),
+        ({"position_embedding_type": "relative_key"}, "absolute positions"),
+        ({"hidden_size": "wide"}, "config"),
+    ],
+)
+def test_a_config_that_we_cannot_compute(teacher_folder: Path, changes: dict, part: str) -> None:
+    set_config(teacher_folder, **changes)
+    with pytest.raises(ModelFormatError, match=part):
+        Teacher.from_pretrained(teacher_folder)
+
+
+def test_a_config_that_is_not_json(teacher_folder: Path) -> None:
+    (teacher_folder / "config.json").write_text("{")
+    with pytest.raises(ModelFormatError, match=r"config\.json"):
+        Teacher.from_pretrained(teacher_folder)
+
+
+def test_a_missing_teacher(tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(ModelNotFoundError, match="neither a folder here"):
+        Teacher.from_pretrained(tmp_path / "none")
+    with pytest.raises(ModelNotFoundError, match=r"config\.json is missing"):
+        Teacher.from_pretrained(tmp_path)
+
+
+def test_what_is_no_model() -> None:
+    with pytest.raises(InvalidInputError, match="found int"):
+        Teacher.from_transformers(3)
+
+
+@pytest.mark.parametrize(
+    ("card", "language", "licence"),
+    [
+        ("---\nlanguage: en\nlicense: apache-2.0\n---\n# x", ("en",), "apache-2.0"),
+        ("---\nlanguage:\n- de\n- fr\n---\n", ("de", "fr"), None),
+        ("---\nlanguage: [en, 3]\nlicense: [mit]\n---\n", ("en",), None),
+        ("---\nlanguage: {a: b}\n---\n", None, None),
+        ("---\n: : :\n - [\n---\n", None, None),
+        ("no metadata", None, None),
+        ("---\n!!python/object/apply:os.system ['true']\n---\n", None, None),
+    ],
+)
+def test_the_card_tells_language_and_licence(tmp_path: Path, card: str, language: object, licence: object) -> None:
+    (tmp_path / "README.md").write_text(card)
+    source = find_teacher(tmp_path)
+    assert (source.language, source.license) == (language, licence)
+
+
+def test_activations() -> None:
+    assert float(activation("relu")(-1.0)) == 0
+    with pytest.raises(ModelFormatError, match="gelu_new"):
+        activation("selu")
