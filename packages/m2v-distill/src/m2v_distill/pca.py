@@ -27,9 +27,9 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
             rows (the table is returned as it is).
 
     Example:
-        >>> table = np.array([[0, 0], [2, 0.1], [4, 0]], np.float32)
+        >>> table = np.array([[0, 0], [1, 0], [5, 0]], np.float32)
         >>> apply_pca(table, 1).round(2).ravel().tolist()
-        [-2.0, 0.0, 2.0]
+        [-2.0, -1.0, 3.0]
     """
     if pca_dims is None:
         return table

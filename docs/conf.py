@@ -1,0 +1,39 @@
+"""Sphinx's settings; `nox -s docs` builds with warnings as errors and runs every example."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "m2v"
+author = "The m2v authors"
+project_copyright = "2026, the m2v authors"
+myst_enable_extensions = ["dollarmath"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "m2v"
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autoclass_content = "class"
+napoleon_use_ivar = True
+doctest_test_doctest_blocks = "default"
+doctest_global_setup = """
+import jax.numpy as jnp
+import numpy as np
+from doctest_helpers import teacher_folder, tiny_model
+from m2v_core.cli import describe
+from m2v_core.format import Config
+from m2v_core.model import StaticModel
+from m2v_core.pool import normalized, segment_mean, token_rows
+from m2v_core.quantize import int8_rows, quantize_model
+from m2v_core.tokens import Vocabulary
+from m2v_distill.config import DistillConfig
+from m2v_distill.forward import bucket_length
+from m2v_distill.pca import apply_pca
+from m2v_distill.pipeline import distill, distill_from_model
+from m2v_distill.teacher import Teacher
+from m2v_distill.weighting import sif_weights
+from m2v_train.encoder import mean_embeddings, parameters_of, to_static_model
+"""
