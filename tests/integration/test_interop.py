@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,42 @@ def test_our_student_is_model2vecs(ours: StaticModel, theirs, texts: list[str], 
     difference = np.abs(cosines(ours.encode(texts)) - cosines(theirs.encode(texts))).max()
     report(capsys, f"cosines of 1,000 texts, our student and model2vec's: largest difference {difference:.1e}")
     assert difference <= 2e-3
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("case", ["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet"])
+def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys) -> None:
+    """A random teacher of each family, with a tokenizer of its kind, distilled here and there."""
+    from model2vec.distill import distill as distill_there
+
+    teacher = random_teacher(case, tmp_path / case)
+    options = {"pca_dims": 16, "quantize_to": "float32", "pooling": pooling}
+    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **options)
+    assert list(ours.tokens) == list(theirs.tokens)
+    difference = np.abs(cosines(ours.encode(PLAIN)) - cosines(theirs.encode(PLAIN))).max()
+    report(capsys, f"{case:12} {pooling:6} cosines, ours and model2vec's: largest difference {difference:.1e}")
+    assert difference <= 2e-3
+    theirs.save_pretrained(tmp_path / "theirs")
+    loaded = StaticModel.from_pretrained(tmp_path / "theirs")
+    np.testing.assert_allclose(loaded.encode(PLAIN), theirs.encode(PLAIN), atol=1e-5)
+
+
+def random_teacher(case: str, folder: Path) -> Path:
+    """A tiny model of a family with as many rows as its tokenizer has tokens, saved as a folder."""
+    import transformers
+
+    from golden.families import CASES
+
+    kind = {"roberta": "byte_bpe", "xlm-roberta": "unigram", "camembert": "unigram"}.get(case, "wordpiece")
+    tokenizer_json = KINDS[kind]()
+    model_class, config_class, options = CASES[case]
+    config = getattr(transformers, config_class)(**{**options, "vocab_size": len(make_model(kind).tokens)})
+    getattr(transformers, model_class)(config).eval().save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
+    names = ("[UNK]", "[PAD]", "[CLS]", "[SEP]") if kind == "wordpiece" else ("<unk>", "<pad>", "<s>", "</s>")
+    special = dict(zip(("unk_token", "pad_token", "cls_token", "sep_token"), names, strict=True))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}))
+    return folder
 
 
 def test_every_route_gives_the_same(minilm: Path, ours: StaticModel, texts: list[str], capsys) -> None:
