@@ -107,6 +107,7 @@ def test_config_and_keywords() -> None:
     over = make_model(config=made.config, normalize=False, max_length=None, base_model_name="b", language=["de", "fr"])
     assert (over.normalize, over.max_length, over.base_model_name, over.language) == (False, None, "b", ["de", "fr"])
     assert made.normalize  # the first is as it was
+    assert make_model(language="en").language == ["en"]
     assert make_model(config=Config()).max_length == 512
 
 

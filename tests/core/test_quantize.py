@@ -87,7 +87,9 @@ def test_an_enum_member_will_do() -> None:
     assert quantize_model(make_model(), quantize_to=DType.INT8).embedding_dtype == "int8"
 
 
-@pytest.mark.parametrize("options", [{"dimensionality": 0}, {"dimensionality": 9}, {"dimensionality": True}])
+@pytest.mark.parametrize(
+    "options", [{"dimensionality": 0}, {"dimensionality": 9}, {"dimensionality": True}, {"dimensionality": 3.0}]
+)
 def test_dimensions_out_of_range(options: dict) -> None:
     with pytest.raises(InvalidInputError, match="from 1 to the model's 8"):
         quantize_model(make_model(), **options)

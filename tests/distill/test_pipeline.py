@@ -17,7 +17,7 @@ def test_steps_by_hand(teacher_folder: Path) -> None:
     teacher = Teacher.from_pretrained(teacher_folder)
     vocabulary = student_vocabulary(load_tokenizer(teacher_folder), r"\[unused\d+\]")
     outputs = embed_sequences(teacher, vocabulary.sequences)
-    student = distill(str(teacher_folder), pca_dims=None, quantize_to="float32")
+    student = distill(teacher_folder, pca_dims=None, quantize_to="float32")
     expected = outputs * sif_weights(len(outputs), 1e-4)[:, None]
     expected[student.unk_token_id] = 0
     np.testing.assert_allclose(student.embedding, expected, rtol=1e-6)
@@ -27,16 +27,16 @@ def test_steps_by_hand(teacher_folder: Path) -> None:
 
 
 def test_options(teacher_folder: Path) -> None:
-    assert distill(str(teacher_folder), pca_dims=5).embedding_dtype == "float16"
-    assert distill(str(teacher_folder), pca_dims=5).dim == 5
-    assert distill(str(teacher_folder), pca_dims="auto").dim == 24
-    assert 1 <= distill(str(teacher_folder), pca_dims=0.6).dim < 24
-    assert distill(str(teacher_folder), pca_dims=4, quantize_to="int8").weights is not None
-    raw = distill(str(teacher_folder), pca_dims=None, sif_coefficient=None, quantize_to="float32", device="cpu")
-    weighted = distill(str(teacher_folder), pca_dims=None, quantize_to="float32")
+    assert distill(teacher_folder, pca_dims=5).embedding_dtype == "float16"
+    assert distill(teacher_folder, pca_dims=5).dim == 5
+    assert distill(teacher_folder, pca_dims="auto").dim == 24
+    assert 1 <= distill(teacher_folder, pca_dims=0.6).dim < 24
+    assert distill(teacher_folder, pca_dims=4, quantize_to="int8").weights is not None
+    raw = distill(teacher_folder, pca_dims=None, sif_coefficient=None, quantize_to="float32", device="cpu")
+    weighted = distill(teacher_folder, pca_dims=None, quantize_to="float32")
     assert not np.allclose(raw.embedding, weighted.embedding)
     tables = [
-        distill(str(teacher_folder), pca_dims=None, pooling=pooling).embedding
+        distill(teacher_folder, pca_dims=None, pooling=pooling).embedding
         for pooling in ("mean", "first", "last", "pooler")
     ]
     for one in range(4):
@@ -45,7 +45,7 @@ def test_options(teacher_folder: Path) -> None:
 
 
 def test_routes_agree(teacher_folder: Path) -> None:
-    by_path = distill(str(teacher_folder), pca_dims=6)
+    by_path = distill(teacher_folder, pca_dims=6)
     by_teacher = distill_from_model(Teacher.from_pretrained(teacher_folder), load_tokenizer(teacher_folder), pca_dims=6)
     assert np.array_equal(by_path.embedding, by_teacher.embedding)
     assert by_path.config == by_teacher.config
@@ -65,7 +65,7 @@ def test_each_family_saves_and_loads(make_teacher, case: str, tmp_path: Path) ->
 def test_a_tokenizer_that_cannot_be_loaded(teacher_folder: Path) -> None:
     (teacher_folder / "tokenizer.json").write_text("{")
     with pytest.raises(ModelFormatError, match="tokenizer"):
-        distill(str(teacher_folder))
+        distill(teacher_folder)
 
 
 def test_a_tokenizer_with_more_tokens_than_the_teacher(teacher_folder: Path) -> None:
@@ -75,4 +75,4 @@ def test_a_tokenizer_with_more_tokens_than_the_teacher(teacher_folder: Path) -> 
     raw["model"]["vocab"].update({f"word{i}": len(raw["model"]["vocab"]) + i for i in range(30)})
     (teacher_folder / "tokenizer.json").write_text(json.dumps(raw))
     with pytest.raises(ValueError, match="0 to 59"):
-        distill(str(teacher_folder))
+        distill(teacher_folder)

@@ -103,13 +103,13 @@ def test_a_pooler_is_optional(teacher_folder: Path) -> None:
 def test_a_missing_tensor_is_named(teacher_folder: Path) -> None:
     name = "encoder.layer.1.attention.self.key.bias"
     rewrite(teacher_folder, lambda tensors: tensors.pop(name) is None)
-    fails(teacher_folder, str(teacher_folder), f"no tensor for {name}")
+    fails(teacher_folder, str(teacher_folder / "model.safetensors"), f"expected {name}; found no such tensor")
 
 
 def test_a_misshapen_tensor_is_named(teacher_folder: Path) -> None:
     name = "encoder.layer.0.intermediate.dense.weight"
     rewrite(teacher_folder, lambda tensors: tensors.update({name: tensors[name][:-1].copy()}))
-    fails(teacher_folder, name, "(40, 24)", "(39, 24)")
+    fails(teacher_folder, "model.safetensors", f"expected {name} as float (40, 24); found float32 (39, 24)")
 
 
 def test_an_integer_tensor_is_named(teacher_folder: Path) -> None:
@@ -120,13 +120,15 @@ def test_an_integer_tensor_is_named(teacher_folder: Path) -> None:
 
 def test_an_unknown_tensor_is_named(teacher_folder: Path) -> None:
     rewrite(teacher_folder, lambda tensors: tensors.update({"adapter.weight": np.ones(3, np.float32)}))
-    fails(teacher_folder, "nothing is known of adapter.weight")
+    fails(teacher_folder, "found adapter.weight, which is unknown")
 
 
 def test_a_layer_too_many_is_named(teacher_folder: Path) -> None:
     config = json.loads((teacher_folder / "config.json").read_text())
     (teacher_folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
-    fails(teacher_folder, "no place for encoder.layer.1.attention.self.query.weight", "config.json")
+    fails(
+        teacher_folder, "found encoder.layer.1.attention.self.query.weight, for which there is no place", "config.json"
+    )
 
 
 def test_several_problems_come_at_once(teacher_folder: Path) -> None:

@@ -50,7 +50,7 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
 
 def _swap(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> bool:
     """Exchange the two folders, the other files of `folder` carried over; False if that cannot be done."""
-    if not (folder / last).exists() or folder in (Path.cwd(), *Path.cwd().parents):
+    if not (folder / last).exists() or _is_worked_in(folder):
         return False
     for entry in folder.iterdir():
         if entry.name in owned:
@@ -61,6 +61,13 @@ def _swap(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> 
             _link(entry, staging / entry.name)
     shutil.copymode(folder, staging)
     return _exchange(staging, folder)
+
+
+def _is_worked_in(folder: Path) -> bool:
+    try:
+        return Path.cwd().is_relative_to(folder)
+    except FileNotFoundError:  # the working directory was removed
+        return False
 
 
 def _link(source: str | Path, target: str | Path) -> None:

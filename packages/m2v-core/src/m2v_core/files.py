@@ -36,7 +36,7 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
     except RecursionError:
         raise ModelFormatError(f"{path}: expected JSON of a sane depth; it is nested too deeply.") from None
     if not isinstance(raw, kind):
-        names = {dict: "an object", list: "an array"}
+        names: dict[type[Any], str] = {dict: "an object", list: "an array"}
         found = names.get(type(raw), repr(raw))
         raise ModelFormatError(f"{path}: expected {names[kind]} as the outermost JSON value; found {found}.")
     return raw

@@ -74,13 +74,14 @@ class StaticModel:
         config: Config | Mapping[str, Any] | None = None,
         normalize: bool | None = None,
         base_model_name: str | None = None,
-        language: Sequence[str] | None = None,
+        language: str | Sequence[str] | None = None,
         weights: NDArray[Any] | None = None,
         token_mapping: NDArray[Any] | None = None,
         max_length: int | _Unset | None = UNSET,
     ) -> None:
         base = config if isinstance(config, Config) else Config.from_json(config or {}, "config")
-        stated = {"normalize": normalize, "base_model": base_model_name, "language": language and tuple(language)}
+        languages = (language,) if isinstance(language, str) else language and tuple(language)
+        stated = {"normalize": normalize, "base_model": base_model_name, "language": languages}
         changes: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
         if not isinstance(max_length, _Unset):
             changes["max_length"] = max_length

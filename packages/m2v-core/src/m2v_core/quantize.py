@@ -47,7 +47,7 @@ def quantized(stored: StoredModel, *, quantize_to: str | None = None, dimensiona
     """
     embeddings, weights, mapping = stored.embeddings, stored.weights, stored.mapping
     if dimensionality is not None:
-        if isinstance(dimensionality, bool) or not 1 <= dimensionality <= embeddings.shape[1]:
+        if type(dimensionality) is not int or not 1 <= dimensionality <= embeddings.shape[1]:
             raise InvalidInputError(
                 f"dimensionality should be from 1 to the model's {embeddings.shape[1]}; found {dimensionality!r}."
             )

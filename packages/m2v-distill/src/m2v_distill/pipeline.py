@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
@@ -39,7 +40,7 @@ def _lists_options(function: Callable[P, R]) -> Callable[P, R]:
 
 @_lists_options
 def distill(
-    model_name: str,
+    model_name: str | os.PathLike[str],
     *,
     trust_remote_code: bool = False,
     token: str | None = None,

@@ -12,7 +12,7 @@ from m2v_core.files import read_json
 from m2v_distill.hf import load_config
 from m2v_distill.teacher.registry import family_of
 from m2v_distill.teacher.source import TeacherSource, find_teacher
-from m2v_distill.teacher.weights import Checkpoint, fill, open_checkpoint
+from m2v_distill.teacher.weights import Checkpoint, fill, open_checkpoint, weights_file
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Teacher:
             read_json(config_file).get("model_type"), str(config_file)
         )  # before transformers, whose error would be another
         config = load_config(source.folder)
-        return cls(_encoder(config, open_checkpoint(source.folder), str(source.folder)), source)
+        return cls(_encoder(config, open_checkpoint(source.folder), str(weights_file(source.folder))), source)
 
     @classmethod
     def from_transformers(cls, model: Any) -> Teacher:

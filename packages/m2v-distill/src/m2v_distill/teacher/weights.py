@@ -89,6 +89,12 @@ class WeightTable:
         return found, unknown
 
 
+def weights_file(folder: Path) -> Path:
+    """The file that a folder's weights start from: the only one, or the index of the shards."""
+    single = folder / SINGLE_FILE
+    return single if single.is_file() else folder / INDEX_FILE
+
+
 def open_checkpoint(folder: Path) -> Checkpoint:
     """The tensors of a folder's safetensors, one file or shards; nothing is read yet.
 
@@ -96,9 +102,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         ModelNotFoundError: There are none.
         ModelFormatError: A file is damaged, or the index names what is not there.
     """
-    if (folder / SINGLE_FILE).is_file():
-        return _open(folder / SINGLE_FILE)
-    index = folder / INDEX_FILE
+    index = weights_file(folder)
+    if index.name == SINGLE_FILE:
+        return _open(index)
     if not index.is_file():
         pickled = sorted(path.name for path in folder.glob("*.bin"))
         advice = (
@@ -155,16 +161,16 @@ def fill(make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable,
     found, unknown = table.renamed(checkpoint)
     missing = sorted(set(flat) - set(found))
     surplus = sorted(set(found) - set(flat))
-    problems = [f"nothing is known of {name}" for name in unknown]
-    problems += [f"no place for {found[path][0]}" for path in surplus]
-    problems += [f"no tensor for {name}" for name in _sources(missing, table)]
+    problems = [f"found {name}, which is unknown" for name in unknown]
+    problems += [f"found {found[path][0]}, for which there is no place" for path in surplus]
+    problems += [f"expected {name}; found no such tensor" for name in _sources(missing, table)]
     arrays = {}
     for path in sorted(set(flat) & set(found)):
         name, transpose = found[path]
         array = checkpoint[name]()
         expected = flat[path][1].shape[::-1] if transpose else flat[path][1].shape
         if array.shape != expected or array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
-            problems.append(f"{name} should be float of shape {expected}; found {array.dtype.name} {array.shape}")
+            problems.append(f"expected {name} as float {expected}; found {array.dtype.name} {array.shape}")
             continue
         arrays[path] = (array.T if transpose else array).astype(np.float32, copy=False)
     if problems:
