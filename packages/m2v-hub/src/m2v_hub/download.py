@@ -21,18 +21,20 @@ from huggingface_hub.errors import (
 from tqdm.auto import tqdm
 
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
+from m2v_core.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
+from m2v_core.format import CONFIG_FILE, HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
 
 #: The files of a static model, in any layout that m2v-core reads.
 MODEL_FILES = (
-    "config.json",
-    "config_sentence_transformers.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "modules.json",
-    "head.safetensors",
+    CONFIG_FILE,
+    TENSOR_FILE,
+    TOKENIZER_FILE,
+    MODULES_FILE,
+    HEAD_FILE,
     "README.md",
-    "0_StaticEmbedding/model.safetensors",
-    "0_StaticEmbedding/tokenizer.json",
+    SENTENCE_TRANSFORMERS_CONFIG,
+    f"{NESTED}/{TENSOR_FILE}",
+    f"{NESTED}/{TOKENIZER_FILE}",
 )
 
 

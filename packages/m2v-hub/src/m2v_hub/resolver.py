@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from m2v_core.errors import ModelNotFoundError
+from m2v_core.foreign import NESTED
+from m2v_core.format import TENSOR_FILE, TOKENIZER_FILE
 from m2v_hub.download import download
 
 
@@ -35,6 +37,12 @@ def resolve(
         except ModelNotFoundError:
             pass  # not cached yet
         else:
-            if (folder / (subfolder or ".")).is_dir():
+            if _holds_model(folder / (subfolder or ".")):
                 return folder
     return download(name, revision=revision, subfolder=subfolder, token=token)
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a cached folder has the files of a model, rather than those of another subfolder."""
+    places = (folder, folder / NESTED)
+    return any((place / TENSOR_FILE).is_file() and (place / TOKENIZER_FILE).is_file() for place in places)
