@@ -16,8 +16,7 @@ from m2v_core.errors import (
     ModelNotFoundError,
 )
 from m2v_core.format import Config
-from m2v_core.model import StaticModel
-from m2v_core.quantize import quantize_model
+from m2v_core.model import StaticModel, quantize_model
 
 __all__ = [
     # models

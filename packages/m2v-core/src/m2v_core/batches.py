@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from m2v_core.errors import InvalidInputError
@@ -50,6 +49,8 @@ def in_batches(
 
 
 def _threaded(job: Callable[[Sequence[str]], T], batches: Iterable[Sequence[str]]) -> Iterator[T]:
+    from concurrent.futures import ThreadPoolExecutor  # few need it, and it is slow to import
+
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         yield from workers.map(job, batches)
 

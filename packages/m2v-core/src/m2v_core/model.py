@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer
 from m2v_core import foreign, format, pool
 from m2v_core.batches import as_texts, check_texts, in_batches
 from m2v_core.format import Config, StoredModel
-from m2v_core.quantize import quantize_model
+from m2v_core.quantize import quantized
 from m2v_core.resolve import resolve
 from m2v_core.tokens import TextTokenizer, json_of
 
@@ -29,6 +30,8 @@ class _Unset:
 
 
 UNSET = _Unset()
+
+Model = TypeVar("Model", bound="StaticModel")
 
 
 class StaticModel:
@@ -373,3 +376,23 @@ class StaticModel:
         ids, offsets = self._tokenizer(texts, self.max_length)
         lists = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
         return lists[0] if isinstance(sentences, str) else lists
+
+
+def quantize_model(model: Model, *, quantize_to: str | None = None, dimensionality: int | None = None) -> Model:
+    """A smaller copy of a model; the given one stays as it is.
+
+    Args:
+        model: The model.
+        quantize_to: float16, float32, float64, or int8 (one scale per row, kept in the weights).
+        dimensionality: Keep the first so many dimensions; a distilled model has them in order of variance.
+
+    Raises:
+        InvalidInputError: An unknown dtype, or more dimensions than there are.
+
+    Example:
+        >>> quantize_model(tiny_model(), quantize_to="float16", dimensionality=1)
+        StaticModel(tokens=3, dim=1, dtype=float16)
+    """
+    smaller = copy.copy(model)  # the tokenizer never changes: both share it
+    smaller._stored = quantized(model._stored, quantize_to=quantize_to, dimensionality=dimensionality)
+    return smaller

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import EMBEDDING_DTYPES, StoredModel
-
-if TYPE_CHECKING:
-    from m2v_core.model import StaticModel
-
-Model = TypeVar("Model", bound="StaticModel")
-
-
-def quantize_model(model: Model, *, quantize_to: str | None = None, dimensionality: int | None = None) -> Model:
-    """A smaller copy of a model; the given one stays as it is.
-
-    Args:
-        model: The model.
-        quantize_to: float16, float32, float64, or int8 (one scale per row, kept in the weights).
-        dimensionality: Keep the first so many dimensions; a distilled model has them in order of variance.
-
-    Raises:
-        InvalidInputError: An unknown dtype, or more dimensions than there are.
-
-    Example:
-        >>> quantize_model(tiny_model(), quantize_to="float16", dimensionality=1)
-        StaticModel(tokens=3, dim=1, dtype=float16)
-    """
-    stored = quantized(model.stored, quantize_to=quantize_to, dimensionality=dimensionality)
-    return type(model).from_stored(stored)
 
 
 def quantized(stored: StoredModel, *, quantize_to: str | None = None, dimensionality: int | None = None) -> StoredModel:

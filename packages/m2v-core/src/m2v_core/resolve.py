@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import entry_points
 from pathlib import Path, PurePosixPath
 
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelNotFoundError
@@ -59,6 +58,8 @@ def resolve(
 
 
 def _ask_resolvers(name: str, **options: str | bool | None) -> Path:
+    from importlib.metadata import entry_points  # a tenth of the time that importing m2v_core takes
+
     found = sorted(entry_points(group=RESOLVERS), key=lambda point: point.name)
     if not found:
         raise MissingPackageError(
