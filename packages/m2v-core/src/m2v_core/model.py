@@ -31,6 +31,8 @@ class _Unset:
 
 UNSET = _Unset()
 
+_UNNAMED = ("tokenizer", "vectors")  # what errors call the parts of a model that comes from no folder
+
 Model = TypeVar("Model", bound="StaticModel")
 
 
@@ -96,19 +98,19 @@ class StaticModel:
                 weights=None if weights is None else np.asarray(weights),
                 mapping=None if token_mapping is None else np.asarray(token_mapping),
             ),
-            where="StaticModel",
         )
 
-    def _setup(self, stored: StoredModel, where: str) -> None:
-        self._tokenizer = TextTokenizer(stored.tokenizer_json, f"{where}: {format.TOKENIZER_FILE}")
-        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.vocabulary, where)
+    def _setup(self, stored: StoredModel, folder: Path | None = None) -> None:
+        tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
+        self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer))
+        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.vocabulary, str(table))
         self._stored = stored
 
     @classmethod
-    def from_stored(cls, stored: StoredModel, where: str = "model") -> Self:
-        """A model of what `m2v_core.format` read; `where` names the source in errors."""
+    def from_stored(cls, stored: StoredModel, folder: Path | None = None) -> Self:
+        """A model of what `m2v_core.format` read; errors name the files of `folder`, where it came from."""
         model = cls.__new__(cls)
-        model._setup(stored, where)
+        model._setup(stored, folder)
         return model
 
     @classmethod
@@ -158,7 +160,7 @@ class StaticModel:
         changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
         if not isinstance(max_length, _Unset):
             changes["max_length"] = max_length
-        model = cls.from_stored(replace(stored, config=replace(stored.config, **changes)), str(folder))
+        model = cls.from_stored(replace(stored, config=replace(stored.config, **changes)), folder)
         return quantize_model(model, quantize_to=quantize_to, dimensionality=dimensionality)
 
     def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
