@@ -83,7 +83,7 @@ def _static_module(folder: Path) -> tuple[Path, bool]:
     if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
         raise ModelFormatError(
             f"{path}: expected a StaticEmbedding, and Normalize at the most after it; found {', '.join(kinds)}. "
-            f"A static model cannot compute other modules. Of a sentence transformer, make one: m2v distill {folder} OUT"
+            f"A static model cannot compute other modules. Of a sentence transformer make one: m2v distill {folder} OUT"
         )
     inner = str(modules[0].get("path", ""))
     place = folder / inner

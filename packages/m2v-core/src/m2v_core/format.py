@@ -7,8 +7,10 @@ tensor of a model. Other layouts are read by `m2v_core.foreign` into the same `S
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -286,21 +288,30 @@ def sentence_transformers_agrees(stored: StoredModel, vocabulary: Vocabulary) ->
 def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
     """Call `reader(folder)` again if the folder was replaced meanwhile, so that no two models are mixed."""
     for _ in range(100):
-        before = _identity(folder)
-        try:
-            result = reader(folder)
-        except (ModelNotFoundError, ModelFormatError, OSError):
-            if _identity(folder) == before:
-                raise
-            continue
-        if _identity(folder) == before:
-            return result
+        with _watched(folder) as is_the_same:
+            try:
+                result = reader(folder)
+            except (ModelNotFoundError, ModelFormatError, OSError):
+                if is_the_same():
+                    raise
+                continue
+            if is_the_same():
+                return result
     raise ModelFormatError(f"{folder} was replaced 100 times while it was read; try again when it is at rest.")
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+@contextmanager
+def _watched(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether `folder` is still the folder that it was.
+
+    The folder is held open meanwhile: the number of a removed one could go to its successor otherwise.
+    """
     try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders; there, files are replaced one by one
+        yield lambda: True
+        return
+    try:
+        yield lambda: folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
+    finally:
+        os.close(descriptor)
