@@ -292,6 +292,34 @@ def test_saving_into_the_working_directory(tmp_path: Path, monkeypatch) -> None:
     assert Path.cwd().samefile(folder)
 
 
+def test_saving_where_only_the_folder_is_ours(tmp_path: Path, monkeypatch) -> None:
+    """As in a container with a volume: the staging folder lies inside, and nothing of it stays."""
+    folder = saved(tmp_path / "m", kind="byte_bpe")
+    (folder / "README.md").write_text("mine")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    saved(folder, kind="wordlevel")
+    assert names(folder) == FILES | {"README.md"}
+    assert StaticModel.from_pretrained(folder).tokens[1] == "good"
+
+
+def test_a_save_that_moves_files_one_by_one_never_mixes(tmp_path: Path, monkeypatch) -> None:
+    """Stopped between two files, where folders cannot be exchanged, it leaves no model rather than a wrong one."""
+    folder = saved(tmp_path / "m")
+    monkeypatch.setattr("m2v_core.atomic._exchange", lambda one, other: False)
+    replace, moved = Path.replace, []
+
+    def stop_at_the_second(self: Path, target: Path) -> Path:
+        moved.append(target)
+        if len(moved) == 2:
+            raise OSError("the disk is full")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", stop_at_the_second)
+    with pytest.raises(OSError, match="full"):
+        saved(folder, dim=3)
+    fails(folder, "no static model", kind=ModelNotFoundError)
+
+
 def test_a_link_is_followed(tmp_path: Path) -> None:
     saved(tmp_path / "real")
     (tmp_path / "link").symlink_to(tmp_path / "real")

@@ -25,15 +25,17 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
         folder: The target. Its parents are made; a link is followed.
         owned: File names that belong to what is replaced: old ones go, every other file of the folder stays.
         last: The file without which a reader takes the folder for empty. Where no exchange is possible (Windows,
-            some network drives, a folder that is a process's working directory or holds no `last` yet), the files
-            move one by one and this one last.
+            some network drives, a mount point, a parent that is not ours to write, a folder that is the working
+            directory or holds no `last` yet), the old one goes first, then the files move one by one, this one last:
+            whoever comes between finds no model, never a mixed one.
 
     Raises:
         OSError: The folder cannot be written. The old content is then untouched.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = folder.parent / f".{folder.name}.{uuid4().hex}.tmp"
+    inside = folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK))
+    staging = (folder if inside else folder.parent) / f".{folder.name}.{uuid4().hex}.tmp"
     staging.mkdir()
     try:
         yield staging
@@ -41,7 +43,7 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
             _flush(file)
         if not folder.exists():
             staging.rename(folder)
-        elif not _swap(staging, folder, owned=owned, last=last):
+        elif inside or not _swap(staging, folder, owned=owned, last=last):
             _move_files(staging, folder, owned=owned, last=last)
         _flush(folder.parent)
     finally:
@@ -74,13 +76,13 @@ def _link(source: str | Path, target: str | Path) -> None:
     """A second name for the file, or a copy where the file system has none."""
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:
+    except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _move_files(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> None:
     new = {file.name for file in staging.iterdir() if file.name in owned}
-    for name in set(owned) - new:
+    for name in sorted((set(owned) - new) | {last}, key=lambda name: name != last):
         with suppress(FileNotFoundError):
             (folder / name).unlink()
     for name in sorted(new, key=lambda name: name == last):
