@@ -1,9 +1,11 @@
 """What the examples in docstrings start from: a model of three tokens, and a tiny teacher."""
 
+import atexit
 import json
 import shutil
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +24,15 @@ def tiny_model() -> StaticModel:
     return StaticModel(table, wordlevel("good", "day"))
 
 
+@cache
 def teacher_folder() -> str:
-    """A BERT of random weights, 24 wide, with a tokenizer."""
+    """A BERT of random weights, 24 wide, with a tokenizer, in a folder that goes when the examples are done."""
     from tokenizer_files import wordpiece
 
-    folder = Path(tempfile.gettempdir()) / "m2v-doctest-teacher"
-    shutil.copytree(TESTS / "golden" / "teachers" / "bert", folder, dirs_exist_ok=True)
+    home = tempfile.mkdtemp(prefix="m2v-docs-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    folder = Path(home) / "tiny-bert"
+    shutil.copytree(TESTS / "golden" / "teachers" / "bert", folder)
     (folder / "tokenizer.json").write_text(wordpiece(), encoding="utf-8")
     special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}))
