@@ -54,6 +54,23 @@ def test_the_tokenizers_truncation_counts(tmp_path: Path) -> None:
     assert StaticModel.from_pretrained(folder).max_length == 2
 
 
+@pytest.mark.parametrize("truncation", [5, [1], "x", {"max_length": "x"}, {"max_length": 0}])
+def test_a_damaged_truncation(tmp_path: Path, truncation: object) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**raw, "truncation": truncation}))
+    with pytest.raises(ModelFormatError, match=r"tokenizer\.json"):
+        StaticModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("shape", [(), (35,), (35, 2, 2), (3, 2)])
+def test_a_misshapen_table(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    folder = copied("sentence-transformers", tmp_path / "m")
+    save_file({"embedding.weight": np.ones(shape, np.float32)}, folder / "model.safetensors")
+    with pytest.raises(ModelFormatError, match=r"shape|rows"):
+        StaticModel.from_pretrained(folder)
+
+
 def test_rows_past_the_last_token_are_left_out(tmp_path: Path) -> None:
     folder = copied("sentence-transformers", tmp_path / "m")
     table = load_file(folder / "model.safetensors")["embedding.weight"]

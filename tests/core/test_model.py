@@ -133,6 +133,16 @@ def test_what_it_is(model: StaticModel) -> None:
     assert repr(model) == f"StaticModel(tokens={len(model.tokens)}, dim=8, dtype=float32)"
 
 
+def test_integers_of_any_size_can_be_saved(tmp_path: Path) -> None:
+    for dtype in (np.int8, np.uint8, np.int16, np.int32, np.uint64):
+        mapping = np.array([0, 1, 1, 0], dtype)
+        model = StaticModel(
+            np.eye(2, dtype="f4"), wordlevel(), weights=np.arange(4, dtype=dtype), token_mapping=mapping
+        )
+        model.save_pretrained(tmp_path / "m")
+        assert np.array_equal(StaticModel.from_pretrained(tmp_path / "m").encode(TEXTS), model.encode(TEXTS))
+
+
 def test_clusters_and_weights() -> None:
     tokenizer = wordlevel()
     table = np.array([[1, 0], [0, 2]], np.float32)
@@ -151,10 +161,10 @@ def test_clusters_and_weights() -> None:
         ({"vectors": np.ones(4)}, "shape"),
         ({"vectors": np.ones((4, 0))}, "shape"),
         ({"vectors": np.ones((4, 2), complex)}, "complex128"),
-        ({"weights": np.ones(3)}, "weights should hold 4 numbers"),
+        ({"weights": np.ones(3)}, "weights should hold 4 values"),
         ({"token_mapping": np.array([0, 1, 2, 4])}, "rows 0 to 3; found values from 0 to 4"),
         ({"token_mapping": np.array([0, 1, 2, -1])}, "found values from -1"),
-        ({"token_mapping": np.ones(4)}, "mapping should hold 4 integers"),
+        ({"token_mapping": np.ones(4)}, "mapping should hold 4 values"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict, part: str) -> None:

@@ -50,6 +50,8 @@ def test_too_many_dimensions_are_reported() -> None:
         assert apply_pca(TABLE, 99).shape == (200, 12)
     with pytest.warns(UserWarning, match="only 5 tokens"):
         assert apply_pca(TABLE[:5], 8).shape == (5, 12)
+    with pytest.warns(UserWarning, match="only 12 tokens"):
+        assert apply_pca(TABLE[:12], "auto") is not None
 
 
 def test_equal_rows() -> None:

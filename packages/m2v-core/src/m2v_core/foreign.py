@@ -64,10 +64,15 @@ def read_sentence_transformers(folder: Path) -> StoredModel:
     tensors = read_tensors(place / TENSOR_FILE, required={EMBEDDING_WEIGHT: EMBEDDING_DTYPES}, optional={})
     tokenizer_json = read_text(place / TOKENIZER_FILE)
     vocabulary = Vocabulary.from_json(tokenizer_json, str(place / TOKENIZER_FILE))
-    truncation = json.loads(tokenizer_json).get("truncation") or {}
+    truncation = json.loads(tokenizer_json).get("truncation") or {"max_length": None}
+    if not isinstance(truncation, dict):
+        raise ModelFormatError(
+            f'{place / TOKENIZER_FILE}: "truncation" should be an object or null; found {truncation!r}.'
+        )
     raw = {"normalize": normalize, "max_length": truncation.get("max_length")}
+    table = tensors[EMBEDDING_WEIGHT]
     return StoredModel(
-        embeddings=tensors[EMBEDDING_WEIGHT][: len(vocabulary.tokens)],
+        embeddings=table[: len(vocabulary.tokens)] if table.ndim else table,
         tokenizer_json=tokenizer_json,
         config=Config.from_json(raw, str(place / TOKENIZER_FILE)),
     )

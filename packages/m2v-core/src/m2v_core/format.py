@@ -189,13 +189,10 @@ def check_arrays(
             f"{where}: the tokenizer has {n_tokens} tokens, but embeddings has {n_rows} rows. Each token needs a row "
             f"of its own (or a mapping): the tokenizer and the table do not belong together."
         )
-    for name, array, kinds in ((WEIGHTS, weights, "fiu"), (MAPPING, mapping, "iu")):
-        if array is None:
-            continue
-        if array.shape != (n_tokens,) or array.dtype.kind not in kinds:
-            wanted = "integers" if name == MAPPING else "numbers"
+    for name, array, dtypes in ((WEIGHTS, weights, WEIGHT_DTYPES), (MAPPING, mapping, MAPPING_DTYPES)):
+        if array is not None and (array.shape != (n_tokens,) or array.dtype.name not in dtypes.values()):
             raise ModelFormatError(
-                f"{where}: {name} should hold {n_tokens} {wanted}, one for each token; "
+                f"{where}: {name} should hold {n_tokens} values, one for each token, as {', '.join(dtypes.values())}; "
                 f"found shape {array.shape} and dtype {array.dtype.name}."
             )
     if mapping is not None and n_tokens and not (int(mapping.min()) >= 0 and int(mapping.max()) < n_rows):

@@ -85,7 +85,7 @@ class StaticModel:
         max_length: int | _Unset | None = UNSET,
     ) -> None:
         base = config if isinstance(config, Config) else Config.from_json(config or {}, "config")
-        languages = (language,) if isinstance(language, str) else language and tuple(language)
+        languages = (language,) if isinstance(language, str) else None if language is None else tuple(language)
         stated = {"normalize": normalize, "base_model": base_model_name, "language": languages}
         changes: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
         if not isinstance(max_length, _Unset):
@@ -95,8 +95,8 @@ class StaticModel:
                 embeddings=np.asarray(vectors),
                 tokenizer_json=json_of(tokenizer),
                 config=replace(base, **changes),
-                weights=None if weights is None else np.asarray(weights),
-                mapping=None if token_mapping is None else np.asarray(token_mapping),
+                weights=_storable(weights, format.WEIGHT_DTYPES, np.float64),
+                mapping=_storable(token_mapping, format.MAPPING_DTYPES, np.int64),
             ),
         )
 
@@ -378,6 +378,16 @@ class StaticModel:
         ids, offsets = self._tokenizer(texts, self.max_length)
         lists = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
         return lists[0] if isinstance(sentences, str) else lists
+
+
+def _storable(array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArray[Any] | None:
+    """The array, with integers of a dtype that the format does not have as one that it has."""
+    if array is None:
+        return None
+    array = np.asarray(array)
+    foreign_integers = array.dtype.kind in "iu" and array.dtype.name not in dtypes.values()
+    converted: NDArray[Any] = array.astype(integers_as) if foreign_integers else array
+    return converted
 
 
 def quantize_model(model: Model, *, quantize_to: str | None = None, dimensionality: int | None = None) -> Model:

@@ -15,7 +15,8 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
     """Rotate rows to their principal components, the largest first, and keep some.
 
     Components are the eigenvectors of the covariance of the rows (Pearson 1901; Bishop, Pattern Recognition and
-    Machine Learning, 12.1), in float64. The sign of each is such that its largest score in absolute value is positive.
+    Machine Learning, 12.1), found in float64 of a float32 covariance. The sign of each is such that its largest score
+    in absolute value is positive.
 
     Args:
         table: Token vectors.
@@ -34,6 +35,8 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
     if pca_dims is None:
         return table
     n_tokens, width = table.shape
+    if pca_dims == "auto":
+        pca_dims = width
     if isinstance(pca_dims, int) and pca_dims > width:
         warnings.warn(
             f"pca_dims is {pca_dims}, but the teacher has {width} dimensions: all {width} are kept.", stacklevel=2
@@ -50,7 +53,7 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
         shares = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float64).tiny)
         keep = min(int(np.searchsorted(shares, pca_dims)) + 1, width)
     else:
-        keep = width if pca_dims == "auto" else pca_dims
+        keep = pca_dims
     scores: ndarray = centred @ components[:, :keep].astype(np.float32)
     signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(keep)])
     scores *= np.where(signs == 0, np.float32(1), signs)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from m2v_core.errors import ModelNotFoundError
 
-#: What a teacher needs of its repository: configs, tokenizer, weights, and the card.
-TEACHER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
+#: What a teacher needs of its repository: configs, tokenizer (code of it is run only if trusted), weights, the card.
+TEACHER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py", "README.md")
 OTHER_FRAMEWORKS = ("onnx/*", "openvino/*", "coreml/*")
 
 
