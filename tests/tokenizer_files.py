@@ -160,4 +160,133 @@ def wordlevel(*words: str) -> str:
     return file({"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"}, pre_tokenizer={"type": "Whitespace"})
 
 
+#: A `precompiled_charsmap`, made by sentencepiece from these rules: U+00A0, U+3000, tab, newline and carriage return
+#: become a space; U+200B, U+001F, U+00AD, U+FEFF and U+FE0F go; U+FF41, U+FF42, U+FB01 and U+2026 become ASCII; U+00B4
+#: becomes a space and U+0301; e with an acute, composed or not, becomes e.
+CHARSMAP = (
+    "AAQAAAAgAAAJCQAACgUAAAEAAIAAAACADRkAAMwAAgCBOQAAqQUAAA8AAIADAACAgDgCALQZAAAHAACAiykAAIB8AgCATQAAEQAA"
+    "gIENAACPXQAAv0EAAK1FAAALAACAH00AAKBtAACBPQAAggUAAA0AAIAdAAAAHAAAAB8AAAAeAAAArMwCACAAAAAjAAAAprkAACUA"
+    "AAAkAAAAJwAAACYAAAApAAAAKAAAACsAAAAqAAAALQAAACwAAAAvAAAALgAAADEAAAC9pAIAMwAAADIAAAC4oAIANAAAADcAAAC7"
+    "cAIAOQAAADgAAAA7AAAAOgAAAD0AAAA8AAAAPwAAAD4AAABBAAAAQAAAAEMAAABCAAAARQAAAEQAAABHAAAARgAAAEkAAABIAAAA"
+    "SwAAAEoAAABNAAAATAAAAE8AAABOAAAAUQAAAFAAAABTAAAAUgAAAFUAAABUAAAAVwAAAFYAAABZAAAAWAAAAFsAAABaAAAAXQAA"
+    "AFwAAABfAAAAXgAAAGEAAABgAAAAYwAAAGIAAABlAAAAZAAAAGcAAABmAAAAaQAAAGgAAABrAAAAagAAAG0AAABlnAIAbwAAAG4A"
+    "AABxAAAAcAAAAHMAAAByAAAAdQAAAHQAAAB3AAAAdgAAAHkAAAB4AAAAewAAAHoAAAB9AAAAfAAAAH8AAAB+AAAAgQAAAIAAAACD"
+    "AAAAggAAAIUAAACEAAAAhwAAAIYAAACJAAAAiAAAAIsAAACKAAAAjQAAAIwAAACPAAAAjgAAAJEAAACQAAAAkwAAAJIAAACVAAAA"
+    "lAAAAJcAAACWAAAAmQAAAJgAAACbAAAAmgAAAJ0AAACcAAAAnwAAAJ4AAAChAAAAoAAAAKMAAACiAAAApQAAAKQAAACnAAAApgAA"
+    "AKkAAACoAAAAqwAAAKoAAACtAAAArAAAAK8AAACuAAAAsQAAALAAAACzAAAAsgAAALUAAAC0AAAAtwAAALYAAAC5AAAAuAAAALsA"
+    "AAC6AAAAvQAAALwAAAC/AAAAvgAAAMEAAADAAAAAwwAAAMIAAADFAAAAxAAAAMcAAADGAAAAyQAAAMgAAADCyAEAw6gBAM0AAADM"
+    "AAAAzwAAAM4AAADRAAAA0AAAANMAAADSAAAA1QAAANQAAADXAAAA1gAAANkAAADYAAAA2wAAANoAAADdAAAA3AAAAN8AAADeAAAA"
+    "4QAAAOAAAADjAAAA4gAAAOUAAADkAAAA5wAAAO+sAQDpAAAA6AAAAOKEAQDjkAEA7QAAAOwAAADvAAAA7gAAAPEAAADwAAAA8wAA"
+    "APIAAAD1AAAA9AAAAPcAAAD2AAAA+QAAAPgAAAD7AAAA+gAAAP0AAAD8AAAA/wAAAP4AAAAAIAAgzIEALi4uAGEAYgBlAGZpAA=="
+)
+
+
+def edited(tokenizer: str, **parts: Any) -> str:
+    """A tokenizer with other parts; `added` tokens come after its own."""
+    raw = json.loads(tokenizer)
+    raw["added_tokens"] += parts.pop("added", [])
+    return json.dumps({**raw, **parts}, ensure_ascii=False)
+
+
+def wordpiece_cased() -> str:
+    """Keeps case and accents."""
+    return edited(
+        wordpiece(("good", "Good", "day", "Day", "é", "##é", "##s")),
+        normalizer={
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": False,
+        },
+    )
+
+
+def multiword() -> str:
+    """With an added token that holds a space, and others that lie inside words."""
+    vocab = json.loads(wordpiece())["model"]["vocab"]
+    n_tokens = len(vocab)
+    added = [special("good day", n_tokens), special("ab", n_tokens + 1)]
+    added.append({**special("sun", vocab["sun"]), "normalized": True, "special": False, "single_word": True})
+    return edited(wordpiece(), added=added)
+
+
+def gpt2() -> str:
+    """A first word without a space in front, a mask token that takes the white space around it."""
+    raw = json.loads(byte_bpe())
+    merges = [*raw["model"]["merges"], "Ġ Ġ", "Ċ Ċ", "ĠĠ Ġ", "o d"]
+    vocab = raw["model"]["vocab"]
+    vocab |= {pair.replace(" ", ""): len(vocab) + place for place, pair in enumerate(merges[6:9])}
+    raw["model"]["merges"] = merges[:9]
+    mask = {**special("<mask>", len(vocab)), "lstrip": True, "rstrip": True}
+    splitter = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return edited(json.dumps(raw), added=[mask], normalizer={"type": "NFC"}, pre_tokenizer=splitter)
+
+
+def llama3() -> str:
+    """Byte-level with the regular expression in the file."""
+    pattern = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+        r"\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    splitter = {"type": "Sequence", "pretokenizers": [split, byte_level]}
+    return edited(gpt2(), normalizer=None, pre_tokenizer=splitter)
+
+
+def metaspace_bpe(prepend_scheme: str = "first") -> str:
+    """Merges of characters, a space being one of them."""
+    characters = "▁abcdefghijklmnopqrstuvwxyz!日本é"
+    merges = [("▁", "d"), ("a", "y"), ("▁d", "ay"), ("o", "d"), ("g", "o"), ("go", "od"), ("▁", "▁")]
+    tokens = ["<unk>", *characters, *("".join(pair) for pair in merges)]
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": prepend_scheme, "split": True}
+    return file(
+        {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": "<unk>",
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": True,
+            "byte_fallback": False,
+            "vocab": {token: index for index, token in enumerate(tokens)},
+            "merges": [f"{left} {right}" for left, right in merges],
+        },
+        added=[special("<unk>", 0)],
+        pre_tokenizer=metaspace,
+        decoder=metaspace,
+    )
+
+
+def xlm_roberta() -> str:
+    """What transformers makes of XLM-RoBERTa's sentencepiece model."""
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    return edited(
+        unigram(),
+        normalizer={"type": "Precompiled", "precompiled_charsmap": CHARSMAP},
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]},
+    )
+
+
+def collapsing() -> str:
+    """What it makes of other sentencepiece models: runs of spaces count as one."""
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": CHARSMAP}
+    strip = {"type": "Strip", "strip_left": False, "strip_right": True}
+    collapse = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}
+    return edited(unigram(), normalizer={"type": "Sequence", "normalizers": [precompiled, strip, collapse]})
+
+
 KINDS = {"wordpiece": wordpiece, "byte_bpe": byte_bpe, "unigram": unigram, "wordlevel": wordlevel}
+
+#: Tokenizers whose rules about spaces differ.
+SPACES = KINDS | {
+    "wordpiece_cased": wordpiece_cased,
+    "multiword": multiword,
+    "gpt2": gpt2,
+    "llama3": llama3,
+    "metaspace_bpe": metaspace_bpe,
+    "metaspace_never": lambda: metaspace_bpe("never"),
+    "xlm_roberta": xlm_roberta,
+    "collapsing": collapsing,
+}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import make_model
-from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel
+from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel, quantize_model
 from m2v_core.tokens import Vocabulary
 from tokenizer_files import KINDS, wordlevel, wordpiece
 
@@ -21,7 +23,7 @@ TEXTS = ["good day", "", "bad, sunny days!", "good " * 700, "日本 nothing", "U
 def test_a_vector_is_the_mean_of_its_tokens(any_model: StaticModel) -> None:
     for text in TEXTS:
         ids = any_model.tokenize(text)
-        expected = any_model.embedding[ids].mean(axis=0) if ids else np.zeros(any_model.dim)
+        expected = any_model.embedding[ids].mean(axis=0, dtype=float) if ids else np.zeros(any_model.dim)
         np.testing.assert_allclose(any_model.encode(text), expected, atol=1e-6)
         sequence = any_model.encode_as_sequence(text, max_length=any_model.max_length)
         np.testing.assert_array_equal(sequence, any_model.embedding[ids])
@@ -205,7 +207,7 @@ def test_progress_goes_to_stderr(model: StaticModel, capsys) -> None:
     model.encode(["good"] * 5, batch_size=2, show_progress_bar=True)
     out, err = capsys.readouterr()
     assert not out
-    assert "3/3" in err
+    assert "5/5" in err
     model.encode(["good"] * 5, batch_size=2)
     assert capsys.readouterr() == ("", "")
 
@@ -221,3 +223,74 @@ def test_no_file_stays_open(tmp_path: Path, model: StaticModel) -> None:
         model.save_pretrained(tmp_path / "m")
         StaticModel.from_pretrained(tmp_path / "m")
         gc.collect()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_vectors_do_not_depend_on_anything_around_a_text(dtype: str, normalize: bool) -> None:
+    model = quantize_model(make_model(dim=16), quantize_to=dtype)
+    rng = np.random.default_rng(0)
+    words = ["good", "day", "bad", "Sunny", "unables", "日本", "x", "!", "day\n", "[CLS]", ""]
+    texts = [" ".join(rng.choice(words, rng.integers(0, 200))) for _ in range(300)]
+    expected = model.encode(texts, normalize=normalize, use_multiprocessing=False)
+    for batch_size in (1, 7, 1000):
+        options = {"batch_size": batch_size, "multiprocessing_threshold": 1, "normalize": normalize}
+        assert np.array_equal(model.encode(texts, **options), expected)
+        assert np.array_equal(model.encode(texts[::-1], **options)[::-1], expected)
+    assert np.array_equal([model.encode(text, normalize=normalize) for text in texts], expected)
+    assert np.array_equal(
+        np.concatenate(list(model.encode_stream(texts, batch_size=70, normalize=normalize))), expected
+    )
+    forgetful = StaticModel(model.embedding, model.stored.tokenizer_json, weights=model.weights, cache_bytes=0)
+    assert np.array_equal(forgetful.encode(texts, normalize=normalize), expected)
+    assert np.array_equal([forgetful.encode(text, normalize=normalize) for text in texts], expected)
+
+    def job(seed: int) -> bool:
+        size = (1, 2, 9, 40)[seed % 4]
+        parts = [texts[start : start + size] for start in range(0, 300, size)]
+        return np.array_equal(np.concatenate([model.encode(part, normalize=normalize) for part in parts]), expected)
+
+    with ThreadPoolExecutor(8) as workers:
+        assert all(workers.map(job, range(16)))
+
+
+def test_a_stream_holds_one_batch_at_a_time(model: StaticModel) -> None:
+    given = []
+
+    def endless():
+        while True:
+            given.append(1)
+            yield "good day"
+
+    stream = model.encode_stream(endless(), batch_size=10)
+    for count in (1, 2, 3):
+        assert next(stream).shape == (10, 8)
+        assert len(given) == 10 * count
+    assert list(model.encode_stream([])) == []
+    with pytest.raises(InvalidInputError, match="found one text"):
+        next(model.encode_stream("good day"))
+    with pytest.raises(InvalidInputError, match="batch_size"):
+        next(model.encode_stream(["good day"], batch_size=0))
+
+
+def test_copies_and_pickles_give_the_same_vectors(any_model: StaticModel) -> None:
+    expected = any_model.encode(TEXTS).tolist()
+    for again in (pickle.loads(pickle.dumps(any_model)), copy.deepcopy(any_model), copy.copy(any_model)):
+        assert again.encode(TEXTS).tolist() == expected
+        assert again.config == any_model.config
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
+def test_a_table_can_stay_in_its_file(dtype: str, tmp_path) -> None:
+    model = quantize_model(make_model(), quantize_to=dtype)
+    model.save_pretrained(tmp_path / "m")
+    mapped = StaticModel.from_pretrained(tmp_path / "m", memory_map=True)
+    assert isinstance(mapped.embedding.base, np.memmap)
+    assert not mapped.embedding.flags.writeable
+    assert mapped.encode(TEXTS).tolist() == model.encode(TEXTS).tolist()
+    model.save_pretrained(tmp_path / "m")  # the file that was mapped lives on
+    assert mapped.encode(TEXTS).tolist() == model.encode(TEXTS).tolist()
+    mapped.save_pretrained(tmp_path / "again")
+    assert StaticModel.from_pretrained(tmp_path / "again").encode(TEXTS).tolist() == model.encode(TEXTS).tolist()
+    smaller = StaticModel.from_pretrained(tmp_path / "m", memory_map=True, dimensionality=3, quantize_to="float32")
+    assert smaller.dim == 3

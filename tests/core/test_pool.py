@@ -26,7 +26,7 @@ def reference(table, ids, offsets, weights=None, mapping=None):
     return np.array(out).reshape(len(offsets) - 1, table.shape[1])
 
 
-@given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=10), seed=st.integers(0, 99))
+@given(lengths=st.lists(st.integers(0, 150), min_size=1, max_size=14), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
 @pytest.mark.parametrize("extras", ["none", "weights", "mapping", "both"])
@@ -37,23 +37,50 @@ def test_mean_equals_the_definition(dtype: str, extras: str, lengths: list[int],
     weights = rng.random(80 if mapping is not None else 50).astype("f4") if extras in ("weights", "both") else None
     ids = rng.integers(0, 80 if mapping is not None else 50, sum(lengths))
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    means = pool.segment_mean(table, ids, offsets, weights, mapping)
+    means = pool.embed(table, ids, offsets, weights, mapping)
     assert means.dtype == np.float32
-    np.testing.assert_allclose(means, reference(table, ids, offsets, weights, mapping), rtol=2e-5, atol=2e-5)
+    expected = reference(table, ids, offsets, weights, mapping)
+    np.testing.assert_allclose(means, expected, rtol=1e-6, atol=1e-6 * np.abs(table).max())
+    for start, stop, mean in zip(offsets, offsets[1:], means, strict=False):
+        rows = pool.token_rows(table, ids[start:stop], weights, mapping)
+        assert pool.embed_rows(rows).tolist() == mean.tolist()
 
 
-def test_neighbours_do_not_matter() -> None:
-    ids = RNG.integers(0, 50, 40)
-    alone = pool.segment_mean(TABLE, ids[10:25], np.array([0, 15]))
-    among = pool.segment_mean(TABLE, ids, np.array([0, 10, 25, 25, 40]))
-    assert (among[1] == alone[0]).all()
-    assert (pool.normalized(among)[1] == pool.normalized(alone)[0]).all()
+@given(lengths=st.lists(st.integers(0, 100) | st.just(1200), min_size=9, max_size=40), dim=st.sampled_from([1, 2, 16]))
+@settings(max_examples=100, deadline=None)
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_a_text_alone_has_the_same_bits(dtype: str, lengths: list[int], dim: int, normalize: bool) -> None:
+    table = TABLE[:, :dim].astype(dtype)
+    ids = np.random.default_rng(sum(lengths)).integers(0, 50, sum(lengths))
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    together = pool.embed(table, ids, offsets, normalize=normalize)
+    pairs = pool.embed(table, ids[: offsets[2]], offsets[:3], normalize=normalize)
+    assert pairs.tolist() == together[:2].tolist()
+    for place, (start, stop) in enumerate(pairwise(offsets)):
+        alone = pool.embed_rows(pool.token_rows(table, ids[start:stop], None, None), normalize=normalize)
+        assert alone.tolist() == together[place].tolist()
+
+
+@pytest.mark.parametrize("n_tokens", [1, 19, 32, 33, 512, 5000])
+def test_within_a_millionth_of_float64(n_tokens: int) -> None:
+    table = RNG.normal(size=(1000, 256)).astype(np.float32)
+    ids = RNG.integers(0, 1000, 20 * n_tokens)
+    offsets = np.arange(21) * n_tokens
+    exact = reference(table, ids, offsets)
+    np.testing.assert_allclose(pool.embed(table, ids, offsets), exact, rtol=0, atol=1e-6)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    np.testing.assert_allclose(pool.embed(table, ids, offsets, normalize=True), exact, rtol=0, atol=1e-6)
 
 
 def test_zeros_stay_zeros() -> None:
-    assert not pool.normalized(np.zeros((2, 3), np.float32)).any()
-    assert pool.normalized(np.zeros((0, 3), np.float32)).shape == (0, 3)
+    empty = np.zeros(10, np.int64)
+    for offsets in (empty[:1], empty[:3], empty):
+        vectors = pool.embed(TABLE, empty[:0], offsets, normalize=True)
+        assert vectors.shape == (len(offsets) - 1, 16)
+        assert not vectors.any()
 
 
 def test_lengths_are_one() -> None:
-    np.testing.assert_allclose(np.linalg.norm(pool.normalized(TABLE), axis=1), 1, rtol=1e-6)
+    vectors = pool.embed(TABLE, RNG.integers(0, 50, 400), np.arange(0, 401, 10), normalize=True)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 import tokenizers
@@ -12,13 +14,90 @@ from hypothesis import strategies as st
 
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
-from m2v_core.tokens import TextTokenizer, Vocabulary, json_of
-from tokenizer_files import KINDS, special, wordlevel, wordpiece
+from m2v_core.backend import json_of
+from m2v_core.tokens import TextTokenizer, Vocabulary
+from tokenizer_files import KINDS, SPACES, special, wordlevel, wordpiece
 
 NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")
-TOKENIZERS = {kind: TextTokenizer(make()) for kind, make in KINDS.items()}
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(
-    "good day[]UNKCLS!\t\n\x00́ İß", max_size=60
+TOKENIZERS = {kind: TextTokenizer(make()) for kind, make in SPACES.items()}
+
+#: What rules about spaces, marks, case, normal forms and added tokens trip over.
+AWKWARD = [
+    "good",
+    "day",
+    "Good",
+    "DAY",
+    "a",
+    "b",
+    "e",
+    "é",
+    "é",
+    "́",
+    "ͅ",
+    "\u200b",
+    "\u200d",
+    "️",
+    "\xa0",
+    "\u3000",
+    "\t",
+    "\n",
+    "\r\n",
+    "\x00",
+    "\x1f",
+    "\x85",
+    "\u2028\n日",
+    "本",
+    "日本",
+    "[CLS]",
+    "[UNK]",
+    "<mask>",
+    "<s>",
+    "ab",
+    "sun",
+    "▁",
+    "▁▁",
+    "Ġ",
+    "'s",
+    "!",
+    "...",
+    "…",
+    "´",
+    "ͺ",
+    "İ",
+    "I",
+    "ı",
+    "ß",
+    "Σ",
+    "ΟΔΟΣ",
+    "ς",
+    "ﬁ",
+    "ａ",
+    "1",
+    "22",
+    "3333",
+    "😀",
+    "👨\u200d👩\u200d👧",
+    "🇩🇪",
+    "\ufeff\n\u0600",
+    "ൎ",
+    "שלום",
+    "ـ",
+    "مرحبا",
+    "ᅟ",
+    "ㅤ",
+    "�",
+    "ẛ̣",
+    "ẛ̣",
+    "가",
+    "가",
+    "🏽",
+    "\U000e0067",
+]
+AWKWARD += [" ", "  ", "   ", "good day", "x" * 120, "good" * 70]
+TEXT = (
+    st.lists(st.sampled_from(AWKWARD) | st.just(" "), max_size=12).map("".join)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+    | st.text("good day[]UNKCLS!\t\n\x00́ İß", max_size=60)
 )
 
 
@@ -28,15 +107,40 @@ def oracle(tokenizer: TextTokenizer, text: str) -> list[int]:
     return [index for index in ids if index != tokenizer.vocabulary.unk_id]
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-@given(texts=st.lists(TEXT, max_size=6), max_length=st.none() | st.integers(1, 12))
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("kind", sorted(SPACES))
+@given(texts=st.lists(TEXT, max_size=30), max_length=st.none() | st.integers(1, 12))
+@settings(max_examples=100, deadline=None)
 def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | None) -> None:
     tokenizer = TOKENIZERS[kind]
-    ids, offsets = tokenizer(texts, max_length)
-    assert len(offsets) == len(texts) + 1
-    for index, text in enumerate(texts):
-        assert ids[offsets[index] : offsets[index + 1]].tolist() == oracle(tokenizer, text)[:max_length]
+    expected = [oracle(tokenizer, text)[:max_length] for text in texts]
+    # Up to 24 texts go one way, more another.
+    for given_texts in (texts[:20], [*texts, *["good"] * 25]):
+        ids, offsets = tokenizer(given_texts, max_length)
+        assert len(offsets) == len(given_texts) + 1
+        found = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
+        assert found[: len(texts)] == expected[: len(given_texts)]
+    assert [tokenizer.one(text, max_length).tolist() for text in texts] == expected
+
+
+@pytest.mark.parametrize("kind", sorted(SPACES))
+def test_ids_equal_the_library_on_real_text(kind: str, data) -> None:
+    tokenizer = TextTokenizer(SPACES[kind]())
+    texts = (data / "te_emoji_train_text.txt").read_text().split("\n")[:2000]
+    for language in ("de", "ru", "ja", "zh"):
+        texts += (data / f"stsb-{language}-dev.csv").read_text().split("\n")[::6]
+    for _ in range(2):  # cold, warm
+        ids, offsets = tokenizer(texts, None)
+        assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == [oracle(tokenizer, text) for text in texts]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1, 20_000])
+def test_ids_do_not_depend_on_what_is_remembered(cache_bytes: int) -> None:
+    tokenizer = TextTokenizer(wordpiece(), cache_bytes=cache_bytes)
+    for size in (3, 50):
+        for start in range(0, 2000, size):
+            texts = [f"good{index} day{index % 7} {'a' * (index % 300)}" for index in range(start, start + size)]
+            ids, offsets = tokenizer(texts, None)
+            assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == [oracle(tokenizer, text) for text in texts]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -160,3 +264,30 @@ def test_many_threads_share_one_tokenizer() -> None:
     alone = [tokenizer(*job)[0].tolist() for job in jobs]
     with ThreadPoolExecutor(8) as workers:
         assert list(workers.map(lambda job: tokenizer(*job)[0].tolist(), jobs)) == alone
+
+
+def test_eight_threads_learn_the_same_words_at_once() -> None:
+    texts = [f"good{index % 997} sunny{index % 89} day {index}" for index in range(4000)]
+    expected = TextTokenizer(wordpiece(), cache_bytes=0)(texts, None)[0].tolist()
+    for cache_bytes in (30_000, 2**24):
+        tokenizer = TextTokenizer(wordpiece(), cache_bytes=cache_bytes)
+
+        def job(start: int, tokenizer: TextTokenizer = tokenizer) -> list[int]:
+            size = (1, 3, 60, 500)[start // 500 % 4]
+            return [
+                index
+                for first in range(start, start + 500, size)
+                for index in tokenizer(texts[first : min(first + size, start + 500)], None)[0].tolist()
+            ]
+
+        with ThreadPoolExecutor(8) as workers:
+            for _ in range(3):
+                found = list(workers.map(job, range(0, 4000, 500)))
+                assert [index for part in found for index in part] == expected
+
+
+def test_a_pickled_tokenizer_gives_the_same_ids() -> None:
+    tokenizer = TextTokenizer(wordpiece(), cache_bytes=1000)
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert again.cache_bytes == 1000
+    assert again(["good day"] * 40, None)[0].tolist() == tokenizer(["good day"] * 40, None)[0].tolist()

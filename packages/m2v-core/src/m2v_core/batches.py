@@ -1,15 +1,30 @@
-"""The input of `encode` and its kin: checked, cut into batches, worked on in order."""
+"""The input of `encode` and its kin: checked, cut into batches, worked on in order, by threads if it is long."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from m2v_core.backend import bad_text
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import check_max_length
 
 T = TypeVar("T")
+
+#: Batches worked on at a time, as one: few large steps leave other threads more room than many small ones.
+_BATCHES = 8
+
+#: Characters of a text that counts as one of many; longer ones count for more.
+_LONG = 100
+
+#: Characters worked on at a time, so that long texts do not take memory by the thousand. A text is not cut.
+_CHARS = 2**20
 
 
 def as_texts(sentences: Any) -> list[str]:
@@ -21,41 +36,59 @@ def as_texts(sentences: Any) -> list[str]:
     return list(sentences)
 
 
-def check_texts(texts: Sequence[Any]) -> None:
-    """Raise `InvalidInputError` at the first element that is not a `str`."""
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidInputError(f"Expected texts (str); found {type(text).__name__} at index {index}: {text!r}.")
+def check_batch_size(value: object) -> None:
+    """Raise `InvalidInputError` unless `value` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInputError(f"batch_size should be a whole number of at least 1; found {value!r}.")
 
 
 def in_batches(
-    job: Callable[[Sequence[str]], T],
+    job: Callable[[slice], T],
     texts: list[str],
     *,
-    batch_size: Any,
+    batch_size: int,
     max_length: int | None,
     threads: bool,
+    threshold: int,
     progress: bool,
-) -> Iterator[tuple[int, T]]:
-    """Yield (index of the first text, job(batch)) for each batch, in order."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidInputError(f"batch_size should be a whole number of at least 1; found {batch_size!r}.")
+) -> Iterator[T]:
+    """Yield `job(span)` for spans that cover `texts`, in order.
+
+    With `threads`, several are at work if there are more than `threshold` texts, or as much text as so many of
+    `_LONG` characters.
+    """
+    check_batch_size(batch_size)
     check_max_length(max_length)
-    check_texts(texts)
-    starts = range(0, len(texts), batch_size)
-    batches = (texts[start : start + batch_size] for start in starts)
-    results = _threaded(job, batches) if threads else map(job, batches)
-    yield from zip(starts, _with_progress(results, len(starts)) if progress else results, strict=True)
+    try:
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    except TypeError:
+        raise bad_text(texts) from None
+    many = len(texts) > threshold or int(sizes.sum()) > threshold * _LONG
+    workers = (os.cpu_count() or 1) if threads and many else 1
+    spans = _spans(sizes, batch_size * _BATCHES, workers)
+    results = _threaded(job, spans, workers) if min(workers, len(spans)) > 1 else map(job, spans)
+    yield from _with_progress(results, spans) if progress else results
 
 
-def _threaded(job: Callable[[Sequence[str]], T], batches: Iterable[Sequence[str]]) -> Iterator[T]:
+def _spans(sizes: NDArray[np.int64], max_texts: int, workers: int) -> list[slice]:
+    """Spans of about the same size, of at most about `max_texts` texts and `_CHARS` characters, for all workers."""
+    ends = np.cumsum(sizes / _CHARS + 1 / max_texts)
+    count = -(-math.ceil(ends[-1]) // workers) * workers if len(ends) else 0
+    bounds = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count).tolist() if count > 1 else []
+    return [slice(start, stop) for start, stop in pairwise([0, *bounds, len(sizes)]) if start < stop]
+
+
+def _threaded(job: Callable[[slice], T], spans: list[slice], workers: int) -> Iterator[T]:
     from concurrent.futures import ThreadPoolExecutor  # few need it, and it is slow to import
 
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        yield from workers.map(job, batches)
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(job, spans)
 
 
-def _with_progress(results: Iterable[T], total: int) -> Iterator[T]:
+def _with_progress(results: Iterable[T], spans: list[slice]) -> Iterator[T]:
     from tqdm import tqdm  # costs as much as the rest of the import
 
-    yield from tqdm(results, total=total, desc="Encoding", unit=" batches")
+    with tqdm(total=spans[-1].stop if spans else 0, desc="Encoding", unit=" texts") as bar:
+        for span, result in zip(spans, results, strict=True):
+            bar.update(span.stop - span.start)
+            yield result

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -130,10 +129,10 @@ def _encode(options: argparse.Namespace) -> int:
     limit = model.max_length if options.max_length is None else options.max_length
     with _progress(options.out is not None) as bar, _opened(options.file) as lines:
         chunks = []
-        while chunk := list(islice(lines, ENCODE_LINES)):
-            texts = [line.removesuffix("\n").removesuffix("\r") for line in chunk]
-            vectors = model.encode(texts, normalize=options.normalize, max_length=limit)
-            bar.update(len(texts))
+        texts = (line.removesuffix("\n").removesuffix("\r") for line in lines)
+        stream = model.encode_stream(texts, normalize=options.normalize, max_length=limit, batch_size=ENCODE_LINES)
+        for vectors in stream:
+            bar.update(len(vectors))
             if options.out is None:
                 for vector in vectors:
                     sys.stdout.write(json.dumps(vector.tolist()) + "\n")

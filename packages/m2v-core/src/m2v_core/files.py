@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -48,11 +51,16 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_tensors(
-    path: Path, *, required: Mapping[str, Mapping[str, str]], optional: Mapping[str, Mapping[str, str]]
+    path: Path,
+    *,
+    required: Mapping[str, Mapping[str, str]],
+    optional: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    mapped: Collection[str] = (),
 ) -> dict[str, NDArray[Any]]:
     """Tensors of a safetensors file by name; each name comes with the dtypes it may have.
 
-    Header, offsets and dtypes are checked before any data is touched.
+    Header, offsets and dtypes are checked before any data is touched. Those in `mapped` stay in the file, read-only,
+    and are read where and when they are used.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -74,9 +82,23 @@ def read_tensors(
                     raise ModelFormatError(
                         f"{path}: the tensor {name} should be one of {', '.join(kinds.values())}; found {found}."
                     )
-            return {name: file.get_tensor(name) for name in wanted}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in wanted}
+            dtypes = {name: kinds[file.get_slice(name).get_dtype()] for name, kinds in wanted.items()}
+            tensors = {name: file.get_tensor(name) for name in wanted if name not in mapped}
+        return tensors | {name: _mapped(path, name, dtypes[name], shapes[name]) for name in wanted if name in mapped}
     except SafetensorError as error:
         raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
+
+
+def _mapped(path: Path, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """A tensor of a sound safetensors file as a read-only view of the file."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        start = 8 + length + json.loads(file.read(length))[name]["data_offsets"][0]
+    stored = np.dtype(dtype).newbyteorder("<")
+    if start % stored.itemsize or 0 in shape or not stored.isnative:  # numpy would copy the table at each use
+        return np.fromfile(path, stored, math.prod(shape), offset=start).reshape(shape).astype(dtype)
+    return np.asarray(np.memmap(path, stored, mode="r", offset=start, shape=shape))
 
 
 def describe_damage(path: Path) -> str | None:

@@ -29,8 +29,10 @@ NESTED = "0_StaticEmbedding"
 SENTENCE_TRANSFORMERS_CONFIG = "config_sentence_transformers.json"
 
 
-def read_any(folder: Path) -> StoredModel:
+def read_any(folder: Path, *, memory_map: bool = False) -> StoredModel:
     """Read a model folder of any known layout: m2v's and model2vec's, or one of sentence-transformers'.
+
+    With `memory_map` the table stays in its file, and rows are read when they are used.
 
     Raises:
         ModelNotFoundError: The folder holds none of them.
@@ -39,9 +41,9 @@ def read_any(folder: Path) -> StoredModel:
     config = folder / CONFIG_FILE
     model_type = read_json(config).get("model_type", MODEL_TYPE) if config.is_file() else None
     if model_type == MODEL_TYPE:
-        return read(folder)
+        return read(folder, memory_map=memory_map)
     if (folder / SENTENCE_TRANSFORMERS_CONFIG).is_file() or (folder / MODULES_FILE).is_file():
-        return read_sentence_transformers(folder)
+        return read_sentence_transformers(folder, memory_map=memory_map)
     if model_type is not None:
         raise ModelFormatError(
             f'{config}: expected "model_type": "{MODEL_TYPE}", found {model_type!r}. Of a sentence transformer '
@@ -54,14 +56,18 @@ def read_any(folder: Path) -> StoredModel:
     )
 
 
-def read_sentence_transformers(folder: Path) -> StoredModel:
+def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> StoredModel:
     """Read a sentence-transformers folder of one StaticEmbedding, with Normalize after it or without.
 
     As there, a text is cut only if `tokenizer.json` says so. Rows past the last token, which no text can reach, are
     left out.
     """
     place, normalize = _static_module(folder)
-    tensors = read_tensors(place / TENSOR_FILE, required={EMBEDDING_WEIGHT: EMBEDDING_DTYPES}, optional={})
+    tensors = read_tensors(
+        place / TENSOR_FILE,
+        required={EMBEDDING_WEIGHT: EMBEDDING_DTYPES},
+        mapped=(EMBEDDING_WEIGHT,) if memory_map else (),
+    )
     tokenizer_json = read_text(place / TOKENIZER_FILE)
     vocabulary = Vocabulary.from_json(tokenizer_json, str(place / TOKENIZER_FILE))
     truncation = json.loads(tokenizer_json).get("truncation") or {"max_length": None}

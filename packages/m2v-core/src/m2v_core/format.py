@@ -205,8 +205,8 @@ def check_arrays(
 # --- version 1 of the format: read and write, side by side -----------------------------------------------------
 
 
-def read(folder: Path) -> StoredModel:
-    """Read a model folder in m2v's (and model2vec's) own layout.
+def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
+    """Read a model folder in m2v's (and model2vec's) own layout; with `memory_map` the table stays in its file.
 
     Raises:
         ModelNotFoundError: One of the three files is missing.
@@ -217,6 +217,7 @@ def read(folder: Path) -> StoredModel:
         folder / TENSOR_FILE,
         required={EMBEDDINGS: EMBEDDING_DTYPES},
         optional={WEIGHTS: WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
+        mapped=(EMBEDDINGS,) if memory_map else (),
     )
     return StoredModel(
         embeddings=tensors[EMBEDDINGS],

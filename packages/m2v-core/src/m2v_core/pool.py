@@ -1,12 +1,22 @@
-"""From token ids to vectors: pure array functions, independent of the batch around a text."""
+"""From token ids to vectors: pure array functions, independent of the batch around a text.
+
+Sums are element-wise and in a fixed order: runs of up to 32 tokens one after the other, then runs of up to 32 such
+sums, and so on. So a text's vector has the same bits whatever the batch, the order or the thread it is computed in.
+"""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_RUN = 32  # tokens summed one after the other
+_BLOCK_BYTES = 3 * 2**18  # of rows gathered at a time: they should fit into a core's cache
+_FEW = 8  # texts that are summed one by one
+_SUM_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def token_rows(
@@ -21,32 +31,34 @@ def token_rows(
         mapping: [V] or `None` for the identity.
 
     Returns:
-        [n, D]: float64 for a float64 table, the table's own float dtype without weights, else float32.
+        [n, D], float64 for a float64 table, else float32.
 
     Example:
         >>> token_rows(np.eye(2, dtype=np.float32), np.array([1, 1]), np.array([1.0, 3.0]), None)
         array([[0., 3.],
                [0., 3.]], dtype=float32)
     """
-    rows: NDArray[Any] = table[ids if mapping is None else mapping[ids]]
+    rows: NDArray[Any] = table.take(ids if mapping is None else mapping.take(ids), axis=0)
+    if rows.dtype not in _SUM_DTYPES:
+        rows = rows.astype(np.float32)
     if weights is not None:
-        dtype = np.dtype(np.float64 if table.dtype == np.float64 else np.float32)
-        scaled: NDArray[Any] = rows.astype(dtype)
-        scaled *= weights[ids].astype(dtype)[:, None]
-        return scaled
-    return rows.astype(np.float32) if rows.dtype == np.int8 else rows
+        rows *= weights.take(ids).astype(rows.dtype)[:, None]
+    return rows
 
 
-def segment_mean(
+def embed(
     table: NDArray[Any],
     ids: NDArray[np.int64],
     offsets: NDArray[np.int64],
     weights: NDArray[Any] | None = None,
     mapping: NDArray[Any] | None = None,
+    *,
+    normalize: bool = False,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """The mean of each text's token vectors; zeros for a text without tokens.
+    """The mean of each text's token vectors, or that mean at unit length (L2); zeros for a text without tokens.
 
-    Sums run in float32 (float64 for a float64 table), token by token, so a vector depends on its own text alone.
+    Sums run in float32, in float64 for a float64 table.
 
     Args:
         table: [R, D] embeddings.
@@ -54,34 +66,113 @@ def segment_mean(
         offsets: [n + 1]; text i has `ids[offsets[i]:offsets[i + 1]]`.
         weights: [V] factors of the tokens, or `None`.
         mapping: [V] rows of the tokens, or `None`.
+        normalize: Whether vectors are scaled to unit length.
+        out: [n, D] float32 where the result goes; by default a new array.
 
     Returns:
         [n, D] float32.
 
     Example:
-        >>> segment_mean(np.eye(2, dtype=np.float32), np.array([0, 1]), np.array([0, 2, 2]))
+        >>> embed(np.eye(2, dtype=np.float32), np.array([0, 1]), np.array([0, 2, 2]))
         array([[0.5, 0.5],
                [0. , 0. ]], dtype=float32)
     """
-    sum_dtype = np.float64 if table.dtype == np.float64 else np.float32
-    means = np.zeros((len(offsets) - 1, table.shape[1]), np.float32)
-    bounds = offsets.tolist()
-    for index, (start, stop) in enumerate(pairwise(bounds)):
-        if stop > start:
-            rows = token_rows(table, ids[start:stop], weights, mapping)
-            means[index] = np.add.reduce(rows, axis=0, dtype=sum_dtype) / (stop - start)
-    return means
+    result = np.empty((len(offsets) - 1, table.shape[1]), np.float32) if out is None else out
+    if len(result) <= _FEW:
+        for place, (start, stop) in enumerate(pairwise(offsets.tolist())):
+            result[place] = embed_rows(token_rows(table, ids[start:stop], weights, mapping), normalize=normalize)
+        return result
+    lengths = np.diff(offsets)
+    if weights is not None or mapping is not None or table.dtype not in _SUM_DTYPES:
+        distinct, ids = _distinct(ids, len(table) if mapping is None else len(mapping))
+        table = token_rows(table, distinct, weights, mapping)
+    sums = _sums(table, ids, offsets[:-1], lengths)
+    if normalize:
+        squares = np.multiply(sums, sums, out=result if sums.dtype == result.dtype else None)
+        scales = np.sqrt(np.add.reduce(squares, axis=1))
+    else:
+        scales = lengths.astype(sums.dtype)
+    scales[scales == 0] = 1
+    np.divide(sums, scales[:, None], out=result, casting="same_kind")
+    return result
 
 
-def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors [n, D] scaled to unit length (L2); zero vectors stay zero.
+def embed_rows(rows: NDArray[Any], *, normalize: bool = False) -> NDArray[np.float32]:
+    """What `embed` computes, bit for bit, for one text whose token vectors are `rows` [n, D]: [D] float32."""
+    total = _sum(rows)
+    scale = math.sqrt(np.add.reduce(total * total)) if normalize else len(rows)
+    if scale:
+        total /= scale
+    single: NDArray[np.float32] = total.astype(np.float32, copy=False)
+    return single
 
-    Example:
-        >>> normalized(np.array([[3, 4], [0, 0]], np.float32))
-        array([[0.6, 0.8],
-               [0. , 0. ]], dtype=float32)
+
+def _distinct(ids: NDArray[np.int64], n_tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct ids, ascending, and for each id its place among them."""
+    seen = np.zeros(n_tokens, bool)
+    seen[ids] = True
+    distinct = np.flatnonzero(seen)
+    places = np.empty(n_tokens, np.int64)
+    places[distinct] = np.arange(len(distinct))
+    return distinct, places.take(ids)
+
+
+def _sum(rows: NDArray[Any]) -> NDArray[Any]:
+    """[D]: the sum of rows [n, D], in the order of `_sums`."""
+    while len(rows) > _RUN:
+        rows = np.stack([_sum_of_rows(rows[start : start + _RUN]) for start in range(0, len(rows), _RUN)])
+    return _sum_of_rows(rows)
+
+
+def _sums(
+    table: NDArray[Any], ids: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[Any]:
+    """[n, D]: the sums of `table[ids[start:start + length]]`."""
+    n_runs = np.maximum(-(-lengths // _RUN), 1)
+    first_runs = np.cumsum(n_runs) - n_runs
+    done = _RUN * (np.arange(n_runs.sum()) - np.repeat(first_runs, n_runs))  # tokens before the run in its text
+    run_lengths = np.minimum(np.repeat(lengths, n_runs) - done, _RUN)
+    runs, places = _run_sums(table, ids, np.repeat(starts, n_runs) + done, run_lengths)
+    sums = runs.take(places.take(first_runs), axis=0)
+    several = np.flatnonzero(n_runs > 1)
+    if len(several):
+        sums[several] = _sums(runs, places, first_runs.take(several), n_runs.take(several))
+    return sums
+
+
+def _run_sums(
+    table: NDArray[Any], ids: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """`_sums` for lengths of up to `_RUN`, in another order, and the place of each sum in it.
+
+    Texts of the same length are together, so that whole blocks of rows are added.
     """
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.zeros_like(vectors)
-    np.divide(vectors, norms, out=unit, where=norms > 0)
-    return unit
+    dim = table.shape[1]
+    block_rows = max(_BLOCK_BYTES // (dim * table.itemsize), _RUN)
+    order = np.argsort(lengths.astype(np.uint8), kind="stable")
+    bounds = np.cumsum(np.bincount(lengths, minlength=1)).tolist()
+    sums = np.empty((len(lengths), dim), table.dtype)  # in that order
+    sums[: bounds[0]] = 0
+    rows = np.empty((min(int(lengths.sum()), block_rows), dim), table.dtype)
+    for length, (first, last) in enumerate(pairwise(bounds), 1):
+        where = ids.take(np.arange(length)[:, None] + starts.take(order[first:last]))  # [length, texts]
+        step = block_rows // length
+        for start in range(first, last, step):
+            stop = min(start + step, last)
+            gathered = rows[: length * (stop - start)]
+            block = where[:, start - first : stop - first]
+            table.take(block, axis=0, out=gathered.reshape(*block.shape, dim), mode="clip")
+            _sum_of_rows(gathered.reshape(length, -1), out=sums[start:stop].reshape(-1))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return sums, places
+
+
+def _sum_of_rows(rows: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """[m]: the sum of rows [n, m], one after the other.
+
+    Rows of a single number would be one array to numpy, which it sums in pairs.
+    """
+    if rows.shape[1] == 1 and len(rows):
+        rows = np.add.accumulate(rows, axis=0)[-1:]
+    return np.add.reduce(rows, axis=0, out=out)

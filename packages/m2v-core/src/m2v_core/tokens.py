@@ -1,29 +1,34 @@
-"""The one way from texts to token ids, for tokenizers 0.2x and 1.x alike.
+"""The one way from texts to token ids.
+
+A word that was tokenised before is not tokenised again: texts are cut at spaces, and pieces looked up by their bytes
+(`m2v_core.memory`). Only pieces that are new go to the tokenizers library (`m2v_core.backend`), and so do whole texts
+where cutting is not safe (`m2v_core.splitting`). The ids are the library's own on any text.
 
 Vocabulary and settings are read from the text of `tokenizer.json`, because the immutable tokenizer of tokenizers 1.x
-does not tell them. The tokenizer object is built once, without truncation and padding, and never changed after: many
-threads may share it.
+does not tell them.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from itertools import compress
 from typing import Any
 
 import numpy as np
-import tokenizers
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core import pieces as p
+from m2v_core.backend import Backend, bad_text
+from m2v_core.errors import ModelFormatError
+from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, RECENT_SHARE, ROWS_SHARE, UNSAFE, Memory, Recent
+from m2v_core.ragged import Ids, cut, merged, without
+from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
 
-# tokenizers 1.x names options per call (`padding=None`); 0.2x keeps them in the object.
-_IMMUTABLE_API = not hasattr(Tokenizer, "from_str")
+# Few short texts are looked up piece by piece.
+_FEW_TEXTS = 24
+_FEW_CHARS = 4096
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,11 @@ class Vocabulary:
             >>> Vocabulary.from_json(json.dumps({"added_tokens": [], "model": model}))
             Vocabulary(tokens=('[UNK]', 'cat'), unk_id=0)
         """
+        return cls._of(_parsed(tokenizer_json, where), where)
+
+    @classmethod
+    def _of(cls, raw: dict[str, Any], where: str) -> Vocabulary:
         try:
-            raw = json.loads(tokenizer_json)
             model, added = raw["model"], raw.get("added_tokens") or []
             ids: dict[str, int]
             if isinstance(model["vocab"], list):  # Unigram: [[token, score], ...]
@@ -66,9 +74,8 @@ class Vocabulary:
                 unk_id = ids.get(model["unk_token"])
             by_id = {index: token for token, index in ids.items()}
             ordered = sorted(by_id)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ModelFormatError(f"{where}: expected a tokenizer of the tokenizers library ({reason}).") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _no_tokenizer(where, error) from None
         if ordered != list(range(len(ordered))):
             raise ModelFormatError(
                 f"{where}: token ids should run from 0 to {len(ordered) - 1} without a gap; "
@@ -83,28 +90,47 @@ class TextTokenizer:
     Args:
         tokenizer_json: The text of a `tokenizer.json`.
         where: What errors call it.
+        cache_bytes: What a model may use to remember; a part of it is for words. 0 for nothing.
 
     Attributes:
         json: The text it was made from.
         vocabulary: The tokens and the unknown token's id.
-        backend: The `tokenizers.Tokenizer`, without truncation and padding. Do not change it.
+        splitting: How texts are cut, or why they are not.
+        cache_bytes: As given.
 
     Raises:
         ModelFormatError: The tokenizers library does not accept it.
     """
 
-    def __init__(self, tokenizer_json: str, where: str = "tokenizer.json") -> None:
+    def __init__(
+        self, tokenizer_json: str, where: str = "tokenizer.json", cache_bytes: int = DEFAULT_CACHE_BYTES
+    ) -> None:
+        raw = _parsed(tokenizer_json, where)
         self.json = tokenizer_json
-        self.vocabulary = Vocabulary.from_json(tokenizer_json, where)
+        self.vocabulary = Vocabulary._of(raw, where)
+        self._backend = Backend(tokenizer_json, where)
+        self.cache_bytes = cache_bytes
+        self.splitting: Splitting | CannotSplitError
         try:
-            self.backend: Any = _build(tokenizer_json)  # Any: stubs know one of the two APIs
-        except Exception as error:  # tokenizers 0.2x raises bare Exception
-            raise ModelFormatError(
-                f"{where}: tokenizers {tokenizers.__version__} cannot read it ({error}). "
-                f"Check that the file is whole, or try another version of tokenizers."
-            ) from None
+            self.splitting = splitting_of(raw)
+        except CannotSplitError as why:
+            self.splitting = why
+        self._forget()
 
-    def __call__(self, texts: Sequence[str], max_length: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _forget(self) -> None:
+        recent, rows = self.cache_bytes // RECENT_SHARE, self.cache_bytes // ROWS_SHARE
+        self._recent = Recent(recent)
+        self._memory = Memory(self.cache_bytes - recent - rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.json, "tokenizer.json", self.cache_bytes)
+
+    @property
+    def backend(self) -> Any:
+        """The `tokenizers.Tokenizer`, without truncation and padding. Do not change it."""
+        return self._backend.tokenizer
+
+    def __call__(self, texts: Sequence[str], max_length: int | None) -> tuple[Ids, Ids]:
         """Tokenise texts.
 
         Special tokens are not added, the unknown token is left out, and then each text is cut to `max_length` ids.
@@ -119,96 +145,134 @@ class TextTokenizer:
         Raises:
             InvalidInputError: An element is not a string, or not valid Unicode.
         """
+        rule = self.splitting
         try:
-            if _IMMUTABLE_API:
-                encodings = self.backend.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
-                arrays = [encoding.ids_array for encoding in encodings]
-                flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
-                lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
+            if isinstance(rule, CannotSplitError) or not self.cache_bytes:
+                ids, lengths = self._whole(texts)
+            elif len(texts) <= _FEW_TEXTS and sum(map(len, texts)) <= _FEW_CHARS:
+                rows = [self._short(text, rule) for text in texts]
+                ids = np.frombuffer(b"".join(rows), np.int64)
+                lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // _ID_BYTES
             else:
-                encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-                lists = [encoding.ids for encoding in encodings]
-                lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-                flat = np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum()))
-        except TypeError:
-            raise _bad_text(texts) from None
-        return _cut(flat, lengths, self.vocabulary.unk_id, max_length)
+                ids, lengths = self._many(texts, rule)
+        except (TypeError, UnicodeEncodeError):
+            raise bad_text(texts) from None
+        return cut(ids, lengths, max_length)
 
-
-def _cut(
-    flat: NDArray[np.int64], lengths: NDArray[np.int64], unk_id: int | None, max_length: int | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Drop the unknown token, then all ids of a text past `max_length`."""
-    if unk_id is not None:
-        known = flat != unk_id
-        if not known.all():
-            owner = np.repeat(np.arange(len(lengths)), lengths)
-            flat, lengths = flat[known], np.bincount(owner[known], minlength=len(lengths))
-    if max_length is not None and len(lengths) and lengths.max() > max_length:
-        starts = np.cumsum(lengths) - lengths
-        place = np.arange(len(flat)) - np.repeat(starts, lengths)
-        flat, lengths = flat[place < max_length], np.minimum(lengths, max_length)
-    return flat, np.concatenate(([0], np.cumsum(lengths)))
-
-
-def _build(tokenizer_json: str) -> Any:
-    if not _IMMUTABLE_API:
-        backend = Tokenizer.from_str(tokenizer_json)
-        backend.no_truncation()
-        backend.no_padding()
-        return backend
-    with tempfile.TemporaryDirectory(prefix="m2v-") as folder:  # 1.x reads files only
-        path = Path(folder, "tokenizer.json")
-        path.write_text(_without_prefix_space(tokenizer_json), encoding="utf-8")
-        return Tokenizer.from_file(str(path))
-
-
-def _without_prefix_space(tokenizer_json: str) -> str:
-    """The same tokenizer without `add_prefix_space` of ByteLevel, which 1.x refuses: a normalizer adds the space."""
-    raw = json.loads(tokenizer_json)
-    splitter = raw.get("pre_tokenizer") or {}
-    if splitter.get("pretokenizers"):
-        splitter = splitter["pretokenizers"][0]
-    if splitter.get("type") != "ByteLevel" or not splitter.get("add_prefix_space"):
-        return tokenizer_json
-    splitter["add_prefix_space"] = False
-    space = {"type": "Replace", "pattern": {"Regex": r"\A(?! )"}, "content": " "}
-    raw["normalizer"] = {"type": "Sequence", "normalizers": [*filter(None, [raw.get("normalizer")]), space]}
-    return json.dumps(raw, ensure_ascii=False)
-
-
-def _bad_text(texts: Sequence[Any]) -> InvalidInputError:
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            return InvalidInputError(f"Expected texts (str); found {type(text).__name__} at index {index}.")
+    def one(self, text: str, max_length: int | None) -> Ids:
+        """The ids of one text; see `__call__`."""
+        rule = self.splitting
+        if isinstance(rule, CannotSplitError) or not self.cache_bytes or len(text) > _FEW_CHARS:
+            return self([text], max_length)[0]
         try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            return InvalidInputError(
-                f"Expected valid Unicode; text {index} has a lone surrogate, {text[error.start]!r}, at character "
-                f"{error.start}. Decode it with errors='replace', or remove it."
-            )
-    return InvalidInputError("Expected a list of texts (str).")
+            return np.frombuffer(self._short(text, rule), np.int64)[:max_length]
+        except (TypeError, UnicodeEncodeError):
+            raise bad_text([text]) from None
+
+    def _whole(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
+        return without(self.vocabulary.unk_id, *self._backend.ids_of_texts(texts))
+
+    def _short(self, text: str, rule: Splitting) -> bytes:
+        """The ids of one text as bytes, piece by piece: numpy's calls would cost more than they save."""
+        if not isinstance(text, str):
+            raise TypeError
+        pieces = _SPACED.findall(text) if rule.spaced else text.split(" ")
+        try:
+            if rule.whole and _holds(text, rule.whole):
+                return self._whole([text])[0].tobytes()
+            return b"".join(map(self._recent.known.get, pieces))  # type: ignore[arg-type]
+        except TypeError:  # None among them
+            found = self._recalled(pieces, rule)
+        return self._whole([text])[0].tobytes() if None in found else b"".join(found)  # type: ignore[arg-type]
+
+    def _recalled(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
+        """The ids of each piece as bytes, `None` for one that is not safe."""
+        known = self._recent.known
+        unseen = [piece for piece in dict.fromkeys(pieces) if piece not in known]
+        ids, counts = self._ids_of_pieces(unseen, rule)
+        ends = np.cumsum(np.where(counts == UNSAFE, 0, counts)).tolist()
+        learnt: dict[str, bytes | None] = {}
+        for piece, start, end, count in zip(unseen, [0, *ends], ends, counts.tolist(), strict=False):
+            learnt[piece] = None if count == UNSAFE else ids[start:end].tobytes()
+        self._recent.learn(learnt)
+        return [learnt[piece] if piece in learnt else known[piece] for piece in pieces]
+
+    def _many(self, texts: Sequence[str], rule: Splitting) -> tuple[Ids, Ids]:
+        data = p.joined(texts)
+        pieces = p.cut(data, spaced=rule.spaced)
+        whole = np.zeros(len(texts), bool)
+        if len(pieces.bounds) != len(texts) + 1 or any(token.encode() in data for token in rule.whole):
+            whole[:] = [_holds(text, ("\0", *rule.whole)) for text in texts]  # U+0000 looks like the end of a text
+            data = p.joined(["" if apart else text for text, apart in zip(texts, whole, strict=True)])
+            pieces = p.cut(data, spaced=rule.spaced)
+        starts, counts, store = self._found(pieces, rule)
+        unsafe = np.flatnonzero(counts == UNSAFE)
+        if len(unsafe):
+            whole[np.searchsorted(pieces.bounds, unsafe, side="right") - 1] = True
+            counts[np.repeat(whole, np.diff(pieces.bounds))] = 0
+        ends = np.concatenate(([0], np.cumsum(counts)))
+        ids = store.take(np.repeat(starts - ends[:-1], counts) + np.arange(ends[-1]))
+        lengths = np.diff(ends.take(pieces.bounds))
+        if not whole.any():
+            return ids, lengths
+        return merged(whole, self._whole(list(compress(texts, whole))), (ids, lengths[~whole]))
+
+    def _found(self, pieces: p.Pieces, rule: Splitting) -> tuple[Ids, Ids, Ids]:
+        """Where the ids of each piece start, how many they are (or `UNSAFE`), and the array that holds them."""
+        by = p.keys(pieces, self._memory.factor, MAX_BYTES)
+        found = self._memory.find(by)
+        counts = found.counts
+        missing = np.flatnonzero(~found.known)
+        if not len(missing):
+            return found.starts, counts, found.store
+        too_long = pieces.sizes.take(missing) > MAX_BYTES
+        counts[missing.compress(too_long)] = UNSAFE
+        missing = missing.compress(~too_long)
+        first: dict[bytes, int] = {}
+        spans = zip(
+            missing.tolist(), pieces.starts.take(missing).tolist(), pieces.sizes.take(missing).tolist(), strict=True
+        )
+        same_as = [first.setdefault(pieces.data[start : start + size], index) for index, start, size in spans]
+        ids, new_counts = self._ids_of_pieces([piece.decode() for piece in first], rule)
+        new = np.fromiter(first.values(), np.int64, len(first))
+        new_starts, store = self._memory.learn(found, by, new, ids, new_counts)
+        starts = found.starts
+        starts[new], counts[new] = new_starts, new_counts
+        starts[missing], counts[missing] = starts.take(same_as), counts.take(same_as)
+        return starts, counts, store
+
+    def _ids_of_pieces(self, pieces: list[str], rule: Splitting) -> tuple[Ids, Ids]:
+        """The ids of pieces, flat, and how many each has: none and `UNSAFE` for one that is not safe."""
+        safe = np.fromiter(map(rule.is_safe, pieces), bool, len(pieces))
+        wanted = list(compress(pieces, safe))
+        words = wanted if rule.spaced else [" " + piece for piece in wanted]
+        traceable = np.array(rule.traceable(words), bool)
+        together = self._backend.ids_of_words(list(compress(words, traceable)))
+        ids, lengths = merged(traceable, together, self._backend.ids_of_texts(list(compress(wanted, ~traceable))))
+        ids, lengths = without(self.vocabulary.unk_id, ids, lengths)
+        counts = np.full(len(pieces), UNSAFE)
+        counts[safe] = lengths
+        return ids, counts
 
 
-def json_of(tokenizer: Tokenizer | str | Path) -> str:
-    """The text of `tokenizer.json` for a tokenizer object, a path, or that text itself.
+_SPACED = re.compile(r" *[^ ]+| +")
+_ID_BYTES = 8
 
-    An object of tokenizers 1.x gives a form that only 1.x reads: a model of it works, but cannot be saved.
 
-    Raises:
-        InvalidInputError: It is none of these.
-    """
-    if isinstance(tokenizer, Path):
-        return tokenizer.read_text(encoding="utf-8")
-    if isinstance(tokenizer, str):
-        return tokenizer
-    if isinstance(tokenizer, Tokenizer):
-        # 1.x has no to_str, but pickles its own form of the file (version 2.0).
-        return str(tokenizer.__reduce__()[1][0]) if _IMMUTABLE_API else str(tokenizer.to_str())
-    backend = getattr(tokenizer, "backend_tokenizer", None)  # a fast tokenizer of transformers
-    if isinstance(backend, Tokenizer):
-        return json_of(backend)
-    raise InvalidInputError(
-        f"Expected a tokenizers.Tokenizer, a Path to tokenizer.json or its text; found {type(tokenizer).__name__}."
-    )
+def _holds(text: str, parts: Sequence[str]) -> bool:
+    return any(part in text for part in parts)
+
+
+def _parsed(tokenizer_json: str, where: str) -> dict[str, Any]:
+    try:
+        raw = json.loads(tokenizer_json)
+        if not isinstance(raw, dict):
+            raise TypeError(f"{type(raw).__name__} as the outermost value")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _no_tokenizer(where, error) from None
+    return raw
+
+
+def _no_tokenizer(where: str, error: Exception) -> ModelFormatError:
+    reason = f"{type(error).__name__}: {error}"
+    return ModelFormatError(f"{where}: expected a tokenizer of the tokenizers library ({reason}).")

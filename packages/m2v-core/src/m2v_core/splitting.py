@@ -1,0 +1,228 @@
+"""Whether texts may be cut at spaces before they are tokenised, decided from `tokenizer.json` alone.
+
+A word that was tokenised once need not be tokenised again, if its ids do not depend on the words around it. This
+module says for which tokenizers that is so, and which words are exceptions. Whatever it does not know for certain is
+not cut: rules are lists of what is known to be safe.
+
+Texts are cut at U+0020 only. It is inert in every Unicode normal form, no token crosses it in the pre-tokenizers
+below, and models see one pre-token at a time.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+#: Pre-tokenizers that drop all white space, and those that look at neither spaces nor neighbours.
+_DROP_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
+_LOCAL = frozenset({"Punctuation", "Digits"})
+
+#: Normalizers that map each character by itself (or compose it with its marks) and leave something of it.
+_KEEPING = frozenset({"NFC", "NFD", "NFKC", "NFKD", "Lowercase"})
+
+#: Normalizers that may turn a character into nothing or into a space.
+_ERASING = frozenset({"StripAccents", "Nmt", "Precompiled"})
+
+#: Regular expressions of byte-level tokenizers in which a match covers a space only as its first characters, unless
+#: it is all white space: GPT-2's, Llama 3's (cl100k's with other digits) and Qwen 2's.
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_SPLITS = frozenset(
+    {
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _REST,
+        _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _REST,
+    }
+)
+
+_MAX_WHOLE = 16
+_FIRST_CJK = 0x2E80
+
+#: Letters and symbols that normalizers may treat as nothing or as a space.
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\ufffd\u2800")
+
+
+class CannotSplitError(Exception):
+    """Why a tokenizer needs whole texts."""
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How texts are cut into pieces whose ids, one after the other, are the text's.
+
+    Attributes:
+        spaced: A piece is a word with the spaces before it; else words alone, spaces falling away.
+        ends: What the last character of a piece must be for the cut after it to be safe: any character, a `solid`
+            one (no white space, control or format character), or a `visible` one (a letter, number, punctuation
+            mark or symbol).
+        whole: A text that contains one of these strings (added tokens) must not be cut.
+        added: All added tokens that are looked for in the text as it is; `None` if some are in normalised text.
+    """
+
+    spaced: bool
+    ends: Literal["any", "solid", "visible"]
+    whole: tuple[str, ...] = ()
+    added: tuple[str, ...] | None = ()
+
+    def is_safe(self, piece: str) -> bool:
+        r"""Whether the ids of a piece are the same in every text.
+
+        Example:
+            >>> rule = Splitting(spaced=True, ends="solid")
+            >>> rule.is_safe(" day"), rule.is_safe(" day\n"), rule.is_safe("  ")
+            (True, False, True)
+        """
+        if self.ends == "any" or not piece.strip(" "):  # spaces alone are the end of a text
+            return True
+        last = piece[-1]
+        category = unicodedata.category(last)
+        if self.ends == "solid":
+            return category[0] not in "ZC" and not last.isspace()
+        return category[0] in "LNPS" and last not in _INVISIBLE
+
+    def traceable(self, words: list[str]) -> list[bool]:
+        """Which words can be tokenised as one text: each token's offset then tells the word that it came from.
+
+        In tokenizers 0.2x offsets are wrong after an added token, or at the start of a text, if a normalizer removes
+        the character that comes next. So words must begin with a space, and hold no added token and nothing invisible.
+        """
+        if self.added is None:
+            return [False] * len(words)
+        everything = "".join(words)
+        added = [token for token in self.added if token in everything]
+        return [
+            word[0] == " " != word[-1] and word.isprintable() and not any(token in word for token in added)
+            for word in words
+        ]
+
+
+def splitting_of(raw: dict[str, Any]) -> Splitting:
+    """The rule for the tokenizer in the parsed content of a `tokenizer.json`.
+
+    Raises:
+        CannotSplitError: Its texts cannot be cut; the message says why.
+    """
+    try:
+        return _decide(raw)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CannotSplitError(f"tokenizer.json has an unfamiliar form ({type(error).__name__}: {error})") from None
+
+
+def _decide(raw: dict[str, Any]) -> Splitting:
+    if raw.get("version", "1.0") != "1.0":
+        raise CannotSplitError(f"version {raw['version']} of tokenizer.json is unknown")
+    _check_model(raw["model"])
+    normalizers = list(_flat(raw.get("normalizer"), "normalizers"))
+    splitters = list(_flat(raw.get("pre_tokenizer"), "pretokenizers"))
+    kinds = [part["type"] for part in normalizers]
+    ends: Literal["any", "solid", "visible"]
+    if _drops_space(splitters):
+        _check_normalizers(normalizers, {*_KEEPING, *_ERASING, "BertNormalizer", "Strip"}, content_may_hold_space=True)
+        by_position = any(part.get("prepend_scheme") == "first" for part in splitters)
+        # Precompiled looks at grapheme clusters, and a space with a mark after it is one.
+        spaced = by_position or "Precompiled" in kinds
+        ends = "solid" if spaced else "any"
+    else:
+        metaspace = _keeps_space(splitters)
+        _check_normalizers(normalizers, {*_KEEPING, *_ERASING, *({"Strip", "collapse"} if metaspace else ())})
+        spaced = True
+        ends = "solid" if _KEEPING.issuperset(kinds) else "visible"
+    tokens = raw.get("added_tokens") or []
+    in_text = [token for token in tokens if not (normalizers and token.get("normalized", True))]
+    return Splitting(
+        spaced=spaced,
+        ends=ends,
+        whole=_whole(tokens, normalizers, spaced),
+        added=tuple(token["content"] for token in in_text) if len(in_text) == len(tokens) else None,
+    )
+
+
+def _flat(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
+    if part is None:
+        return
+    if part["type"] == "Sequence":
+        for member in part[inner]:
+            yield from _flat(member, inner)
+    else:
+        yield part
+
+
+def _check_model(model: dict[str, Any]) -> None:
+    if model["type"] not in ("WordPiece", "WordLevel", "BPE", "Unigram"):
+        raise CannotSplitError(f"unknown model {model['type']!r}")
+    if model.get("dropout"):
+        raise CannotSplitError("BPE with dropout is random")
+
+
+def _drops_space(splitters: list[dict[str, Any]]) -> bool:
+    """Whether white space is dropped before anything that minds it."""
+    kinds = [part["type"] for part in splitters if part["type"] not in _LOCAL]
+    if not kinds or kinds[0] not in _DROP_SPACE:
+        return False
+    if unknown := set(kinds) - _DROP_SPACE - {"Metaspace", "ByteLevel"}:
+        raise CannotSplitError(f"unknown pre-tokenizer {', '.join(sorted(unknown))}")
+    return True
+
+
+def _keeps_space(splitters: list[dict[str, Any]]) -> bool:
+    """Whether it is a Metaspace (True) or a byte-level (False) pre-tokenizer of a known kind."""
+    match splitters:
+        case [{"type": "Metaspace"} as metaspace] if metaspace.get("split", True):
+            return True
+        case [{"type": "ByteLevel"} as byte_level] if byte_level.get("use_regex", True):
+            return False
+        case [
+            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "use_regex": False},
+        ] if pattern in _SPLITS:
+            return False
+        case []:
+            raise CannotSplitError("no pre-tokenizer: a token may cross a space")
+    raise CannotSplitError(f"unknown pre-tokenizer {', '.join(part['type'] for part in splitters)}")
+
+
+def _check_normalizers(parts: list[dict[str, Any]], allowed: set[str], content_may_hold_space: bool = False) -> None:
+    for part in parts:
+        kind = part["type"]
+        if kind == "Replace":
+            _check_replace(part, "collapse" in allowed, content_may_hold_space)
+        elif kind not in allowed:
+            raise CannotSplitError(f"the normalizer {kind} may look past a space here")
+        elif kind == "Strip" and part.get("strip_left") and not content_may_hold_space:
+            raise CannotSplitError("the normalizer Strip takes away the space that a piece begins with")
+
+
+def _check_replace(part: dict[str, Any], collapse: bool, content_may_hold_space: bool) -> None:
+    pattern, content = part["pattern"], part["content"]
+    literal = pattern.get("String")
+    if literal and " " not in literal and content and (content_may_hold_space or not any(map(str.isspace, content))):
+        return
+    if collapse and pattern.get("Regex") == " {2,}" and content in (" ", "▁"):
+        return
+    raise CannotSplitError(f"the normalizer Replace of {pattern} may look past a space")
+
+
+def _whole(added: list[dict[str, Any]], normalizers: list[dict[str, Any]], spaced: bool) -> tuple[str, ...]:
+    """The added tokens that may cross a space: texts that contain them stay whole."""
+    whole = []
+    for token in added:
+        content = token["content"]
+        normalized = bool(normalizers) and token.get("normalized", True)
+        crosses = any(map(str.isspace, content)) or (spaced and token.get("rstrip", False))
+        if normalized and (crosses or not _stays_one_word(content)):
+            raise CannotSplitError(
+                f"the added token {content!r} is looked for in normalised text, and may hold a space"
+            )
+        if crosses:
+            whole.append(content)
+    if len(whole) > _MAX_WHOLE:
+        raise CannotSplitError(f"{len(whole)} added tokens may cross a space")
+    return tuple(whole)
+
+
+def _stays_one_word(content: str) -> bool:
+    """Whether no normalizer puts a space into it; around CJK characters, some do."""
+    plain = unicodedata.normalize("NFKD", content)
+    return all(char.isascii() or (ord(char) < _FIRST_CJK and not char.isspace()) for char in plain)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m2v_core.pieces import cut, joined, keys
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30), max_size=9)
+SPACY = st.lists(st.text("ab é日\n", max_size=30), max_size=9)
+
+
+@given(texts=TEXTS | SPACY)
+@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize(("spaced", "pattern"), [(False, "[^ ]+"), (True, " *[^ ]+| +")])
+def test_pieces_are_what_a_regular_expression_finds(spaced: bool, pattern: str, texts: list[str]) -> None:
+    if not texts:
+        texts = [""]
+    pieces = cut(joined(texts), spaced=spaced)
+    found = [pieces.bytes_of(index).decode() for index in range(len(pieces.starts))]
+    assert [found[start:stop] for start, stop in pairwise(pieces.bounds)] == [re.findall(pattern, t) for t in texts]
+
+
+@given(words=st.lists(st.text("ab日", min_size=1, max_size=30), min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_equal_pieces_and_only_those_have_equal_words(words: list[str]) -> None:
+    by = keys(cut(joined(words), spaced=False), np.uint64(0x9E3779B97F4A7C15), 64)
+    rows: list[list[int]] = [[int(size), int(word)] for size, word in zip(by.sizes, by.first, strict=True)]
+    for index, further in by.further:
+        for place, word in zip(index.tolist(), further.tolist(), strict=True):
+            rows[place].append(word)
+    short = [len(word.encode()) <= 64 for word in words]
+    for one, row, is_short in zip(words, rows, short, strict=True):
+        for other, other_row, other_hash in zip(words, rows, by.hashes, strict=True):
+            if is_short and len(other.encode()) <= 64:
+                assert (one == other) == (row == other_row)
+            if one == other:
+                assert other_hash == by.hashes[words.index(one)]
+    assert b"".join(words[0].encode()[:8].ljust(8, b"\0") for _ in [0]) == int(by.first[0]).to_bytes(8, "little")

@@ -1,0 +1,160 @@
+"""Each decision about cutting texts, from tokenizer.json alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
+from m2v_core.tokens import TextTokenizer
+from tokenizer_files import (
+    CHARSMAP,
+    SPACES,
+    byte_bpe,
+    edited,
+    metaspace_bpe,
+    multiword,
+    special,
+    unigram,
+    wordlevel,
+    wordpiece,
+)
+
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+MASK = {**special("<mask>", 0), "lstrip": True, "rstrip": True}
+
+
+def with_model(tokenizer: str, **changes: Any) -> str:
+    raw = json.loads(tokenizer)
+    raw["model"].update(changes)
+    return json.dumps(raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spaced", "ends", "whole"),
+    [
+        ("wordpiece", False, "any", ()),
+        ("wordpiece_cased", False, "any", ()),
+        ("wordlevel", False, "any", ()),
+        ("multiword", False, "any", ("good day",)),
+        ("byte_bpe", True, "solid", ()),
+        ("gpt2", True, "solid", ("<mask>",)),
+        ("llama3", True, "solid", ("<mask>",)),
+        ("metaspace_bpe", True, "solid", ()),
+        ("metaspace_never", True, "solid", ()),
+        ("unigram", True, "solid", ()),
+        ("xlm_roberta", True, "solid", ()),
+        ("collapsing", True, "visible", ()),
+    ],
+)
+def test_texts_are_cut(kind: str, spaced: bool, ends: str, whole: tuple[str, ...]) -> None:
+    rule = splitting_of(json.loads(SPACES[kind]()))
+    assert (rule.spaced, rule.ends, rule.whole) == (spaced, ends, whole)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "why"),
+    [
+        (edited(unigram(), pre_tokenizer=None), "no pre-tokenizer"),
+        (edited(unigram(), pre_tokenizer={**METASPACE, "split": False}), "unknown pre-tokenizer Metaspace"),
+        (edited(unigram(), pre_tokenizer={"type": "UnicodeScripts"}), "unknown pre-tokenizer UnicodeScripts"),
+        (
+            edited(
+                wordlevel(),
+                pre_tokenizer={"type": "Sequence", "pretokenizers": [{"type": "Whitespace"}, {"type": "Mystery"}]},
+            ),
+            "unknown pre-tokenizer Mystery",
+        ),
+        (
+            edited(
+                byte_bpe(),
+                pre_tokenizer={
+                    "type": "Sequence",
+                    "pretokenizers": [
+                        {"type": "Split", "pattern": {"Regex": ".."}, "behavior": "Isolated", "invert": False},
+                        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+                    ],
+                },
+            ),
+            "unknown pre-tokenizer Split, ByteLevel",
+        ),
+        (
+            edited(
+                byte_bpe(),
+                pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False},
+            ),
+            "unknown pre-tokenizer ByteLevel",
+        ),
+        (with_model(metaspace_bpe(), dropout=0.1), "dropout is random"),
+        (with_model(wordlevel(), type="Other"), "unknown model"),
+        (edited(unigram(), normalizer={"type": "Prepend", "prepend": "▁"}), "Prepend may look past a space"),
+        (edited(byte_bpe(), normalizer=json.loads(wordpiece())["normalizer"]), "BertNormalizer may look past"),
+        (edited(byte_bpe(), normalizer={"type": "Strip", "strip_left": False, "strip_right": True}), "Strip may look"),
+        (edited(unigram(), normalizer={"type": "Strip", "strip_left": True, "strip_right": True}), "takes away"),
+        (
+            edited(unigram(), normalizer={"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
+            "Replace of .* may look past a space",
+        ),
+        (
+            edited(unigram(), normalizer={"type": "Replace", "pattern": {"Regex": "a b"}, "content": ""}),
+            "Replace of .* may look past a space",
+        ),
+        (
+            edited(wordpiece(), added=[{**special("good day", 40), "normalized": True}]),
+            "'good day' is looked for in normalised text",
+        ),
+        (
+            edited(wordpiece(), added=[{**special("日本", 40), "normalized": True}]),
+            "'日本' is looked for in normalised",
+        ),
+        (edited(wordpiece(), added=[special(f"w {index}", 40 + index) for index in range(17)]), "17 added tokens may"),
+        (edited(wordpiece(), version="2.0"), r"version 2\.0"),
+        (edited(wordpiece(), normalizer=[1]), "unfamiliar form"),
+    ],
+)
+def test_texts_stay_whole(tokenizer: str, why: str) -> None:
+    with pytest.raises(CannotSplitError, match=why):
+        splitting_of(json.loads(tokenizer))
+
+
+def test_the_engine_takes_the_ordinary_way_then() -> None:
+    tokenizer = TextTokenizer(edited(unigram(), pre_tokenizer=None))
+    assert isinstance(tokenizer.splitting, CannotSplitError)
+    texts = ["good day", "day good day", ""] * 20
+    ids, offsets = tokenizer(texts, None)
+    expected = [tokenizer.backend.encode(text, add_special_tokens=False).ids for text in texts]
+    unknown = tokenizer.vocabulary.unk_id
+    assert ids.tolist() == [index for row in expected for index in row if index != unknown]
+    assert offsets[-1] == len(ids)
+
+
+def test_a_precompiled_normalizer_may_erase_the_end_of_a_word() -> None:
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": CHARSMAP}
+    assert splitting_of(json.loads(edited(unigram(), normalizer=normalizer))).ends == "visible"
+
+
+def test_white_space_that_vanishes_leaves_words_alone() -> None:
+    rule = splitting_of(json.loads(wordpiece()))
+    assert all(map(rule.is_safe, ["good", "\u200b", "a\u00a0", "\n"]))
+
+
+@pytest.mark.parametrize(
+    ("ends", "safe", "unsafe"),
+    [
+        ("solid", [" good", "good!", " \u0301", " \ufe0f", "   ", " 日"], [" \n", " a\u00a0", " \u200d", " \x00"]),
+        ("visible", [" good", " a…", "  ", " 1"], [" \n", " \u0301", " \ufe0f", " \u200b", " \ufffd", " \u3164"]),
+    ],
+)
+def test_ends_of_pieces(ends: Any, safe: list[str], unsafe: list[str]) -> None:
+    rule = Splitting(spaced=True, ends=ends)
+    assert all(map(rule.is_safe, safe))
+    assert not any(map(rule.is_safe, unsafe))
+
+
+def test_words_that_can_be_told_apart_by_offsets() -> None:
+    rule = Splitting(spaced=True, ends="solid", added=("<s>",))
+    words = [" good", "good", " ", " x<s>", " \u200bx", " é"]
+    assert rule.traceable(words) == [True, False, False, False, False, True]
+    assert not any(splitting_of(json.loads(multiword())).traceable(words))
