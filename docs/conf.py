@@ -26,7 +26,7 @@ from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.cli import describe
 from m2v_core.format import Config
 from m2v_core.model import StaticModel, quantize_model
-from m2v_core.pool import normalized, segment_mean, token_rows
+from m2v_core.pool import embed, token_rows
 from m2v_core.quantize import int8_rows
 from m2v_core.tokens import Vocabulary
 from m2v_distill.config import DistillConfig

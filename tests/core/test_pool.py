@@ -84,3 +84,12 @@ def test_zeros_stay_zeros() -> None:
 def test_lengths_are_one() -> None:
     vectors = pool.embed(TABLE, RNG.integers(0, 50, 400), np.arange(0, 401, 10), normalize=True)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
+def test_every_float16_becomes_the_same_float32() -> None:
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = np.nan_to_num(halves, posinf=0, neginf=0).reshape(1024, 64)
+    for table in (finite, halves.reshape(1024, 64)):
+        rows = pool.token_rows(table, np.arange(1024), None, None)
+        assert rows.dtype == np.float32
+        assert np.array_equal(rows.view(np.uint32), table.astype(np.float32).view(np.uint32))

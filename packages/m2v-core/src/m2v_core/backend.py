@@ -22,6 +22,9 @@ from m2v_core.ragged import Ids
 # tokenizers 1.x names options per call (`padding=None`); 0.2x keeps them in the object.
 _IMMUTABLE_API = not hasattr(Tokenizer, "from_str")
 
+#: Whether words are tokenised many at a time, for which they must be `Splitting.traceable`.
+JOINS_WORDS = not _IMMUTABLE_API
+
 _RUN = 64  # words that are tokenised as one text
 
 
@@ -62,13 +65,11 @@ class Backend:
         return flat, np.fromiter(map(len, arrays), np.int64, len(arrays))
 
     def ids_of_words(self, words: list[str]) -> tuple[Ids, Ids]:
-        """The same as `ids_of_texts`, for words whose ids are those that they have in `"".join(words)`.
+        """The same as `ids_of_texts`, for words whose ids are those that they have in `"".join(words)`; only for 0.2x.
 
-        In 0.2x a text costs far more than a word of it, so words are tokenised many at a time, and a token belongs to
+        There, a text costs far more than a word of it, so words are tokenised many at a time, and a token belongs to
         the word in which it starts.
         """
-        if _IMMUTABLE_API or len(words) < 2:
-            return self.ids_of_texts(words)
         runs = ["".join(words[start : start + _RUN]) for start in range(0, len(words), _RUN)]
         encodings = self.tokenizer.encode_batch(runs, add_special_tokens=False)
         ids, lengths = _joined_ids(encodings)

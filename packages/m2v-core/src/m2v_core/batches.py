@@ -64,7 +64,7 @@ def in_batches(
     except TypeError:
         raise bad_text(texts) from None
     many = len(texts) > threshold or int(sizes.sum()) > threshold * _LONG
-    workers = (os.cpu_count() or 1) if threads and many else 1
+    workers = _cores() if threads and many else 1
     spans = _spans(sizes, batch_size * _BATCHES, workers)
     results = _threaded(job, spans, workers) if min(workers, len(spans)) > 1 else map(job, spans)
     yield from _with_progress(results, spans) if progress else results
@@ -76,6 +76,11 @@ def _spans(sizes: NDArray[np.int64], max_texts: int, workers: int) -> list[slice
     count = -(-math.ceil(ends[-1]) // workers) * workers if len(ends) else 0
     bounds = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count).tolist() if count > 1 else []
     return [slice(start, stop) for start, stop in pairwise([0, *bounds, len(sizes)]) if start < stop]
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threaded(job: Callable[[slice], T], spans: list[slice], workers: int) -> Iterator[T]:

@@ -22,8 +22,8 @@ from m2v_core.pieces import WORD, Keys, Positions, Words
 #: About how many bytes a model may use to remember, if nothing else is said.
 DEFAULT_CACHE_BYTES = 28 * 2**20
 
-#: For short texts, and for float32 rows (`m2v_core.rows`), one part in so many of them; the rest is for `Memory`.
-RECENT_SHARE = ROWS_SHARE = 8
+#: One part in so many of them is for short texts, and for float32 rows (`m2v_core.rows`); the rest is for `Memory`.
+RECENT_SHARE, ROWS_SHARE = 8, 4
 
 MAX_BYTES = 256  # longer pieces are not remembered
 UNSAFE = 0xFFFF  # in place of a count of ids: texts with this piece must not be cut

@@ -438,10 +438,7 @@ class StaticModel:
 
         def embed(span: slice) -> list[NDArray[np.float32]]:
             ids, offsets = self._tokenizer(texts[span], max_length)
-            return [
-                pool.token_rows(stored.embeddings, ids[start:stop], stored.weights, stored.mapping).astype(np.float32)
-                for start, stop in pairwise(offsets)
-            ]
+            return pool.sequences(stored.embeddings, ids, offsets, stored.weights, stored.mapping)
 
         batches = in_batches(
             embed,

@@ -47,10 +47,10 @@ class Pieces:
     sizes: Positions
     bounds: Positions
 
-    def bytes_of(self, index: int) -> bytes:
-        """The bytes of one piece."""
-        start = int(self.starts[index])
-        return self.data[start : start + int(self.sizes[index])]
+    def texts_of(self, index: Positions) -> list[str]:
+        """These pieces as strings."""
+        starts, ends = self.starts.take(index), self.starts.take(index) + self.sizes.take(index)
+        return [self.data[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def cut(data: bytes, *, spaced: bool) -> Pieces:
@@ -62,11 +62,11 @@ def cut(data: bytes, *, spaced: bool) -> Pieces:
 
     Example:
         >>> pieces = cut(joined(["good  day ", "", "so"]), spaced=False)
-        >>> [pieces.bytes_of(i) for i in range(3)], pieces.bounds.tolist()
-        ([b'good', b'day', b'so'], [0, 2, 2, 3])
+        >>> pieces.texts_of(np.arange(3)), pieces.bounds.tolist()
+        (['good', 'day', 'so'], [0, 2, 2, 3])
         >>> pieces = cut(joined(["good  day ", "", "so"]), spaced=True)
-        >>> [pieces.bytes_of(i) for i in range(4)], pieces.bounds.tolist()
-        ([b'good', b'  day', b' ', b'so'], [0, 3, 3, 4])
+        >>> pieces.texts_of(np.arange(4)), pieces.bounds.tolist()
+        (['good', '  day', ' ', 'so'], [0, 3, 3, 4])
     """
     text = np.frombuffer(data, np.uint8)[: len(data) - WORD]
     breaks = np.flatnonzero((text == _SPACE) | (text == 0))
@@ -110,6 +110,24 @@ class Keys:
             index = self.further[0][0]
             yield index, self.first.take(index)
             yield from self.further
+
+    def first_equals(self, index: Positions) -> Positions:
+        """For each of these pieces the first one among them that is equal to it.
+
+        Example:
+            >>> by = keys(cut(joined(["so good so"]), spaced=False), np.uint64(3), 64)
+            >>> by.first_equals(np.array([0, 1, 2]))
+            array([0, 1, 0])
+        """
+        _, firsts, inverse = np.unique(self.hashes.take(index), return_index=True, return_inverse=True)
+        same_as = index.take(firsts.take(inverse))
+        equal = self.sizes.take(index) == self.sizes.take(same_as)
+        for further, words in self.further:
+            word_of = np.zeros(len(self.sizes), np.uint64)
+            word_of[further] = words
+            equal &= word_of.take(index) == word_of.take(same_as)
+        equal &= self.first.take(index) == self.first.take(same_as)
+        return np.where(equal, same_as, index)  # equal hashes of different pieces: each stands for itself
 
 
 def keys(pieces: Pieces, factor: np.uint64, max_bytes: int) -> Keys:

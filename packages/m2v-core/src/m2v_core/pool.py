@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 _RUN = 32  # tokens summed one after the other
 _BLOCK_BYTES = 3 * 2**18  # of rows gathered at a time: they should fit into a core's cache
+_HALF_ROWS = 256  # converted at a time
+_SIGN_AND_NUMBER = np.int32(-0x70002000)  # 0x8FFFE000: bits of a float32 that a float16 can reach
+_FACTOR = np.float32(2.0**112)
+_SCALED = 256  # vectors scaled at a time, for the same reason
 _FEW = 8  # texts that are summed one by one
 _SUM_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -38,12 +42,35 @@ def token_rows(
         array([[0., 3.],
                [0., 3.]], dtype=float32)
     """
-    rows: NDArray[Any] = table.take(ids if mapping is None else mapping.take(ids), axis=0)
+    places = ids if mapping is None else mapping.take(ids)
+    if table.dtype == np.float16 and len(places) > _HALF_ROWS:
+        rows = _single_rows(table, places)
+    else:
+        rows = table.take(places, axis=0)
     if rows.dtype not in _SUM_DTYPES:
         rows = rows.astype(np.float32)
     if weights is not None:
         rows *= weights.take(ids).astype(rows.dtype)[:, None]
     return rows
+
+
+def _single_rows(table: NDArray[np.float16], places: NDArray[Any]) -> NDArray[np.float32]:
+    """`table[places]` as float32, three times as fast as numpy's conversion, which takes one number at a time.
+
+    Sign and fraction only move (IEEE 754, 3.6); the exponent, biased by 15 instead of 127, is put right by a factor of
+    2 ** 112, and so are subnormal numbers. Infinity and NaN would become finite: rows with these go the slow way.
+    """
+    singles = np.empty((len(places), table.shape[1]), np.float32)
+    for start in range(0, len(places), _HALF_ROWS):
+        halves = table.take(places[start : start + _HALF_ROWS], axis=0)
+        bits = halves.view(np.int16).astype(np.int32)
+        bits <<= 13
+        bits &= _SIGN_AND_NUMBER
+        block = singles[start : start + _HALF_ROWS]
+        np.multiply(bits.view(np.float32), _FACTOR, out=block)
+        if np.abs(block).max(initial=0) > np.finfo(np.float16).max:
+            block[:] = halves
+    return singles
 
 
 def embed(
@@ -83,17 +110,17 @@ def embed(
             result[place] = embed_rows(token_rows(table, ids[start:stop], weights, mapping), normalize=normalize)
         return result
     lengths = np.diff(offsets)
-    if weights is not None or mapping is not None or table.dtype not in _SUM_DTYPES:
-        distinct, ids = _distinct(ids, len(table) if mapping is None else len(mapping))
-        table = token_rows(table, distinct, weights, mapping)
-    sums = _sums(table, ids, offsets[:-1], lengths)
-    if normalize:
-        squares = np.multiply(sums, sums, out=result if sums.dtype == result.dtype else None)
-        scales = np.sqrt(np.add.reduce(squares, axis=1))
-    else:
-        scales = lengths.astype(sums.dtype)
-    scales[scales == 0] = 1
-    np.divide(sums, scales[:, None], out=result, casting="same_kind")
+    table, ids = _plain(table, ids, weights, mapping)
+    sums = result if table.dtype == np.float32 else np.empty(result.shape, table.dtype)
+    _sums(table, ids, offsets[:-1], lengths, out=sums)
+    for start in range(0, len(sums), _SCALED):
+        block = sums[start : start + _SCALED]
+        if normalize:
+            scales = np.sqrt(np.add.reduce(block * block, axis=1))
+        else:
+            scales = lengths[start : start + _SCALED].astype(block.dtype)
+        scales[scales == 0] = 1
+        np.divide(block, scales[:, None], out=result[start : start + _SCALED], casting="same_kind")
     return result
 
 
@@ -107,14 +134,32 @@ def embed_rows(rows: NDArray[Any], *, normalize: bool = False) -> NDArray[np.flo
     return single
 
 
-def _distinct(ids: NDArray[np.int64], n_tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct ids, ascending, and for each id its place among them."""
+def sequences(
+    table: NDArray[Any],
+    ids: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    weights: NDArray[Any] | None = None,
+    mapping: NDArray[Any] | None = None,
+) -> list[NDArray[np.float32]]:
+    """The token vectors of each text, [tokens, D] float32; parameters as in `embed`."""
+    table, ids = _plain(table, ids, weights, mapping)
+    rows = (table.take(ids[start:stop], axis=0) for start, stop in pairwise(offsets.tolist()))
+    return [one.astype(np.float32, copy=False) for one in rows]
+
+
+def _plain(
+    table: NDArray[Any], ids: NDArray[np.int64], weights: NDArray[Any] | None, mapping: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """A float table without weights and mapping, and ids of its rows, for the tokens that occur."""
+    if weights is None and mapping is None and table.dtype in _SUM_DTYPES:
+        return table, ids
+    n_tokens = len(table) if mapping is None else len(mapping)
     seen = np.zeros(n_tokens, bool)
     seen[ids] = True
     distinct = np.flatnonzero(seen)
     places = np.empty(n_tokens, np.int64)
     places[distinct] = np.arange(len(distinct))
-    return distinct, places.take(ids)
+    return token_rows(table, distinct, weights, mapping), places.take(ids)
 
 
 def _sum(rows: NDArray[Any]) -> NDArray[Any]:
@@ -125,19 +170,24 @@ def _sum(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sums(
-    table: NDArray[Any], ids: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[Any]:
-    """[n, D]: the sums of `table[ids[start:start + length]]`."""
+    table: NDArray[Any],
+    ids: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    out: NDArray[Any],
+) -> None:
+    """Into `out` [n, D]: the sums of `table[ids[start:start + length]]`."""
     n_runs = np.maximum(-(-lengths // _RUN), 1)
     first_runs = np.cumsum(n_runs) - n_runs
     done = _RUN * (np.arange(n_runs.sum()) - np.repeat(first_runs, n_runs))  # tokens before the run in its text
     run_lengths = np.minimum(np.repeat(lengths, n_runs) - done, _RUN)
     runs, places = _run_sums(table, ids, np.repeat(starts, n_runs) + done, run_lengths)
-    sums = runs.take(places.take(first_runs), axis=0)
+    runs.take(places.take(first_runs), axis=0, out=out, mode="clip")
     several = np.flatnonzero(n_runs > 1)
     if len(several):
-        sums[several] = _sums(runs, places, first_runs.take(several), n_runs.take(several))
-    return sums
+        sums = np.empty((len(several), table.shape[1]), table.dtype)
+        _sums(runs, places, first_runs.take(several), n_runs.take(several), out=sums)
+        out[several] = sums
 
 
 def _run_sums(

@@ -91,11 +91,13 @@ class Splitting:
         if self.added is None:
             return [False] * len(words)
         everything = "".join(words)
-        added = [token for token in self.added if token in everything]
-        return [
-            word[0] == " " != word[-1] and word.isprintable() and not any(token in word for token in added)
-            for word in words
-        ]
+        if any(token in everything for token in self.added):
+            return [_begins_alone(word) and not any(token in word for token in self.added) for word in words]
+        return list(map(_begins_alone, words))
+
+
+def _begins_alone(word: str) -> bool:
+    return word.isprintable() and word[0] == " " != word[-1]
 
 
 def splitting_of(raw: dict[str, Any]) -> Splitting:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -20,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from m2v_core import pieces as p
-from m2v_core.backend import Backend, bad_text
+from m2v_core.backend import JOINS_WORDS, Backend, bad_text
 from m2v_core.errors import ModelFormatError
-from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, RECENT_SHARE, ROWS_SHARE, UNSAFE, Memory, Recent
+from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, RECENT_SHARE, ROWS_SHARE, UNSAFE, Found, Memory, Recent
 from m2v_core.ragged import Ids, cut, merged, without
 from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
 
@@ -121,6 +122,7 @@ class TextTokenizer:
         recent, rows = self.cache_bytes // RECENT_SHARE, self.cache_bytes // ROWS_SHARE
         self._recent = Recent(recent)
         self._memory = Memory(self.cache_bytes - recent - rows)
+        self._learning = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.json, "tokenizer.json", self.cache_bytes)
@@ -221,20 +223,25 @@ class TextTokenizer:
         """Where the ids of each piece start, how many they are (or `UNSAFE`), and the array that holds them."""
         by = p.keys(pieces, self._memory.factor, MAX_BYTES)
         found = self._memory.find(by)
-        counts = found.counts
-        missing = np.flatnonzero(~found.known)
-        if not len(missing):
-            return found.starts, counts, found.store
+        if found.known.all():
+            return found.starts, found.counts, found.store
+        if not self._learning.acquire(blocking=False):
+            self._learning.acquire()  # another thread was learning, perhaps these very words
+            found = self._memory.find(by)
+        try:
+            return self._learned(pieces, by, found, rule)
+        finally:
+            self._learning.release()
+
+    def _learned(self, pieces: p.Pieces, by: p.Keys, found: Found, rule: Splitting) -> tuple[Ids, Ids, Ids]:
+        """What `_found` says, after learning the pieces that are new."""
+        counts, missing = found.counts, np.flatnonzero(~found.known)
         too_long = pieces.sizes.take(missing) > MAX_BYTES
         counts[missing.compress(too_long)] = UNSAFE
         missing = missing.compress(~too_long)
-        first: dict[bytes, int] = {}
-        spans = zip(
-            missing.tolist(), pieces.starts.take(missing).tolist(), pieces.sizes.take(missing).tolist(), strict=True
-        )
-        same_as = [first.setdefault(pieces.data[start : start + size], index) for index, start, size in spans]
-        ids, new_counts = self._ids_of_pieces([piece.decode() for piece in first], rule)
-        new = np.fromiter(first.values(), np.int64, len(first))
+        same_as = by.first_equals(missing)
+        new = missing.compress(same_as == missing)
+        ids, new_counts = self._ids_of_pieces(pieces.texts_of(new), rule)
         new_starts, store = self._memory.learn(found, by, new, ids, new_counts)
         starts = found.starts
         starts[new], counts[new] = new_starts, new_counts
@@ -243,14 +250,19 @@ class TextTokenizer:
 
     def _ids_of_pieces(self, pieces: list[str], rule: Splitting) -> tuple[Ids, Ids]:
         """The ids of pieces, flat, and how many each has: none and `UNSAFE` for one that is not safe."""
-        safe = np.fromiter(map(rule.is_safe, pieces), bool, len(pieces))
-        wanted = list(compress(pieces, safe))
-        words = wanted if rule.spaced else [" " + piece for piece in wanted]
-        traceable = np.array(rule.traceable(words), bool)
-        together = self._backend.ids_of_words(list(compress(words, traceable)))
-        ids, lengths = merged(traceable, together, self._backend.ids_of_texts(list(compress(wanted, ~traceable))))
+        safe = np.ones(len(pieces), bool)
+        if rule.ends != "any":
+            safe[:] = [rule.is_safe(piece) for piece in pieces]
+            pieces = list(compress(pieces, safe))
+        if JOINS_WORDS:
+            words = pieces if rule.spaced else [" " + piece for piece in pieces]
+            traceable = np.array(rule.traceable(words), bool)
+            together = self._backend.ids_of_words(list(compress(words, traceable)))
+            ids, lengths = merged(traceable, together, self._backend.ids_of_texts(list(compress(pieces, ~traceable))))
+        else:
+            ids, lengths = self._backend.ids_of_texts(pieces)
         ids, lengths = without(self.vocabulary.unk_id, ids, lengths)
-        counts = np.full(len(pieces), UNSAFE)
+        counts = np.full(len(safe), UNSAFE)
         counts[safe] = lengths
         return ids, counts
 
