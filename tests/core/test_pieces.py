@@ -40,6 +40,8 @@ def test_equal_pieces_and_only_those_have_equal_words(words: list[str]) -> None:
                 assert (one == other) == (row == other_row)
             if one == other:
                 assert other_hash == by.hashes[words.index(one)]
-    firsts = by.first_equals(np.arange(len(words))).tolist()
-    for word, first, size in zip(words, firsts, by.sizes.tolist(), strict=True):
-        assert size > 64 or first == words.index(word)
+    same_as = by.one_of_equals(np.arange(len(words))).tolist()
+    for word, place, is_short in zip(words, same_as, short, strict=True):
+        if is_short:
+            assert words[place] == word
+            assert {same_as[other] for other in range(len(words)) if words[other] == word} == {place}

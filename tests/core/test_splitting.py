@@ -15,7 +15,6 @@ from tokenizer_files import (
     byte_bpe,
     edited,
     metaspace_bpe,
-    multiword,
     special,
     unigram,
     wordlevel,
@@ -153,8 +152,31 @@ def test_ends_of_pieces(ends: Any, safe: list[str], unsafe: list[str]) -> None:
     assert not any(map(rule.is_safe, unsafe))
 
 
-def test_words_that_can_be_told_apart_by_offsets() -> None:
-    rule = Splitting(spaced=True, ends="solid", added=("<s>",))
-    words = [" good", "good", " ", " x<s>", " \u200bx", " é"]
-    assert rule.traceable(words) == [True, False, False, False, False, True]
-    assert not any(splitting_of(json.loads(multiword())).traceable(words))
+PAD = special("[PAD]", 0)
+
+
+@pytest.mark.parametrize(
+    ("added", "separator"),
+    [
+        ([PAD, special("[UNK]", 1)], ("[PAD]", 0)),
+        ([special("[UNK]", 1), PAD], ("[PAD]", 0)),  # words give [UNK] themselves
+        ([special("[UNK]", 1)], None),
+        ([], None),
+        ([{**PAD, "lstrip": True}], None),
+        ([{**PAD, "rstrip": True}], None),
+        ([{**PAD, "single_word": True}], None),
+        ([{**PAD, "normalized": True}], None),
+        ([special("[A B]", 0)], None),
+        ([PAD, special("x[P", 1)], ("x[P", 1)),  # would take the beginning of [PAD] after an x
+        ([PAD, special("[", 1)], ("[", 1)),
+        ([PAD, special("AD]", 1)], ("[PAD]", 0)),
+    ],
+)
+def test_what_stands_between_words(added: list[dict[str, Any]], separator: tuple[str, int] | None) -> None:
+    assert splitting_of({**json.loads(wordpiece()), "added_tokens": added}).separator == separator
+
+
+def test_nothing_stands_between_words_where_only_the_first_gets_a_prefix() -> None:
+    splitter = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
+    assert splitting_of(json.loads(unigram())).separator == ("<s>", 0)
+    assert splitting_of(json.loads(edited(unigram(), pre_tokenizer=splitter))).separator is None

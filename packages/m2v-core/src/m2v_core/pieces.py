@@ -49,8 +49,12 @@ class Pieces:
 
     def texts_of(self, index: Positions) -> list[str]:
         """These pieces as strings."""
-        starts, ends = self.starts.take(index), self.starts.take(index) + self.sizes.take(index)
-        return [self.data[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        sizes = self.sizes.take(index) + 1  # with the byte after it, which becomes a zero
+        ends = np.cumsum(sizes)
+        at = np.repeat(self.starts.take(index) - ends + sizes, sizes) + np.arange(sizes.sum())
+        picked = np.frombuffer(self.data, np.uint8).take(at)
+        picked[ends - 1] = 0
+        return picked.tobytes().decode().split("\0")[:-1]
 
 
 def cut(data: bytes, *, spaced: bool) -> Pieces:
@@ -111,16 +115,21 @@ class Keys:
             yield index, self.first.take(index)
             yield from self.further
 
-    def first_equals(self, index: Positions) -> Positions:
-        """For each of these pieces the first one among them that is equal to it.
+    def one_of_equals(self, index: Positions) -> Positions:
+        """For each of these pieces one among them that is equal to it, the same for all that are.
 
         Example:
             >>> by = keys(cut(joined(["so good so"]), spaced=False), np.uint64(3), 64)
-            >>> by.first_equals(np.array([0, 1, 2]))
+            >>> by.one_of_equals(np.array([0, 1, 2]))
             array([0, 1, 0])
         """
-        _, firsts, inverse = np.unique(self.hashes.take(index), return_index=True, return_inverse=True)
-        same_as = index.take(firsts.take(inverse))
+        hashes = self.hashes.take(index)
+        order = np.argsort(hashes)
+        ranked = hashes.take(order)
+        is_first = np.ones(len(index), bool)
+        np.not_equal(ranked[1:], ranked[:-1], out=is_first[1:])
+        same_as = np.empty_like(index)
+        same_as[order] = index.take(order.compress(is_first)).take(np.cumsum(is_first) - 1)
         equal = self.sizes.take(index) == self.sizes.take(same_as)
         for further, words in self.further:
             word_of = np.zeros(len(self.sizes), np.uint64)

@@ -58,13 +58,13 @@ class Splitting:
             one (no white space, control or format character), or a `visible` one (a letter, number, punctuation
             mark or symbol).
         whole: A text that contains one of these strings (added tokens) must not be cut.
-        added: All added tokens that are looked for in the text as it is; `None` if some are in normalised text.
+        separator: An added token, and its id, that may stand between pieces to tokenise many as one text.
     """
 
     spaced: bool
     ends: Literal["any", "solid", "visible"]
     whole: tuple[str, ...] = ()
-    added: tuple[str, ...] | None = ()
+    separator: tuple[str, int] | None = None
 
     def is_safe(self, piece: str) -> bool:
         r"""Whether the ids of a piece are the same in every text.
@@ -81,23 +81,6 @@ class Splitting:
         if self.ends == "solid":
             return category[0] not in "ZC" and not last.isspace()
         return category[0] in "LNPS" and last not in _INVISIBLE
-
-    def traceable(self, words: list[str]) -> list[bool]:
-        """Which words can be tokenised as one text: each token's offset then tells the word that it came from.
-
-        In tokenizers 0.2x offsets are wrong after an added token, or at the start of a text, if a normalizer removes
-        the character that comes next. So words must begin with a space, and hold no added token and nothing invisible.
-        """
-        if self.added is None:
-            return [False] * len(words)
-        everything = "".join(words)
-        if any(token in everything for token in self.added):
-            return [_begins_alone(word) and not any(token in word for token in self.added) for word in words]
-        return list(map(_begins_alone, words))
-
-
-def _begins_alone(word: str) -> bool:
-    return word.isprintable() and word[0] == " " != word[-1]
 
 
 def splitting_of(raw: dict[str, Any]) -> Splitting:
@@ -119,10 +102,10 @@ def _decide(raw: dict[str, Any]) -> Splitting:
     normalizers = list(_flat(raw.get("normalizer"), "normalizers"))
     splitters = list(_flat(raw.get("pre_tokenizer"), "pretokenizers"))
     kinds = [part["type"] for part in normalizers]
+    by_position = any(part.get("prepend_scheme") == "first" for part in splitters)
     ends: Literal["any", "solid", "visible"]
     if _drops_space(splitters):
         _check_normalizers(normalizers, {*_KEEPING, *_ERASING, "BertNormalizer", "Strip"}, content_may_hold_space=True)
-        by_position = any(part.get("prepend_scheme") == "first" for part in splitters)
         # Precompiled looks at grapheme clusters, and a space with a mark after it is one.
         spaced = by_position or "Precompiled" in kinds
         ends = "solid" if spaced else "any"
@@ -132,12 +115,11 @@ def _decide(raw: dict[str, Any]) -> Splitting:
         spaced = True
         ends = "solid" if _KEEPING.issuperset(kinds) else "visible"
     tokens = raw.get("added_tokens") or []
-    in_text = [token for token in tokens if not (normalizers and token.get("normalized", True))]
     return Splitting(
         spaced=spaced,
         ends=ends,
         whole=_whole(tokens, normalizers, spaced),
-        added=tuple(token["content"] for token in in_text) if len(in_text) == len(tokens) else None,
+        separator=None if by_position else _separator(tokens, raw["model"].get("unk_token")),
     )
 
 
@@ -222,6 +204,23 @@ def _whole(added: list[dict[str, Any]], normalizers: list[dict[str, Any]], space
     if len(whole) > _MAX_WHOLE:
         raise CannotSplitError(f"{len(whole)} added tokens may cross a space")
     return tuple(whole)
+
+
+def _separator(added: list[dict[str, Any]], unknown: str | None) -> tuple[str, int] | None:
+    """An added token that is found wherever it stands, and takes nothing from the text around it.
+
+    What is between two of them is normalised and tokenised by itself.
+    """
+    for token in added:
+        content = token["content"]
+        greedy = any(token.get(option, True) for option in ("normalized", "single_word", "lstrip", "rstrip"))
+        if greedy or content == unknown or any(map(str.isspace, content)):
+            continue
+        others = [other["content"] for other in added if other is not token]
+        ends = (other[start:] for other in others for start in range(len(other)))
+        if not any(map(content.startswith, ends)):  # else another one could take its beginning
+            return content, token["id"]
+    return None
 
 
 def _stays_one_word(content: str) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from m2v_core import pieces as p
-from m2v_core.backend import JOINS_WORDS, Backend, bad_text
+from m2v_core.backend import Backend, bad_text
 from m2v_core.errors import ModelFormatError
 from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, RECENT_SHARE, ROWS_SHARE, UNSAFE, Found, Memory, Recent
 from m2v_core.ragged import Ids, cut, merged, without
@@ -239,7 +239,7 @@ class TextTokenizer:
         too_long = pieces.sizes.take(missing) > MAX_BYTES
         counts[missing.compress(too_long)] = UNSAFE
         missing = missing.compress(~too_long)
-        same_as = by.first_equals(missing)
+        same_as = by.one_of_equals(missing)
         new = missing.compress(same_as == missing)
         ids, new_counts = self._ids_of_pieces(pieces.texts_of(new), rule)
         new_starts, store = self._memory.learn(found, by, new, ids, new_counts)
@@ -254,13 +254,10 @@ class TextTokenizer:
         if rule.ends != "any":
             safe[:] = [rule.is_safe(piece) for piece in pieces]
             pieces = list(compress(pieces, safe))
-        if JOINS_WORDS:
-            words = pieces if rule.spaced else [" " + piece for piece in pieces]
-            traceable = np.array(rule.traceable(words), bool)
-            together = self._backend.ids_of_words(list(compress(words, traceable)))
-            ids, lengths = merged(traceable, together, self._backend.ids_of_texts(list(compress(pieces, ~traceable))))
-        else:
+        if rule.separator is None:
             ids, lengths = self._backend.ids_of_texts(pieces)
+        else:
+            ids, lengths = self._backend.ids_of_words(pieces, rule.separator)
         ids, lengths = without(self.vocabulary.unk_id, ids, lengths)
         counts = np.full(len(safe), UNSAFE)
         counts[safe] = lengths
