@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -10,7 +11,7 @@ from m2v_core.batches import in_batches
 
 def spans(texts: list[str], **options: object) -> list[slice]:
     known = {"batch_size": 4, "max_length": None, "threads": False, "threshold": 10, "progress": False}
-    return list(in_batches(lambda span: span, texts, **{**known, **options}))  # type: ignore[arg-type]
+    return in_batches(lambda span: span, texts, **{**known, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("n_texts", [0, 1, 31, 32, 33, 1000])
@@ -29,20 +30,48 @@ def test_long_texts_make_small_batches(monkeypatch) -> None:
 
 
 def test_much_text_is_worked_on_by_threads() -> None:
-    def workers(texts: list[str], **options: object) -> set[str]:
+    def threads(texts: list[str], **options: object) -> int:
         known = {"batch_size": 1, "max_length": None, "threads": True, "threshold": 100, "progress": False}
-        names = in_batches(lambda _: threading.current_thread().name, texts, **{**known, **options})  # type: ignore[arg-type]
-        return {name.split("-")[0] for name in names}
+        both = threading.Barrier(2)
 
-    assert workers(["text"] * 100) == {"MainThread"}
-    assert workers(["text"] * 101) == {"ThreadPoolExecutor"}
-    assert workers(["text" * 100] * 50) == {"ThreadPoolExecutor"}
-    assert workers(["text"] * 101, threads=False) == {"MainThread"}
+        def job(span: slice) -> int:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.3)  # passes if two threads are at work
+            return threading.get_ident()
+
+        return len(set(in_batches(job, texts, **{**known, **options})))  # type: ignore[arg-type]
+
+    def some(n_texts: int, size: int = 1) -> list[str]:
+        return ["x" * size] * n_texts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_cores", lambda: 2)
+        patch.setattr(batches, "_BATCHES", 60)
+        assert threads(some(100)) == 1
+        assert threads(some(101)) == 2
+        assert threads(some(50, 400)) == 2
+        assert threads(some(101), threads=False) == 1
 
 
-def test_an_error_in_a_thread_reaches_the_caller() -> None:
+@pytest.mark.parametrize("threads", [False, True])
+def test_an_error_names_the_first_bad_text(threads: bool) -> None:
     def job(span: slice) -> None:
-        raise InvalidInputError(f"at {span.start}")
+        if "\udc00" in texts[span]:
+            raise InvalidInputError("text 0 of these")
 
-    with pytest.raises(InvalidInputError, match="at 0"):
-        list(in_batches(job, ["x"] * 99, batch_size=1, max_length=None, threads=True, threshold=1, progress=False))
+    texts = ["x"] * 99
+    texts[50] = texts[98] = "\udc00"
+    with pytest.raises(InvalidInputError, match="text 50 has a lone surrogate"):
+        in_batches(job, texts, batch_size=1, max_length=None, threads=threads, threshold=1, progress=False)
+
+
+def test_any_other_error_reaches_the_caller_and_ends_the_work() -> None:
+    seen: list[slice] = []
+
+    def job(span: slice) -> None:
+        seen.append(span)
+        raise IndexError(f"at {span.start}")
+
+    with pytest.raises(IndexError, match="at "):
+        in_batches(job, ["x"] * 999, batch_size=1, max_length=None, threads=True, threshold=1, progress=False)
+    assert len(seen) <= 32

@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from m2v_core.pool import token_rows
-from m2v_core.rows import Rows
+from m2v_core.rows import Rows, token_rows
 
 RNG = np.random.default_rng(0)
 
@@ -25,7 +24,26 @@ def test_rows_are_those_of_the_table(dtype: str, extras: bool, max_bytes: int) -
         rng = np.random.default_rng(seed)
         for size in [0, 1, 3, 7, 10, 11, 40] * 20:
             ids = rng.integers(0, n_tokens, size)
-            assert rows.take(ids).tolist() == token_rows(table, ids, weights, mapping).tolist()
+            some, places = rows.of(ids)
+            assert some.dtype == (np.float64 if dtype == "float64" else np.float32)
+            assert some[places].tolist() == token_rows(table, ids, weights, mapping).tolist()
 
     with ThreadPoolExecutor(8) as workers:
         list(workers.map(job, range(8)))
+
+
+def test_rows_are_as_the_definition_says() -> None:
+    table = np.array([[1, -2], [100, 7]], np.int8)
+    weights, mapping = np.array([0.5, 2, 1], np.float32), np.array([1, 0, 0])
+    assert token_rows(table, np.array([0, 1, 2, 1]), weights, mapping).tolist() == [
+        [50, 3.5],
+        [2, -4],
+        [1, -2],
+        [2, -4],
+    ]
+
+
+def test_every_float16_becomes_the_same_float32() -> None:
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(4096, 16)
+    rows = token_rows(halves, np.arange(4096), None, None)
+    assert np.array_equal(rows.view(np.uint32), halves.astype(np.float32).view(np.uint32))

@@ -7,7 +7,7 @@ never changed once written, so they may be read without it.
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -22,16 +22,13 @@ from m2v_core.pieces import WORD, Keys, Positions, Words
 #: About how many bytes a model may use to remember, if nothing else is said.
 DEFAULT_CACHE_BYTES = 28 * 2**20
 
-#: One part in so many of them is for short texts, and for float32 rows (`m2v_core.rows`); the rest is for `Memory`.
-RECENT_SHARE, ROWS_SHARE = 8, 4
-
 MAX_BYTES = 256  # longer pieces are not remembered
 UNSAFE = 0xFFFF  # in place of a count of ids: texts with this piece must not be cut
 
 _MAX_PROBES = 16
 _FIRST_SLOTS = 1 << 12
 _SLOT_BYTES = 16
-_SLOTS_PER_ENTRY = 4  # at least: few pieces then lie more than two slots from where they belong
+_SLOTS_PER_ENTRY = 2  # at least
 _MAX_RECENT = 64  # characters
 _RECENT_ENTRY = 100  # bytes of a dictionary's entry, with room for its growth
 _START_BITS, _COUNT_BITS = np.uint64(32), np.uint64(16)
@@ -47,6 +44,17 @@ def checked_cache_bytes(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InvalidInputError(f"cache_bytes should be a whole number of bytes, 0 or more; found {value!r}.")
     return value
+
+
+def shares(cache_bytes: int) -> tuple[int, int, int]:
+    """The parts of it for `Recent`, `Memory` and `m2v_core.rows.Rows`.
+
+    Example:
+        >>> shares(32)
+        (4, 20, 8)
+    """
+    recent, rows = cache_bytes // 8, cache_bytes // 4
+    return recent, cache_bytes - recent - rows, rows
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Memory:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.factor = np.uint64(secrets.randbits(64) | 1)
+        self.factor = np.uint64(int.from_bytes(os.urandom(WORD)) | 1)  # the module secrets would load OpenSSL
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._table = _Table(max_bytes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ from m2v_core.backend import json_of
 from m2v_core.batches import as_texts, check_batch_size, in_batches
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import Config, StoredModel
-from m2v_core.memory import DEFAULT_CACHE_BYTES, ROWS_SHARE, checked_cache_bytes
+from m2v_core.memory import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
 from m2v_core.quantize import quantized
 from m2v_core.resolve import resolve
 from m2v_core.rows import Rows
@@ -124,7 +123,7 @@ class StaticModel:
             stored.weights,
             stored.mapping,
             n_tokens=len(self._tokenizer.vocabulary.tokens),
-            max_bytes=self._tokenizer.cache_bytes // ROWS_SHARE,
+            max_bytes=shares(self._tokenizer.cache_bytes)[-1],
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -324,8 +323,8 @@ class StaticModel:
             show_progress_bar: Show progress on stderr.
             max_length: Tokens of each text that count; `None` for all. Default: the model's.
             normalize: Scale to unit length. Default: the model's setting.
-            batch_size: Texts in a batch; eight batches, but not much more than a megabyte of text, are worked on
-                at a time.
+            batch_size: Texts in a batch; two batches, but not much more than a megabyte of text, are worked on
+                at a time by each thread.
             use_multiprocessing: Work in threads (not processes) when there are many texts.
             multiprocessing_threshold: How many texts are many; a long text counts for more, one for each 100
                 characters.
@@ -341,22 +340,20 @@ class StaticModel:
             >>> model.encode("good day").shape, model.encode(["good day"]).shape, model.encode([]).shape
             ((2,), (1, 2), (0, 2))
         """
-        stored = self._stored
-        limit = stored.config.max_length if isinstance(max_length, _Unset) else max_length
-        unit = stored.config.normalize if normalize is None else normalize
+        config, rows = self.config, self._rows
+        limit = config.max_length if isinstance(max_length, _Unset) else max_length
+        unit = config.normalize if normalize is None else normalize
         if isinstance(sentences, str):
             format.check_max_length(limit)
-            return pool.embed_rows(self._rows.take(self._tokenizer.one(sentences, limit)), normalize=unit)
+            return pool.embed_one(*rows.of(self._tokenizer.one(sentences, limit)), normalize=unit)
         texts = as_texts(sentences)
         vectors = np.empty((len(texts), self.dim), np.float32)
 
         def embed(span: slice) -> None:
             ids, offsets = self._tokenizer(texts[span], limit)
-            pool.embed(
-                stored.embeddings, ids, offsets, stored.weights, stored.mapping, normalize=unit, out=vectors[span]
-            )
+            pool.embed(*rows.of(ids), offsets, normalize=unit, out=vectors[span])
 
-        work = in_batches(
+        in_batches(
             embed,
             texts,
             batch_size=batch_size,
@@ -365,7 +362,6 @@ class StaticModel:
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
-        deque(work, maxlen=0)
         return vectors
 
     def encode_stream(
@@ -432,15 +428,13 @@ class StaticModel:
             array([[1., 0.],
                    [0., 1.]], dtype=float32)
         """
-        stored = self._stored
-
-        texts = as_texts(sentences)
+        texts, rows = as_texts(sentences), self._rows
 
         def embed(span: slice) -> list[NDArray[np.float32]]:
             ids, offsets = self._tokenizer(texts[span], max_length)
-            return pool.sequences(stored.embeddings, ids, offsets, stored.weights, stored.mapping)
+            return pool.sequences(*rows.of(ids), offsets)
 
-        batches = in_batches(
+        parts = in_batches(
             embed,
             texts,
             batch_size=batch_size,
@@ -449,7 +443,7 @@ class StaticModel:
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
-        sequences = list(chain.from_iterable(batches))
+        sequences = list(chain.from_iterable(parts))
         return sequences[0] if isinstance(sentences, str) else sequences
 
     @overload

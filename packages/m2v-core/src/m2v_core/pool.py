@@ -1,4 +1,4 @@
-"""From token ids to vectors: pure array functions, independent of the batch around a text.
+"""From tokens to vectors: pure array functions, independent of the batch around a text.
 
 Sums are element-wise and in a fixed order: runs of up to 32 tokens one after the other, then runs of up to 32 such
 sums, and so on. So a text's vector has the same bits whatever the batch, the order or the thread it is computed in.
@@ -16,57 +16,24 @@ _RUN = 32  # tokens summed one after the other
 _BLOCK_BYTES = 3 * 2**18  # of rows gathered at a time: they should fit into a core's cache
 _SCALED = 1024  # vectors scaled at a time
 _FEW = 8  # texts that are summed one by one
-_SUM_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def token_rows(
-    table: NDArray[Any], ids: NDArray[np.int64], weights: NDArray[Any] | None, mapping: NDArray[Any] | None
-) -> NDArray[Any]:
-    """The vectors of tokens: `table[mapping[id]] * weights[id]`.
-
-    Args:
-        table: [R, D], any of the dtypes of the format.
-        ids: [n] token ids.
-        weights: [V] or `None` for ones.
-        mapping: [V] or `None` for the identity.
-
-    Returns:
-        [n, D], float64 for a float64 table, else float32.
-
-    Example:
-        >>> token_rows(np.eye(2, dtype=np.float32), np.array([1, 1]), np.array([1.0, 3.0]), None)
-        array([[0., 3.],
-               [0., 3.]], dtype=float32)
-    """
-    places = ids if mapping is None else mapping.take(ids)
-    rows = table.take(places, axis=0)
-    if rows.dtype not in _SUM_DTYPES:
-        rows = rows.astype(np.float32)
-    if weights is not None:
-        rows *= weights.take(ids).astype(rows.dtype)[:, None]
-    return rows
 
 
 def embed(
     table: NDArray[Any],
     ids: NDArray[np.int64],
     offsets: NDArray[np.int64],
-    weights: NDArray[Any] | None = None,
-    mapping: NDArray[Any] | None = None,
     *,
     normalize: bool = False,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """The mean of each text's token vectors, or that mean at unit length (L2); zeros for a text without tokens.
 
-    Sums run in float32, in float64 for a float64 table.
+    Sums run in the dtype of the table.
 
     Args:
-        table: [R, D] embeddings.
-        ids: [total] token ids of all texts.
+        table: [R, D] rows, float32 or float64.
+        ids: [total] rows of all texts' tokens.
         offsets: [n + 1]; text i has `ids[offsets[i]:offsets[i + 1]]`.
-        weights: [V] factors of the tokens, or `None`.
-        mapping: [V] rows of the tokens, or `None`.
         normalize: Whether vectors are scaled to unit length.
         out: [n, D] float32 where the result goes; by default a new array.
 
@@ -81,10 +48,9 @@ def embed(
     result = np.empty((len(offsets) - 1, table.shape[1]), np.float32) if out is None else out
     if len(result) <= _FEW:
         for place, (start, stop) in enumerate(pairwise(offsets.tolist())):
-            result[place] = embed_rows(token_rows(table, ids[start:stop], weights, mapping), normalize=normalize)
+            result[place] = embed_one(table, ids[start:stop], normalize=normalize)
         return result
     lengths = np.diff(offsets)
-    table, ids = _plain(table, ids, weights, mapping)
     sums = result if table.dtype == np.float32 else np.empty(result.shape, table.dtype)
     _sums(table, ids, offsets[:-1], lengths, out=sums)
     for start in range(0, len(sums), _SCALED):
@@ -95,42 +61,20 @@ def embed(
     return result
 
 
-def embed_rows(rows: NDArray[Any], *, normalize: bool = False) -> NDArray[np.float32]:
-    """What `embed` computes, bit for bit, for one text whose token vectors are `rows` [n, D]: [D] float32."""
-    total = _sum(rows)
-    scale = _norms(total[None])[0] if normalize else len(rows)
+def embed_one(table: NDArray[Any], ids: NDArray[np.int64], *, normalize: bool = False) -> NDArray[np.float32]:
+    """What `embed` computes, bit for bit, for one text: [D] float32."""
+    total = _sum(table.take(ids, axis=0))
+    scale = _norms(total[None])[0] if normalize else len(ids)
     if scale:
         total /= scale
     single: NDArray[np.float32] = total.astype(np.float32, copy=False)
     return single
 
 
-def sequences(
-    table: NDArray[Any],
-    ids: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    weights: NDArray[Any] | None = None,
-    mapping: NDArray[Any] | None = None,
-) -> list[NDArray[np.float32]]:
+def sequences(table: NDArray[Any], ids: NDArray[np.int64], offsets: NDArray[np.int64]) -> list[NDArray[np.float32]]:
     """The token vectors of each text, [tokens, D] float32; parameters as in `embed`."""
-    table, ids = _plain(table, ids, weights, mapping)
     rows = (table.take(ids[start:stop], axis=0) for start, stop in pairwise(offsets.tolist()))
     return [one.astype(np.float32, copy=False) for one in rows]
-
-
-def _plain(
-    table: NDArray[Any], ids: NDArray[np.int64], weights: NDArray[Any] | None, mapping: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """A float table without weights and mapping, and ids of its rows, for the tokens that occur."""
-    if weights is None and mapping is None and table.dtype in _SUM_DTYPES:
-        return table, ids
-    n_tokens = len(table) if mapping is None else len(mapping)
-    seen = np.zeros(n_tokens, bool)
-    seen[ids] = True
-    distinct = np.flatnonzero(seen)
-    places = np.empty(n_tokens, np.int64)
-    places[distinct] = np.arange(len(distinct))
-    return token_rows(table, distinct, weights, mapping), places.take(ids)
 
 
 def _norms(rows: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,7 @@
-"""Rows of a table as float32, remembered for tables that hold something else."""
+"""Token vectors as rows that can be summed: float32, or float64 for a float64 table, with weights and mapping applied.
+
+Rows of a table that is not like that already are computed when they are needed, and the latest are remembered.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.pool import token_rows
+_CONVERTED = 1024  # rows at a time
+_SUM_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def token_rows(
+    table: NDArray[Any],
+    ids: NDArray[np.int64],
+    weights: NDArray[Any] | None,
+    mapping: NDArray[Any] | None,
+) -> NDArray[Any]:
+    """The vectors of tokens: `table[mapping[id]] * weights[id]`.
+
+    Args:
+        table: [R, D], any of the dtypes of the format.
+        ids: [n] token ids.
+        weights: [V] or `None` for ones.
+        mapping: [V] or `None` for the identity.
+
+    Returns:
+        [n, D], float64 for a float64 table, else float32.
+
+    Example:
+        >>> token_rows(np.eye(2, dtype=np.float32), np.array([1, 1]), np.array([1.0, 3.0]), None)
+        array([[0., 3.],
+               [0., 3.]], dtype=float32)
+    """
+    places = ids if mapping is None else mapping.take(ids)
+    rows = np.empty((len(ids), table.shape[1]), _sum_dtype(table))
+    for start in range(0, len(ids), _CONVERTED):
+        rows[start : start + _CONVERTED] = table.take(places[start : start + _CONVERTED], axis=0)
+    if weights is not None:
+        rows *= weights.take(ids).astype(rows.dtype)[:, None]
+    return rows
+
+
+def _sum_dtype(table: NDArray[Any]) -> np.dtype[Any]:
+    return table.dtype if table.dtype in _SUM_DTYPES else np.dtype(np.float32)
 
 
 class Rows:
-    """The vectors of tokens, for few tokens at a time. Safe to share between threads.
-
-    A row of a float16 or int8 table, or of one with weights, is computed once and then kept as float32.
+    """The rows of a model's tokens. Safe to share between threads.
 
     Args:
         table: [R, D] embeddings.
         weights: [V] factors of the tokens, or `None`.
         mapping: [V] rows of the tokens, or `None`.
         n_tokens: V.
-        max_bytes: How much may be kept.
+        max_bytes: How much may be remembered.
     """
 
     def __init__(
@@ -34,38 +71,47 @@ class Rows:
         max_bytes: int,
     ) -> None:
         self._of = table, weights, mapping
-        self._plain = weights is None and mapping is None and table.dtype in (np.float32, np.float64)
-        self._capacity = 0 if table.dtype == np.float64 else max_bytes // (4 * table.shape[1])
+        self._as_they_are = weights is None and mapping is None and table.dtype in _SUM_DTYPES
         self._n_tokens = n_tokens
-        self._lock = threading.Lock()
-        if not self._plain and self._capacity:
+        self._capacity = max_bytes // (_sum_dtype(table).itemsize * table.shape[1])
+        self._lock, self._used = threading.Lock(), 0
+        if not self._as_they_are:
             self._start_again()
 
-    def take(self, ids: NDArray[np.int64]) -> NDArray[Any]:
-        """The vectors of tokens [n, D], the same as `token_rows` gives."""
+    def of(self, ids: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Rows [m, D], and which of them each of `ids` has [n]: `token_rows(..., ids)` is `rows[places]`."""
         table, weights, mapping = self._of
-        if self._plain:
-            return table.take(ids, axis=0)
-        if not 0 < len(ids) <= self._capacity:
-            return token_rows(table, ids, weights, mapping)
+        if self._as_they_are:
+            return table, ids
+        if len(ids) > self._capacity:
+            distinct = self._distinct(ids)
+            places = np.empty(self._n_tokens, np.int64)
+            places[distinct] = np.arange(len(distinct))
+            return token_rows(table, distinct, weights, mapping), places.take(ids)
         with self._lock:
             places = self._places.take(ids)
-            if places.min() < 0:
-                places = self._learned(ids)
-            kept = self._kept
-        return kept.take(places, axis=0)
+            if places.min(initial=0) < 0:
+                self._learn(self._distinct(ids))
+                places = self._places.take(ids)
+            return self._kept, places
 
-    def _learned(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
-        new = np.unique(ids[self._places.take(ids) < 0])
+    def _learn(self, distinct: NDArray[np.int64]) -> None:
+        new = distinct.compress(self._places.take(distinct) < 0)
         if self._used + len(new) > self._capacity:
             self._start_again()
-            new = np.unique(ids)
-        self._kept[self._used : self._used + len(new)] = token_rows(self._of[0], new, *self._of[1:])
-        self._places[new] = np.arange(self._used, self._used + len(new))
-        self._used += len(new)
-        return self._places.take(ids)
+            new = distinct
+        end = self._used + len(new)
+        self._kept[self._used : end] = token_rows(self._of[0], new, *self._of[1:])
+        self._places[new] = np.arange(self._used, end)
+        self._used = end
 
     def _start_again(self) -> None:
-        self._kept = np.empty((self._capacity, self._of[0].shape[1]), np.float32)  # others may still read the old one
-        self._places = np.full(self._n_tokens, -1, np.int32)  # of each token among those kept
+        dim, dtype = self._of[0].shape[1], _sum_dtype(self._of[0])
+        self._kept = np.empty((self._capacity, dim), dtype)  # others may still read the old one
+        self._places = np.full(self._n_tokens, -1)  # of each token among those kept
         self._used = 0
+
+    def _distinct(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        seen = np.zeros(self._n_tokens, bool)
+        seen[ids] = True
+        return np.flatnonzero(seen)

@@ -23,7 +23,7 @@ import numpy as np
 from m2v_core import pieces as p
 from m2v_core.backend import Backend, bad_text
 from m2v_core.errors import ModelFormatError
-from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, RECENT_SHARE, ROWS_SHARE, UNSAFE, Found, Memory, Recent
+from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Found, Memory, Recent, shares
 from m2v_core.ragged import Ids, cut, merged, without
 from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
 
@@ -109,19 +109,19 @@ class TextTokenizer:
         raw = _parsed(tokenizer_json, where)
         self.json = tokenizer_json
         self.vocabulary = Vocabulary._of(raw, where)
-        self._backend = Backend(tokenizer_json, where)
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
+        del raw  # large, and so is what comes next
+        self._backend = Backend(tokenizer_json, where)
         self._forget()
 
     def _forget(self) -> None:
-        recent, rows = self.cache_bytes // RECENT_SHARE, self.cache_bytes // ROWS_SHARE
-        self._recent = Recent(recent)
-        self._memory = Memory(self.cache_bytes - recent - rows)
+        for_recent, for_memory, _ = shares(self.cache_bytes)
+        self._recent, self._memory = Recent(for_recent), Memory(for_memory)
         self._learning = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
