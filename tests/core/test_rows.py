@@ -27,6 +27,8 @@ def test_rows_are_those_of_the_table(dtype: str, extras: bool, max_bytes: int) -
             some, places = rows.of(ids)
             assert some.dtype == (np.float64 if dtype == "float64" else np.float32)
             assert some[places].tolist() == token_rows(table, ids, weights, mapping).tolist()
+            ids = rng.integers(0, n_tokens, size)
+            assert rows.take(ids).tolist() == token_rows(table, ids, weights, mapping).tolist()
 
     with ThreadPoolExecutor(8) as workers:
         list(workers.map(job, range(8)))

@@ -311,7 +311,7 @@ class StaticModel:
         normalize: bool | None = None,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
-        multiprocessing_threshold: int = 10_000,
+        multiprocessing_threshold: int = 2_000,
     ) -> NDArray[np.float32]:
         """Embed one text or many.
 
@@ -345,7 +345,7 @@ class StaticModel:
         unit = config.normalize if normalize is None else normalize
         if isinstance(sentences, str):
             format.check_max_length(limit)
-            return pool.embed_one(*rows.of(self._tokenizer.one(sentences, limit)), normalize=unit)
+            return pool.embed_one(rows.take(self._tokenizer.one(sentences, limit)), normalize=unit)
         texts = as_texts(sentences)
         vectors = np.empty((len(texts), self.dim), np.float32)
 
@@ -399,11 +399,7 @@ class StaticModel:
         texts = iter(sentences)
         while batch := list(islice(texts, batch_size)):
             yield self.encode(
-                batch,
-                max_length=max_length,
-                normalize=normalize,
-                use_multiprocessing=use_multiprocessing,
-                multiprocessing_threshold=1000,
+                batch, max_length=max_length, normalize=normalize, use_multiprocessing=use_multiprocessing
             )
 
     def encode_as_sequence(
@@ -414,7 +410,7 @@ class StaticModel:
         batch_size: int = 1024,
         show_progress_bar: bool = False,
         use_multiprocessing: bool = True,
-        multiprocessing_threshold: int = 10_000,
+        multiprocessing_threshold: int = 2_000,
     ) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """The vectors of a text's tokens, one row each, instead of their mean.
 

@@ -6,6 +6,7 @@ sums, and so on. So a text's vector has the same bits whatever the batch, the or
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 _RUN = 32  # tokens summed one after the other
 _BLOCK_BYTES = 3 * 2**18  # of rows gathered at a time: they should fit into a core's cache
-_SCALED = 1024  # vectors scaled at a time
+_SCALED = 512  # vectors scaled at a time
 _FEW = 8  # texts that are summed one by one
 
 
@@ -48,23 +49,26 @@ def embed(
     result = np.empty((len(offsets) - 1, table.shape[1]), np.float32) if out is None else out
     if len(result) <= _FEW:
         for place, (start, stop) in enumerate(pairwise(offsets.tolist())):
-            result[place] = embed_one(table, ids[start:stop], normalize=normalize)
+            result[place] = embed_one(table.take(ids[start:stop], axis=0), normalize=normalize)
         return result
     lengths = np.diff(offsets)
     sums = result if table.dtype == np.float32 else np.empty(result.shape, table.dtype)
     _sums(table, ids, offsets[:-1], lengths, out=sums)
     for start in range(0, len(sums), _SCALED):
         block = sums[start : start + _SCALED]
-        scales = _norms(block) if normalize else lengths[start : start + _SCALED].astype(block.dtype)
+        if normalize:
+            scales = np.sqrt(np.add.reduce(block * block, axis=1))
+        else:
+            scales = lengths[start : start + _SCALED].astype(block.dtype)
         scales[scales == 0] = 1
         np.divide(block, scales[:, None], out=result[start : start + _SCALED], casting="same_kind")
     return result
 
 
-def embed_one(table: NDArray[Any], ids: NDArray[np.int64], *, normalize: bool = False) -> NDArray[np.float32]:
-    """What `embed` computes, bit for bit, for one text: [D] float32."""
-    total = _sum(table.take(ids, axis=0))
-    scale = _norms(total[None])[0] if normalize else len(ids)
+def embed_one(rows: NDArray[Any], *, normalize: bool = False) -> NDArray[np.float32]:
+    """What `embed` computes, bit for bit, for one text whose token vectors are `rows` [n, D]: [D] float32."""
+    total = _sum(rows)
+    scale = math.sqrt(np.add.reduce(total * total)) if normalize else len(rows)
     if scale:
         total /= scale
     single: NDArray[np.float32] = total.astype(np.float32, copy=False)
@@ -75,12 +79,6 @@ def sequences(table: NDArray[Any], ids: NDArray[np.int64], offsets: NDArray[np.i
     """The token vectors of each text, [tokens, D] float32; parameters as in `embed`."""
     rows = (table.take(ids[start:stop], axis=0) for start, stop in pairwise(offsets.tolist()))
     return [one.astype(np.float32, copy=False) for one in rows]
-
-
-def _norms(rows: NDArray[Any]) -> NDArray[Any]:
-    """The L2 norms [n] of rows [n, D]."""
-    norms: NDArray[Any] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return norms
 
 
 def _sum(rows: NDArray[Any]) -> NDArray[Any]:

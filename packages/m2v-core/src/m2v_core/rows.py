@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_UNSEEN = 2**62  # no place in any array
 _CONVERTED = 1024  # rows at a time
 _SUM_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -89,14 +90,24 @@ class Rows:
             places[distinct] = np.arange(len(distinct))
             return token_rows(table, distinct, weights, mapping), places.take(ids)
         with self._lock:
-            places = self._places.take(ids)
-            if places.min(initial=0) < 0:
+            if np.count_nonzero(self._places.take(ids) == _UNSEEN):
                 self._learn(self._distinct(ids))
-                places = self._places.take(ids)
-            return self._kept, places
+            return self._kept, self._places.take(ids)
+
+    def take(self, ids: NDArray[np.int64]) -> NDArray[Any]:
+        """`token_rows(..., ids)`, for few ids."""
+        if self._as_they_are:
+            return self._of[0].take(ids, axis=0)
+        with self._lock:
+            kept, places = self._kept, self._places.take(ids)
+        try:
+            return kept.take(places, axis=0)
+        except IndexError:  # some are unseen
+            some, places = self.of(ids)
+            return some.take(places, axis=0)
 
     def _learn(self, distinct: NDArray[np.int64]) -> None:
-        new = distinct.compress(self._places.take(distinct) < 0)
+        new = distinct.compress(self._places.take(distinct) == _UNSEEN)
         if self._used + len(new) > self._capacity:
             self._start_again()
             new = distinct
@@ -108,7 +119,7 @@ class Rows:
     def _start_again(self) -> None:
         dim, dtype = self._of[0].shape[1], _sum_dtype(self._of[0])
         self._kept = np.empty((self._capacity, dim), dtype)  # others may still read the old one
-        self._places = np.full(self._n_tokens, -1)  # of each token among those kept
+        self._places = np.full(self._n_tokens, _UNSEEN)  # of each token among those kept
         self._used = 0
 
     def _distinct(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -66,17 +66,20 @@ class Splitting:
     whole: tuple[str, ...] = ()
     separator: tuple[str, int] | None = None
 
-    def is_safe(self, piece: str) -> bool:
-        r"""Whether the ids of a piece are the same in every text.
+    def safe(self, pieces: list[str]) -> list[bool]:
+        r"""Whether the ids of each piece are the same in every text.
 
         Example:
-            >>> rule = Splitting(spaced=True, ends="solid")
-            >>> rule.is_safe(" day"), rule.is_safe(" day\n"), rule.is_safe("  ")
-            (True, False, True)
+            >>> Splitting(spaced=True, ends="solid").safe([" day", " day\n", "  "])
+            [True, False, True]
         """
-        if self.ends == "any" or not piece.strip(" "):  # spaces alone are the end of a text
+        last = [piece[-1] for piece in pieces]
+        is_safe = {char: self._may_end(char) for char in set(last)}
+        return [is_safe[char] for char in last]
+
+    def _may_end(self, last: str) -> bool:
+        if self.ends == "any" or last == " ":  # spaces alone are the end of a text
             return True
-        last = piece[-1]
         category = unicodedata.category(last)
         if self.ends == "solid":
             return category[0] not in "ZC" and not last.isspace()

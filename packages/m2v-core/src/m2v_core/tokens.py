@@ -252,7 +252,7 @@ class TextTokenizer:
         """The ids of pieces, flat, and how many each has: none and `UNSAFE` for one that is not safe."""
         safe = np.ones(len(pieces), bool)
         if rule.ends != "any":
-            safe[:] = [rule.is_safe(piece) for piece in pieces]
+            safe[:] = rule.safe(pieces)
             pieces = list(compress(pieces, safe))
         if rule.separator is None:
             ids, lengths = self._backend.ids_of_texts(pieces)
