@@ -1,4 +1,4 @@
-"""Peak memory as a stream goes on: a million tweets, then ten million different words: `encode_memory.py MODEL DATA`."""
+"""Memory as a stream goes on: a million tweets, then ten million different words: `encode_memory.py MODEL DATA`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def main() -> None:
             tenth = done * 10 // n_texts
             peaks[tenth] = max(peaks[tenth], resident())
             done += len(vectors)
-        print(f"{name} ({done:,} texts): {before:.0f} MB before; highest in each tenth:", *map(round, peaks), flush=True)
+        print(
+            f"{name} ({done:,} texts): {before:.0f} MB before; highest in each tenth:", *map(round, peaks), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def test_the_engine_takes_the_ordinary_way_then() -> None:
     texts = ["good day", "day good day", ""] * 20
     ids, offsets = tokenizer(texts, None)
     expected = [tokenizer.backend.encode(text, add_special_tokens=False).ids for text in texts]
-    unknown = tokenizer.vocabulary.unk_id
+    unknown = tokenizer.unk_id
     assert ids.tolist() == [index for row in expected for index in row if index != unknown]
     assert offsets[-1] == len(ids)
 

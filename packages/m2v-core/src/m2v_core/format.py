@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -19,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from m2v_core.atomic import replaced_folder
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.files import read_json, read_tensors, read_text, write_json
-from m2v_core.tokens import Vocabulary
 
 CONFIG_FILE = "config.json"
 TENSOR_FILE = "model.safetensors"
@@ -174,16 +171,16 @@ def check_arrays(
     embeddings: NDArray[Any],
     weights: NDArray[Any] | None,
     mapping: NDArray[Any] | None,
-    vocabulary: Vocabulary,
+    n_tokens: int,
     where: str,
 ) -> None:
-    """Raise `ModelFormatError` unless the arrays fit each other and the vocabulary; `where` names their source."""
+    """Raise `ModelFormatError` unless the arrays fit each other and the tokens; `where` names their source."""
     if embeddings.ndim != 2 or embeddings.shape[1] < 1:
         raise ModelFormatError(f"{where}: embeddings should have shape [rows, dimensions], found {embeddings.shape}.")
     if embeddings.dtype.name not in EMBEDDING_DTYPES.values():
         allowed = ", ".join(EMBEDDING_DTYPES.values())
         raise ModelFormatError(f"{where}: embeddings should be one of {allowed}; found {embeddings.dtype.name}.")
-    n_tokens, n_rows = len(vocabulary.tokens), embeddings.shape[0]
+    n_rows = embeddings.shape[0]
     if mapping is None and n_tokens != n_rows:
         raise ModelFormatError(
             f"{where}: the tokenizer has {n_tokens} tokens, but embeddings has {n_rows} rows. Each token needs a row "
@@ -228,18 +225,22 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
     )
 
 
-def write(stored: StoredModel, folder: Path, *, vocabulary: Vocabulary) -> None:
+def write(stored: StoredModel, folder: Path, *, unk_id: int | None) -> None:
     """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
 
     Files of the folder that are not part of a model (a README, say) stay.
     """
+    import shutil  # only saving needs these, and they take memory
+
+    from m2v_core.atomic import replaced_folder
+
     arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: stored.mapping}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
         save_file(tensors, staging / TENSOR_FILE)
         (staging / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
-        if sentence_transformers_agrees(stored, vocabulary):
+        if sentence_transformers_agrees(stored, unk_id):
             modules = [STATIC_MODULE, NORMALIZE_MODULE] if stored.config.normalize else [STATIC_MODULE]
             write_json(staging / MODULES_FILE, modules)
         write_json(staging / CONFIG_FILE, stored.config.to_json())
@@ -270,7 +271,7 @@ def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> 
     return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
 
 
-def sentence_transformers_agrees(stored: StoredModel, vocabulary: Vocabulary) -> bool:
+def sentence_transformers_agrees(stored: StoredModel, unk_id: int | None) -> bool:
     """Whether sentence-transformers, old or new, computes the same vectors from this model.
 
     It averages the rows of all ids, the unknown token's among them, and versions before 6 ignore `weights` and
@@ -279,8 +280,7 @@ def sentence_transformers_agrees(stored: StoredModel, vocabulary: Vocabulary) ->
     """
     if stored.weights is not None or stored.mapping is not None or stored.embeddings.dtype == np.int8:
         return False
-    unknown = vocabulary.unk_id
-    return unknown is None or (stored.config.normalize and not stored.embeddings[unknown].any())
+    return unk_id is None or (stored.config.normalize and not stored.embeddings[unk_id].any())
 
 
 def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:

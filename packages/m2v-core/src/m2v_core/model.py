@@ -113,7 +113,7 @@ class StaticModel:
     def _setup(self, stored: StoredModel, folder: Path | None = None, *, cache_bytes: int) -> None:
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
         self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
-        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.vocabulary, str(table))
+        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.n_tokens, str(table))
         self._hold(stored)
 
     def _hold(self, stored: StoredModel) -> None:
@@ -122,7 +122,7 @@ class StaticModel:
             stored.embeddings,
             stored.weights,
             stored.mapping,
-            n_tokens=len(self._tokenizer.vocabulary.tokens),
+            n_tokens=self._tokenizer.n_tokens,
             max_bytes=shares(self._tokenizer.cache_bytes)[-1],
         )
 
@@ -209,7 +209,7 @@ class StaticModel:
             OSError: The folder cannot be written.
         """
         folder = Path(path) / subfolder if subfolder else Path(path)
-        format.write(self._stored, folder, vocabulary=self._tokenizer.vocabulary)
+        format.write(self._stored, folder, unk_id=self.unk_token_id)
 
     @property
     def stored(self) -> StoredModel:
@@ -246,7 +246,7 @@ class StaticModel:
     @property
     def unk_token_id(self) -> int | None:
         """The id that stands for what the vocabulary cannot spell; it never counts."""
-        return self._tokenizer.vocabulary.unk_id
+        return self._tokenizer.unk_id
 
     @property
     def dim(self) -> int:
@@ -298,7 +298,8 @@ class StaticModel:
 
     def __repr__(self) -> str:
         base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
-        return f"{type(self).__name__}(tokens={len(self.tokens)}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
+        tokens = self._tokenizer.n_tokens
+        return f"{type(self).__name__}(tokens={tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
 
     # --- what it does -------------------------------------------------------------------------------------------
 
@@ -323,7 +324,7 @@ class StaticModel:
             show_progress_bar: Show progress on stderr.
             max_length: Tokens of each text that count; `None` for all. Default: the model's.
             normalize: Scale to unit length. Default: the model's setting.
-            batch_size: Texts in a batch; two batches, but not much more than a megabyte of text, are worked on
+            batch_size: Texts in a batch; three batches, but not much more than a megabyte of text, are worked on
                 at a time by each thread.
             use_multiprocessing: Work in threads (not processes) when there are many texts.
             multiprocessing_threshold: How many texts are many; a long text counts for more, one for each 100

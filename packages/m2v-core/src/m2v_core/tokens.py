@@ -95,7 +95,8 @@ class TextTokenizer:
 
     Attributes:
         json: The text it was made from.
-        vocabulary: The tokens and the unknown token's id.
+        n_tokens: How many tokens there are.
+        unk_id: The id of the unknown token, or `None`.
         splitting: How texts are cut, or why they are not.
         cache_bytes: As given.
 
@@ -108,14 +109,15 @@ class TextTokenizer:
     ) -> None:
         raw = _parsed(tokenizer_json, where)
         self.json = tokenizer_json
-        self.vocabulary = Vocabulary._of(raw, where)
+        vocabulary = Vocabulary._of(raw, where)
+        self.n_tokens, self.unk_id = len(vocabulary.tokens), vocabulary.unk_id
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
-        del raw  # large, and so is what comes next
+        del raw, vocabulary  # large, and so is what comes next
         self._backend = Backend(tokenizer_json, where)
         self._forget()
 
@@ -126,6 +128,11 @@ class TextTokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.json, "tokenizer.json", self.cache_bytes)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens: read when they are asked for, because few need them and they take memory."""
+        return Vocabulary.from_json(self.json)
 
     @property
     def backend(self) -> Any:
@@ -172,7 +179,7 @@ class TextTokenizer:
             raise bad_text([text]) from None
 
     def _whole(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
-        return without(self.vocabulary.unk_id, *self._backend.ids_of_texts(texts))
+        return without(self.unk_id, *self._backend.ids_of_texts(texts))
 
     def _short(self, text: str, rule: Splitting) -> bytes:
         """The ids of one text as bytes, piece by piece: numpy's calls would cost more than they save."""
@@ -258,7 +265,7 @@ class TextTokenizer:
             ids, lengths = self._backend.ids_of_texts(pieces)
         else:
             ids, lengths = self._backend.ids_of_words(pieces, rule.separator)
-        ids, lengths = without(self.vocabulary.unk_id, ids, lengths)
+        ids, lengths = without(self.unk_id, ids, lengths)
         counts = np.full(len(safe), UNSAFE)
         counts[safe] = lengths
         return ids, counts
