@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -76,63 +76,36 @@ def inputs(data: Path, folder: Path) -> dict[str, str]:
 
 
 def table(args: argparse.Namespace, files: dict[str, str], models: dict[str, str], cores: int) -> None:
-    """All rows, on so many cores."""
+    """All rows, on so many cores. Each model has processes of its own: a heap full of others makes all slower."""
     print(f"\n{cores} core{'s' * (cores > 1)}; microseconds for a text: median (range)")
     print(f"{'':54}{'m2v':>26}{'peer':>28}{'peer / m2v':>11}")
-    with ExitStack() as stack:
-        ours = stack.enter_context(worker(sys.executable, "m2v", cores))
-        peer = stack.enter_context(worker(args.peer, "model2vec", cores))
-        static = stack.enter_context(worker(args.peer, "sentence_transformers", cores))
-        ours1 = stack.enter_context(worker(args.tokenizers1, "m2v", cores)) if args.tokenizers1 else None
-        english, runs = models["student"], args.runs
-        for name, file in (("45,000 tweets", files["tweets"]), ("4,500 x ten tweets", files["joined"])):
-            row(f"{name}, cold", ours, peer, runs=runs, model=english, input=file, how="cold")
-            if ours1:
-                row(f"{name}, cold, tokenizers 1.x", ours1, peer, runs=runs, model=english, input=file, how="cold")
-            row(f"{name}, second half after the first", ours, peer, runs=runs, model=english, input=file, how="new")
-            row(f"{name}, warm", ours, peer, runs=runs, model=english, input=file, how="warm")
-        row(
-            "tweets, warm, encode_as_sequence",
-            ours,
-            peer,
-            runs=runs,
-            model=english,
-            input=files["tweets"],
-            how="sequence",
-        )
-        row(
-            "tweets, warm, against StaticEmbedding",
-            ours,
-            static,
-            runs=3,
-            model=english,
-            input=files["tweets"],
-            how="warm",
-        )
-        row("STS-B sentences, one call each", ours, peer, runs=runs, model=english, input=files["en"], how="single")
-        row(
-            "STS-B, one call each, against StaticEmbedding",
-            ours,
-            static,
-            runs=3,
-            model=english,
-            input=files["en"],
-            how="single",
-        )
-        for kind in ("unigram", "byte-level BPE"):
-            for code, language in LANGUAGES.items():
-                for how in ("cold", "warm"):
-                    row(
-                        f"{language}, {kind}, {how}",
-                        ours,
-                        peer,
-                        runs=runs,
-                        model=models[kind],
-                        input=files[code],
-                        how=how,
-                    )
+    english, runs = models["student"], args.runs
+
+    def beside(library: str, name: str, model: str, file: str, *hows: str, python: str = sys.executable) -> None:
+        with worker(python, "m2v", cores) as ours, worker(args.peer, library, cores) as theirs:
+            for how in hows:
+                row(name.format(HOW[how]), ours, theirs, runs=runs, model=model, input=files[file], how=how)
+
+    for name, file in (("45,000 tweets, {}", "tweets"), ("4,500 x ten tweets, {}", "joined")):
+        beside("model2vec", name, english, file, "cold", "new", "warm")
+        if args.tokenizers1:
+            beside("model2vec", f"{name}, tokenizers 1.x", english, file, "cold", python=args.tokenizers1)
+    beside("model2vec", "tweets, {}", english, "tweets", "sequence")
+    beside("sentence_transformers", "tweets, {}, against StaticEmbedding", english, "tweets", "warm")
+    beside("model2vec", "STS-B sentences, {}", english, "en", "single")
+    beside("sentence_transformers", "STS-B, {}, against StaticEmbedding", english, "en", "single")
+    for kind in ("unigram", "byte-level BPE"):
+        for code, language in LANGUAGES.items():
+            beside("model2vec", f"{language}, {kind}, {{}}", models[kind], code, "cold", "warm")
 
 
+HOW = {
+    "cold": "cold",
+    "new": "second half after the first",
+    "warm": "warm",
+    "sequence": "warm, encode_as_sequence",
+    "single": "one call each",
+}
 START = "from {} import StaticModel; StaticModel.from_pretrained({!r}).encode('a fine day')"
 TWEETS = "import json; from {} import StaticModel; StaticModel.from_pretrained({!r}).encode(json.load(open({!r})))"
 

@@ -45,8 +45,8 @@ def test_much_text_is_worked_on_by_threads() -> None:
         return ["x" * size] * n_texts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_cores", lambda: 2)
-        patch.setattr(batches, "_BATCHES", 60)
+        patch.setattr(batches, "_most_threads", lambda: 2)
+        patch.setattr(batches, "_BATCHES", 20)
         assert threads(some(100)) == 1
         assert threads(some(101)) == 2
         assert threads(some(50, 400)) == 2

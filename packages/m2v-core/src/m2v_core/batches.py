@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -22,6 +23,9 @@ T = TypeVar("T")
 #: Batches worked on at a time, as one: few large steps leave other threads more room than many small ones. With 8
 #: instead of 3, two threads are a tenth faster, and hold 20 MB more.
 _BATCHES = 3
+
+#: Threads that do not yet stand in each other's way.
+_SHARE_A_LOCK = 4
 
 #: Characters of a text that counts as one of many; longer ones count for more.
 _LONG = 100
@@ -70,8 +74,7 @@ def in_batches(
     except TypeError:
         raise bad_text(texts) from None
     many = len(texts) > threshold or int(sizes.sum()) > threshold * _LONG
-    workers = _cores() if threads and many else 1
-    spans = _spans(sizes, batch_size * _BATCHES, workers)
+    spans, workers = _spans(sizes, batch_size * _BATCHES, _most_threads() if threads and many else 1)
     with _progress_bar(len(texts)) if progress else nullcontext() as bar:
         try:
             return _results(job, spans, workers, bar.update if bar else None)
@@ -79,17 +82,24 @@ def in_batches(
             raise bad_text(texts) from None
 
 
-def _spans(sizes: NDArray[np.int64], max_texts: int, workers: int) -> list[slice]:
-    """Spans of about the same size, of at most about `max_texts` texts and `_CHARS` characters, for all workers."""
+def _spans(sizes: NDArray[np.int64], max_texts: int, most_workers: int) -> tuple[list[slice], int]:
+    """Spans of about the same size, of at most about `max_texts` texts and `_CHARS` characters, and who works on them.
+
+    Small spans would cost more than another worker brings.
+    """
     ends = np.cumsum(sizes / _CHARS + 1 / max_texts)
-    count = -(-math.ceil(ends[-1]) // workers) * workers if len(ends) else 0
+    count = math.ceil(ends[-1]) if len(ends) else 1
+    workers = min(most_workers, count)
+    count = -(-count // workers) * workers
     bounds = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count).tolist() if count > 1 else []
-    return [slice(start, stop) for start, stop in pairwise([0, *bounds, len(sizes)]) if start < stop]
+    return [slice(start, stop) for start, stop in pairwise([0, *bounds, len(sizes)]) if start < stop], workers
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _most_threads() -> int:
+    """The cores that this process may use, but no more threads than can share the interpreter's lock."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return min(cores, _SHARE_A_LOCK) if has_lock else cores
 
 
 def _results(

@@ -312,7 +312,7 @@ class StaticModel:
         normalize: bool | None = None,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
-        multiprocessing_threshold: int = 2_000,
+        multiprocessing_threshold: int = 10_000,
     ) -> NDArray[np.float32]:
         """Embed one text or many.
 
@@ -411,7 +411,7 @@ class StaticModel:
         batch_size: int = 1024,
         show_progress_bar: bool = False,
         use_multiprocessing: bool = True,
-        multiprocessing_threshold: int = 2_000,
+        multiprocessing_threshold: int = 10_000,
     ) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """The vectors of a text's tokens, one row each, instead of their mean.
 
