@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from m2v_core.ragged import Ids
 # tokenizers 1.x names options per call (`padding=None`); 0.2x keeps them in the object.
 _IMMUTABLE_API = not hasattr(Tokenizer, "from_str")
 
-_RUN = 64  # words in a text
-_PORTION = 4096  # words at a time: what 0.2x makes of them takes a hundred times the memory of their ids
+_RUN = 1024  # about so many characters of words in a text
+_RUNS = 32  # such texts at a time: what 0.2x makes of them takes a hundred times the memory of their ids
 
 
 class Backend:
@@ -68,14 +68,12 @@ class Backend:
             words: n texts.
             separator: An added token, and its id, that is put between them; see `m2v_core.splitting`.
         """
-        portions = [words[start : start + _PORTION] for start in range(0, len(words), _PORTION)] or [words]
-        parts = [self._ids_of_portion(portion, separator) for portion in portions]
-        return np.concatenate([ids for ids, _ in parts]), np.concatenate([lengths for _, lengths in parts])
-
-    def _ids_of_portion(self, words: list[str], separator: tuple[str, int]) -> tuple[Ids, Ids]:
         content, mark = separator
-        runs = [content.join(words[start : start + _RUN]) for start in range(0, len(words), _RUN)]
-        ids, lengths = self.ids_of_texts(runs)
+        chars = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
+        bounds = [0, *(np.flatnonzero(np.diff(chars // _RUN)) + 1).tolist(), len(words)]
+        runs = [content.join(words[start:stop]) for start, stop in pairwise(bounds)]
+        parts = [self.ids_of_texts(runs[start : start + _RUNS]) for start in range(0, len(runs), _RUNS)]
+        ids, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         is_mark = ids == mark
         if np.count_nonzero(is_mark) != len(words) - len(runs):  # some word holds the separator
             return self.ids_of_texts(words)
