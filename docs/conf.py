@@ -27,9 +27,12 @@ from m2v_core.cli import describe
 from m2v_core.format import Config
 from m2v_core.model import StaticModel, quantize_model
 from m2v_core.memory import shares
+from m2v_core.pieces import cut, joined, keys
 from m2v_core.pool import embed
 from m2v_core.quantize import int8_rows
+from m2v_core.ragged import merged, without
 from m2v_core.rows import token_rows
+from m2v_core.splitting import Splitting
 from m2v_core.tokens import Vocabulary
 from m2v_distill.config import DistillConfig
 from m2v_distill.forward import bucket_length
