@@ -21,7 +21,7 @@ from m2v_core.ragged import Ids
 # tokenizers 1.x names options per call (`padding=None`); 0.2x keeps them in the object.
 _IMMUTABLE_API = not hasattr(Tokenizer, "from_str")
 
-_RUN = 1024  # about so many characters of words in a text
+_RUN = 2048  # about so many characters of words in a text
 _RUNS = 32  # such texts at a time: what 0.2x makes of them takes a hundred times the memory of their ids
 
 
