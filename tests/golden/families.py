@@ -5,7 +5,19 @@ Kept apart from the script that makes the golden files, so that the tests which 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """A tiny random model: transformers' class of it and of its config, the config's keywords, where padding goes."""
+
+    model: str
+    config: str
+    options: dict[str, Any]
+    padding: str = "right"
+
 
 SMALL = {
     "vocab_size": 60,
@@ -26,17 +38,19 @@ DISTIL = {
     "initializer_range": 0.5,
 }
 
-#: name -> (transformers' model class, its config class, the config's keywords)
-CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "bert": ("BertModel", "BertConfig", SMALL),
-    "bert-tanh-gelu": ("BertModel", "BertConfig", {**SMALL, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5}),
-    "bert-with-head": ("BertForMaskedLM", "BertConfig", SMALL),
-    "roberta": ("RobertaModel", "RobertaConfig", {**SMALL, "pad_token_id": 1, "type_vocab_size": 1}),
-    "xlm-roberta": ("XLMRobertaModel", "XLMRobertaConfig", {**SMALL, "pad_token_id": 1, "type_vocab_size": 1}),
-    "camembert": ("CamembertModel", "CamembertConfig", {**SMALL, "pad_token_id": 1, "type_vocab_size": 1}),
-    "distilbert": ("DistilBertModel", "DistilBertConfig", DISTIL),
-    "distilbert-relu": ("DistilBertModel", "DistilBertConfig", {**DISTIL, "activation": "relu"}),
-    "mpnet": ("MPNetModel", "MPNetConfig", {**SMALL, "pad_token_id": 1}),
+#: Keywords of RoBERTa and its kin.
+FAIRSEQ = {**SMALL, "pad_token_id": 1, "type_vocab_size": 1}
+
+CASES: dict[str, Case] = {
+    "bert": Case("BertModel", "BertConfig", SMALL),
+    "bert-tanh-gelu": Case("BertModel", "BertConfig", {**SMALL, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5}),
+    "bert-with-head": Case("BertForMaskedLM", "BertConfig", SMALL),
+    "roberta": Case("RobertaModel", "RobertaConfig", FAIRSEQ),
+    "xlm-roberta": Case("XLMRobertaModel", "XLMRobertaConfig", FAIRSEQ),
+    "camembert": Case("CamembertModel", "CamembertConfig", FAIRSEQ),
+    "distilbert": Case("DistilBertModel", "DistilBertConfig", DISTIL),
+    "distilbert-relu": Case("DistilBertModel", "DistilBertConfig", {**DISTIL, "activation": "relu"}),
+    "mpnet": Case("MPNetModel", "MPNetConfig", {**SMALL, "pad_token_id": 1}),
 }
 
 #: Cases whose weights and expected outputs are stored; the others are live only.

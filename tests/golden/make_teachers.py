@@ -2,7 +2,8 @@
 
 Run it where torch and transformers are installed, from anywhere:
 
-    python tests/golden/make_teachers.py
+    python tests/golden/make_teachers.py             # all golden cases
+    python tests/golden/make_teachers.py bert mpnet  # some
 
 `expected.safetensors` holds ids, mask, every hidden state and the pooler's output, for a batch with padding.
 """
@@ -26,24 +27,28 @@ HERE = Path(__file__).parent / "teachers"
 
 def make_model(case: str, seed: int = 0) -> Any:
     """A random model of a case in evaluation mode; biases and norms are random too."""
-    model_class, config_class, options = CASES[case]
+    shape = CASES[case]
     torch.manual_seed(seed)
-    config = getattr(transformers, config_class)(**options)
-    model = getattr(transformers, model_class)(config).eval()
+    config = getattr(transformers, shape.config)(**shape.options)
+    model = getattr(transformers, shape.model)(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
-                parameter.normal_(mean=float("LayerNorm" in name or "layer_norm" in name) * 1.0, std=0.3)
+                parameter.normal_(mean=float("norm" in name.lower() and name.endswith("weight")), std=0.3)
             else:
                 parameter.normal_(std=0.3)
     return model
 
 
-def make_batch(model: Any, lengths: tuple[int, ...], seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random ids [n, longest] padded at the end, and their mask."""
+def make_batch(
+    model: Any, lengths: tuple[int, ...], seed: int = 1, padding: str = "right"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random ids [n, longest] padded at one side, and their mask."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(4, model.config.vocab_size, (len(lengths), max(lengths)), generator=generator)
     mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+    if padding == "left":
+        mask = mask.flip(1)
     return ids.masked_fill(~mask, model.config.pad_token_id), mask
 
 
@@ -56,12 +61,12 @@ def run(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> tuple[list[torch.T
 
 def main() -> None:
     """Write all golden cases."""
-    for case in GOLDEN_CASES:
+    for case in sys.argv[1:] or GOLDEN_CASES:
         folder = HERE / case
         shutil.rmtree(folder, ignore_errors=True)
         model = make_model(case)
         model.save_pretrained(folder)
-        ids, mask = make_batch(model, (9, 1, 4))
+        ids, mask = make_batch(model, (9, 1, 4), padding=CASES[case].padding)
         states, pooled = run(model, ids, mask)
         expected = {"ids": ids, "mask": mask, **{f"hidden.{i}": state for i, state in enumerate(states)}}
         if pooled is not None:

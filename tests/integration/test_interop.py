@@ -90,9 +90,9 @@ def random_teacher(case: str, folder: Path) -> Path:
 
     kind = {"roberta": "byte_bpe", "xlm-roberta": "unigram", "camembert": "unigram"}.get(case, "wordpiece")
     tokenizer_json = KINDS[kind]()
-    model_class, config_class, options = CASES[case]
-    config = getattr(transformers, config_class)(**{**options, "vocab_size": len(make_model(kind).tokens)})
-    getattr(transformers, model_class)(config).eval().save_pretrained(folder)
+    shape = CASES[case]
+    config = getattr(transformers, shape.config)(**{**shape.options, "vocab_size": len(make_model(kind).tokens)})
+    getattr(transformers, shape.model)(config).eval().save_pretrained(folder)
     (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
     names = ("[UNK]", "[PAD]", "[CLS]", "[SEP]") if kind == "wordpiece" else ("<unk>", "<pad>", "<s>", "</s>")
     special = dict(zip(("unk_token", "pad_token", "cls_token", "sep_token"), names, strict=True))

@@ -17,7 +17,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
-from m2v_distill.teacher.layers import PostNormBlock, layer_norm
+from m2v_core.errors import ModelFormatError
+from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, PostNormBlock
 
 #: MPNet's buckets of relative distance (Raffel et al., 2020, section 2.1): transformers fixes both numbers.
 RELATIVE_BUCKETS, RELATIVE_MAX_DISTANCE = 32, 128
@@ -62,7 +63,13 @@ class BertConfig:
 
     @classmethod
     def bert(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From a `BertConfig` of transformers, as a dictionary."""
+        """From a `BertConfig` of transformers, as a dictionary.
+
+        Raises:
+            ModelFormatError: It is a decoder, or has other than absolute positions.
+        """
+        if raw.get("is_decoder") or raw.get("position_embedding_type", "absolute") != "absolute":
+            raise ModelFormatError("expected an encoder with absolute positions; config.json says otherwise.")
         return cls(
             vocab_size=raw["vocab_size"],
             width=raw["hidden_size"],
@@ -106,13 +113,13 @@ class BertConfig:
 class Bert(nnx.Module):
     """The encoder of a `BertConfig`."""
 
-    def __init__(self, config: BertConfig, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: BertConfig) -> None:
         self.config = config
-        self.words = nnx.Embed(config.vocab_size, config.width, rngs=rngs)
-        self.places = nnx.Embed(config.positions, config.width, rngs=rngs)
+        self.words = Embedding(config.vocab_size, config.width)
+        self.places = Embedding(config.positions, config.width)
         if config.token_types:
-            self.types = nnx.Embed(config.token_types, config.width, rngs=rngs)
-        self.norm = layer_norm(config.width, config.epsilon, rngs)
+            self.types = Embedding(config.token_types, config.width)
+        self.norm = LayerNorm(config.width, config.epsilon)
         self.blocks = nnx.List(
             PostNormBlock(
                 width=config.width,
@@ -120,14 +127,13 @@ class Bert(nnx.Module):
                 inner=config.inner,
                 act=config.act,
                 epsilon=config.epsilon,
-                rngs=rngs,
             )
             for _ in range(config.layers)
         )
         if config.relative_bias:
-            self.relative = nnx.Embed(RELATIVE_BUCKETS, config.heads, rngs=rngs)
+            self.relative = Embedding(RELATIVE_BUCKETS, config.heads)
         if config.pooler:
-            self.pooler = nnx.Linear(config.width, config.width, rngs=rngs)
+            self.pooler = Dense(config.width, config.width)
 
     def __call__(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> Float[Array, "B L H"]:
         """The last hidden states."""
@@ -137,7 +143,7 @@ class Bert(nnx.Module):
         """The embeddings' output and that of each block."""
         hidden = self.words(ids) + self.places(self._positions(ids))
         if self.config.token_types:
-            hidden = hidden + self.types.embedding[0]
+            hidden = hidden + self.types(jnp.zeros((), jnp.int32))
         states = [self.norm(hidden)]
         bias = self._relative_bias(ids.shape[1]) if self.config.relative_bias else None
         for block in self.blocks:
@@ -155,10 +161,10 @@ class Bert(nnx.Module):
         real = ids != padding
         return jnp.cumsum(real, axis=1) * real + padding
 
-    def _relative_bias(self, length: int) -> Float[Array, "N L L"]:
+    def _relative_bias(self, length: int) -> Float[Array, "1 N L L"]:
         places = np.arange(length)
         buckets = relative_buckets(places[None, :] - places[:, None])
-        return self.relative(jnp.asarray(buckets)).transpose(2, 0, 1)
+        return self.relative(jnp.asarray(buckets)).transpose(2, 0, 1)[None]
 
 
 def relative_buckets(distance: Int[ndarray, "Q K"]) -> Int[ndarray, "Q K"]:

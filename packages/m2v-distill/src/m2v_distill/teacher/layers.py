@@ -1,14 +1,19 @@
-"""Blocks that families of encoders share."""
+"""Layers that families of teachers share.
+
+Weights come from a checkpoint, so the initial ones are zeros that only tell shapes. A kernel's dtype is the precision
+of the products that it takes part in: bfloat16 kernels mean bfloat16 inputs. Sums, and all else, are float32.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from m2v_core.errors import ModelFormatError
 
@@ -22,9 +27,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "swish": jax.nn.silu,
 }
 
-
 #: Stands for minus infinity in a softmax, finite so that a row of padding alone stays finite too.
 MASKED = -3e38
+
+#: Up to this length attention is cheaper as products and sums of numbers than as many tiny matrix products.
+SHORT = 16
 
 
 def activation(name: str) -> Callable[[Array], Array]:
@@ -38,54 +45,135 @@ def activation(name: str) -> Callable[[Array], Array]:
     return ACTIVATIONS[name]
 
 
-def attention(
-    query: Float[Array, "B L N K"],
-    key: Float[Array, "B L N K"],
-    value: Float[Array, "B L N K"],
-    mask: Bool[Array, "B L"],
-    bias: Float[Array, "N L L"] | None = None,
-) -> Float[Array, "B L N K"]:
-    """softmax(q k' / sqrt(K) + bias) v over the positions that `mask` allows.
+class Dense(nnx.Module):
+    """A dense layer, x W + b, with W of shape [in, out]."""
 
-    Vaswani et al., Attention Is All You Need, 2017, section 3.2.1; `bias` as in Shaw et al., 2018.
+    def __init__(self, inner: int, outer: int, *, bias: bool = True) -> None:
+        self.kernel = nnx.Param(jnp.zeros((inner, outer)))
+        self.bias = nnx.Param(jnp.zeros(outer)) if bias else None
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the inputs of its product."""
+        return self.kernel.dtype
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+        """The product, in float32."""
+        contract = (((x.ndim - 1,), (0,)), ((), ()))
+        kernel = self.kernel[...]
+        out = jax.lax.dot_general(x.astype(kernel.dtype), kernel, contract, preferred_element_type=jnp.float32)
+        return out if self.bias is None else out + self.bias[...]
+
+
+class Embedding(nnx.Module):
+    """A table of rows; the dtype that it is kept in is no matter, rows are float32."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.embedding = nnx.Param(jnp.zeros((rows, width)))
+
+    def __call__(self, ids: Int[Array, "*shape"]) -> Float[Array, "*shape H"]:
+        """The rows of some ids."""
+        return jnp.take(self.embedding[...], ids, axis=0, mode="clip").astype(jnp.float32)
+
+
+class LayerNorm(nnx.Module):
+    """LayerNorm over the last axis, with the two-pass variance, as PyTorch computes it (Ba et al., 2016)."""
+
+    def __init__(self, width: int, epsilon: float, *, bias: bool = True) -> None:
+        self.epsilon = epsilon
+        self.scale = nnx.Param(jnp.zeros(width))
+        self.bias = nnx.Param(jnp.zeros(width)) if bias else None
+
+    def __call__(self, x: Float[Array, "*rows H"]) -> Float[Array, "*rows H"]:
+        """The normalised rows."""
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = jnp.square(centred).mean(axis=-1, keepdims=True)
+        out = centred * jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
+        return out if self.bias is None else out + self.bias[...]
+
+
+class RMSNorm(nnx.Module):
+    """x / sqrt(mean(x^2) + epsilon) * (offset + scale) (Zhang and Sennrich, 2019); Gemma's offset is 1."""
+
+    def __init__(self, width: int, epsilon: float, *, offset: float = 0.0) -> None:
+        self.epsilon, self.offset = epsilon, offset
+        self.scale = nnx.Param(jnp.zeros(width))
+
+    def __call__(self, x: Float[Array, "*rows H"]) -> Float[Array, "*rows H"]:
+        """The normalised rows."""
+        mean_square = jnp.square(x).mean(axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(mean_square + self.epsilon) * (self.offset + self.scale[...])
+
+
+def attention(
+    query: Float[Array, "B Q N K"],
+    key: Float[Array, "B M G K"],
+    value: Float[Array, "B M G K"],
+    allowed: Bool[Array, "#B 1 #Q M"],
+    *,
+    bias: Float[Array, "#B N Q M"] | None = None,
+    scale: float | None = None,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "B Q N K"]:
+    """softmax(scale q k' + bias) v over the positions that are allowed.
+
+    Vaswani et al., Attention Is All You Need, 2017, section 3.2.1; fewer heads of keys and values than of queries as in
+    Ainslie et al., GQA, 2023: N / G queries in a row share one.
+
+    Args:
+        query: N heads of width K.
+        key: G heads, N divisible by G.
+        value: Likewise.
+        allowed: Which keys a query sees; the same for all heads.
+        bias: Added to the scores.
+        scale: Default: 1 / sqrt(K).
+        dtype: Of the products' inputs, as a kernel's (`Dense.dtype`).
     """
-    scores = jnp.einsum("bqnk,bmnk->bnqm", query, key) * query.shape[-1] ** -0.5
+    group = query.shape[2] // key.shape[2]
+    if group > 1:
+        key, value = (jnp.repeat(x, group, axis=2) for x in (key, value))
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    length = key.shape[1]
+    if length <= SHORT:
+        scores = (query[:, :, None] * key[:, None]).sum(axis=-1).transpose(0, 3, 1, 2)
+    else:
+        query, key = query.astype(dtype), key.astype(dtype)
+        scores = jnp.einsum("bqnk,bmnk->bnqm", query, key, preferred_element_type=jnp.float32)
+    scores = scores * scale
     if bias is not None:
         scores = scores + bias
-    scores = jnp.where(mask[:, None, None, :], scores, MASKED)
-    return jnp.einsum("bnqm,bmnk->bqnk", jax.nn.softmax(scores, axis=-1), value)
-
-
-def layer_norm(width: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """LayerNorm with the two-pass variance, as PyTorch computes it."""
-    return nnx.LayerNorm(width, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
+    shares = jax.nn.softmax(jnp.where(allowed, scores, MASKED), axis=-1)
+    if length <= SHORT:
+        return (shares.transpose(0, 2, 3, 1)[..., None] * value[:, None]).sum(axis=2)
+    shares, value = shares.astype(dtype), value.astype(dtype)
+    return jnp.einsum("bnqm,bmnk->bqnk", shares, value, preferred_element_type=jnp.float32)
 
 
 class PostNormBlock(nnx.Module):
     """Self-attention and a feed-forward layer, each with a residual and LayerNorm after it (Vaswani et al., 2017)."""
 
-    def __init__(self, *, width: int, heads: int, inner: int, act: str, epsilon: float, rngs: nnx.Rngs) -> None:
+    def __init__(self, *, width: int, heads: int, inner: int, act: str, epsilon: float) -> None:
         self.heads = heads
         self.act = activation(act)
-        self.query = nnx.Linear(width, width, rngs=rngs)
-        self.key = nnx.Linear(width, width, rngs=rngs)
-        self.value = nnx.Linear(width, width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
-        self.attention_norm = layer_norm(width, epsilon, rngs)
-        self.up = nnx.Linear(width, inner, rngs=rngs)
-        self.down = nnx.Linear(inner, width, rngs=rngs)
-        self.output_norm = layer_norm(width, epsilon, rngs)
+        self.query = Dense(width, width)
+        self.key = Dense(width, width)
+        self.value = Dense(width, width)
+        self.out = Dense(width, width)
+        self.attention_norm = LayerNorm(width, epsilon)
+        self.up = Dense(width, inner)
+        self.down = Dense(inner, width)
+        self.output_norm = LayerNorm(width, epsilon)
 
     def __call__(
         self,
         hidden: Float[Array, "B L H"],
         mask: Bool[Array, "B L"],
-        bias: Float[Array, "N L L"] | None = None,
+        bias: Float[Array, "1 N L L"] | None = None,
     ) -> Float[Array, "B L H"]:
         """One layer; `bias` is added to the attention scores."""
         split = (*hidden.shape[:2], self.heads, -1)
         query, key, value = (project(hidden).reshape(split) for project in (self.query, self.key, self.value))
-        attended = attention(query, key, value, mask, bias).reshape(hidden.shape)
-        hidden = self.attention_norm(hidden + self.out(attended))
+        attended = attention(query, key, value, mask[:, None, None, :], bias=bias, dtype=self.query.dtype)
+        hidden = self.attention_norm(hidden + self.out(attended.reshape(hidden.shape)))
         out: Array = self.output_norm(hidden + self.down(self.act(self.up(hidden))))
         return out

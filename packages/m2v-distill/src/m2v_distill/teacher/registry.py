@@ -17,16 +17,18 @@ from m2v_distill.teacher.weights import WeightTable
 @dataclass(frozen=True)
 class Family:
     """Attributes:
-    module: Made of a config and `nnx.Rngs`.
-    config: Makes that config of transformers' one and of whether the checkpoint has a pooler.
+    module: Made of a config.
+    config: Makes that config of transformers' one (a dictionary) and of whether the checkpoint has a pooler.
     table: The names of its weights.
     pooler: The pooler's tensor, by which a checkpoint shows that it has one; `None` if the family has none.
+    raw: Whether `config` takes `config.json` as it stands, because transformers does not know the `model_type`.
     """
 
     module: Callable[..., nnx.Module]
     config: Callable[..., Any]
     table: WeightTable
     pooler: str | None = "pooler.dense.weight"
+    raw: bool = False
 
 
 FAMILIES: dict[str, Family] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.errors import InvalidInputError
 from m2v_core.files import read_json
 from m2v_distill.hf import load_config
 from m2v_distill.teacher.registry import family_of
@@ -44,11 +44,9 @@ class Teacher:
             ModelFormatError: Its architecture is unknown, or its weights do not fit it.
         """
         source = find_teacher(name_or_path, token=token, revision=revision)
-        config_file = source.folder / "config.json"
-        family_of(
-            read_json(config_file).get("model_type"), str(config_file)
-        )  # before transformers, whose error would be another
-        config = load_config(source.folder)
+        raw = read_json(source.folder / "config.json")
+        family = family_of(raw.get("model_type"), str(source.folder / "config.json"))
+        config = raw if family.raw else load_config(source.folder)
         return cls(_encoder(config, open_checkpoint(source.folder), str(weights_file(source.folder))), source)
 
     @classmethod
@@ -103,11 +101,7 @@ def _host_copy(tensor: Any) -> Any:
 
 
 def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str) -> Any:
-    from flax import nnx
-
-    if config.get("is_decoder") or config.get("position_embedding_type", "absolute") != "absolute":
-        raise ModelFormatError(f"{where}: expected an encoder with absolute positions; its config.json says otherwise.")
     family = family_of(config.get("model_type"), where)
     pooler = family.pooler is not None and family.table.prefix_of(checkpoint) + family.pooler in checkpoint
     settings = family.config(config, pooler=pooler)
-    return fill(lambda: family.module(settings, nnx.Rngs(0)), checkpoint, family.table, where)
+    return fill(lambda: family.module(settings), checkpoint, family.table, where)

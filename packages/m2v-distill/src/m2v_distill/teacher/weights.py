@@ -23,21 +23,36 @@ INDEX_FILE = "model.safetensors.index.json"
 #: Tensors by name, each read when it is asked for.
 Checkpoint = Mapping[str, Callable[[], NDArray[Any]]]
 
+#: Where a tensor stays, by our path of it.
+Place = Callable[[str, NDArray[Any]], Any]
+
 Module = TypeVar("Module", bound=nnx.Module)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a weight table: PyTorch's name, our path, `{i}` standing for a layer's number in both."""
+    """One line of a weight table.
+
+    Attributes:
+        source: PyTorch's name, `{i}` standing for a number, a layer's say; several are taken in order.
+        target: Our path, with `{i}` for the same numbers.
+        transpose: PyTorch keeps a dense layer as [out, in], we keep [in, out].
+        part: (k, n) takes the k-th of n equal parts of PyTorch's tensor, cut along its first axis: layers that a
+            checkpoint fuses into one.
+    """
 
     source: str
     target: str
     transpose: bool = False
+    part: tuple[int, int] = (0, 1)
 
 
-def linear(source: str, target: str) -> tuple[Rule, Rule]:
-    """A dense layer: PyTorch keeps [out, in], Flax [in, out]."""
-    return Rule(f"{source}.weight", f"{target}.kernel", transpose=True), Rule(f"{source}.bias", f"{target}.bias")
+def linear(source: str, target: str, part: tuple[int, int] = (0, 1)) -> tuple[Rule, Rule]:
+    """A dense layer, with its bias if it has one."""
+    return (
+        Rule(f"{source}.weight", f"{target}.kernel", transpose=True, part=part),
+        Rule(f"{source}.bias", f"{target}.bias", part=part),
+    )
 
 
 def norm(source: str, target: str) -> tuple[Rule, Rule]:
@@ -69,24 +84,34 @@ class WeightTable:
         anchor = self.rules[0].source
         return next((prefix for prefix in self.prefixes if prefix + anchor in names), "")
 
-    def renamed(self, names: Mapping[str, object]) -> tuple[dict[str, tuple[str, bool]], list[str]]:
-        """Our path -> (name in the checkpoint, transpose), and the names that no rule and no exception knows."""
+    def renamed(self, names: Mapping[str, object]) -> tuple[dict[str, tuple[str, Rule]], list[str]]:
+        """Our path -> (name in the checkpoint, rule), and the names that no rule and no exception knows."""
         prefix = self.prefix_of(names)
-        patterns = [(re.compile(re.escape(rule.source).replace(r"\{i\}", r"(\d+)")), rule) for rule in self.rules]
-        found: dict[str, tuple[str, bool]] = {}
+        patterns = [(_pattern(rule.source), rule) for rule in self.rules]
+        found: dict[str, tuple[str, Rule]] = {}
         unknown = []
         for name in names:
             # The first BERT checkpoints call LayerNorm's parameters gamma and beta.
             plain = name.removeprefix(prefix).replace("LayerNorm.gamma", "LayerNorm.weight")
             plain = plain.replace("LayerNorm.beta", "LayerNorm.bias")
+            known = any(re.fullmatch(skip, plain) for skip in self.ignored)
             for pattern, rule in patterns:
                 if name.startswith(prefix) and (match := pattern.fullmatch(plain)):
-                    found[rule.target.replace("{i}", "".join(match.groups()))] = (name, rule.transpose)
-                    break
-            else:
-                if not any(re.fullmatch(skip, plain) for skip in self.ignored):
-                    unknown.append(name)
+                    found[_numbered(rule.target, match)] = (name, rule)
+                    known = True
+            if not known:
+                unknown.append(name)
         return found, unknown
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(r"\{i\}", r"(\d+)"))
+
+
+def _numbered(name: str, match: re.Match[str]) -> str:
+    for number in match.groups():
+        name = name.replace("{i}", number, 1)
+    return name
 
 
 def weights_file(folder: Path) -> Path:
@@ -147,16 +172,25 @@ def _reader(file: Any, name: str) -> Callable[[], NDArray[Any]]:
     return read
 
 
-def fill(make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable, where: str) -> Module:
-    """A module with the weights of a checkpoint, as float32 numpy arrays; `where` names the source in errors.
+def fill(
+    make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable, where: str, place: Place | None = None
+) -> Module:
+    """A module with the weights of a checkpoint; `where` names the source in errors.
 
-    `make` is only traced for its shapes: no random weight is drawn and no memory is taken twice.
+    `make` is only traced for its shapes, and tensors are read one after the other: no memory is taken twice.
+
+    Args:
+        make: Makes the module.
+        checkpoint: Its tensors.
+        table: Their names.
+        where: Names the checkpoint in errors.
+        place: Puts a tensor, of which it gets our path, where it is to stay. Default: a float32 array of the host.
 
     Raises:
         ModelFormatError: Tensors are missing, unknown or of another shape; all of them are listed.
     """
-    skeleton = nnx.eval_shape(make)
-    graph, state = nnx.split(skeleton)
+    place = place or _as_float32
+    graph, state = nnx.split(nnx.eval_shape(make))
     flat = {".".join(map(str, path)): (path, variable) for path, variable in nnx.to_flat_state(state)}
     found, unknown = table.renamed(checkpoint)
     missing = sorted(set(flat) - set(found))
@@ -165,14 +199,18 @@ def fill(make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable,
     problems += [f"found {found[path][0]}, for which there is no place" for path in surplus]
     problems += [f"expected {name}; found no such tensor" for name in _sources(missing, table)]
     arrays = {}
-    for path in sorted(set(flat) & set(found)):
-        name, transpose = found[path]
+    for path in sorted(set(flat) & set(found), key=lambda path: found[path][0]):
+        name, rule = found[path]
         array = checkpoint[name]()
-        expected = flat[path][1].shape[::-1] if transpose else flat[path][1].shape
-        if array.shape != expected or array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
-            problems.append(f"expected {name} as float {expected}; found {array.dtype.name} {array.shape}")
-            continue
-        arrays[path] = (array.T if transpose else array).astype(np.float32, copy=False)
+        expected = flat[path][1].shape[::-1] if rule.transpose else flat[path][1].shape
+        index, parts = rule.part
+        whole = (expected[0] * parts, *expected[1:]) if parts > 1 else expected
+        if array.shape != whole or array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+            problems.append(f"expected {name} as float {whole}; found {array.dtype.name} {array.shape}")
+        elif not problems:
+            if parts > 1:
+                array = array[index * expected[0] : (index + 1) * expected[0]]
+            arrays[path] = place(path, array.T if rule.transpose else array)
     if problems:
         listed = "\n  ".join(problems[:40] + ([f"... and {len(problems) - 40} more"] if len(problems) > 40 else []))
         raise ModelFormatError(
@@ -182,13 +220,14 @@ def fill(make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable,
     return nnx.merge(graph, filled)
 
 
+def _as_float32(_path: str, array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float32, copy=False)
+
+
 def _sources(paths: list[str], table: WeightTable) -> Iterator[str]:
     """The names that a checkpoint would have for these paths of ours."""
-    patterns = [(re.compile(re.escape(rule.target).replace(r"\{i\}", r"(\d+)")), rule) for rule in table.rules]
+    patterns = [(_pattern(rule.target), rule) for rule in table.rules]
     for path in paths:
-        for pattern, rule in patterns:
-            if match := pattern.fullmatch(path):
-                yield rule.source.replace("{i}", "".join(match.groups()))
-                break
-        else:
-            yield f"{path} (which the weight table lacks)"
+        matches = ((pattern.fullmatch(path), rule) for pattern, rule in patterns)
+        found = next((_numbered(rule.source, match) for match, rule in matches if match), None)
+        yield found or f"{path} (which the weight table lacks)"
