@@ -38,7 +38,7 @@ def test_the_listing_is_light_and_helpful() -> None:
     [
         (["distill", "{teacher}/none", "{out}"], 1, "neither a folder here"),
         (["distill", "{teacher}", "{teacher}/config.json"], 1, "found a file"),
-        (["distill", "{teacher}", "{out}", "--pooling", "max"], 1, "found 'max'"),
+        (["distill", "{teacher}", "{out}", "--pooling", "min"], 1, "found 'min'"),
         (["distill", "{teacher}", "{out}", "--device", "tpu"], 1, "cpu:0"),
         (["distill", "{teacher}", "{out}", "--pca-dims", "x"], 2, "--pca-dims"),
         (["distill", "{teacher}"], 2, "OUT"),

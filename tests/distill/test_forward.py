@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher
-from m2v_distill.forward import bucket_length, embed_sequences, pick_device
+from m2v_distill.forward import embed_sequences
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +18,19 @@ def teacher() -> Teacher:
 def test_order_and_neighbours_do_not_matter(teacher: Teacher) -> None:
     rng = np.random.default_rng(0)
     sequences = [rng.integers(1, 60, rng.integers(1, 30)).tolist() for _ in range(50)]
-    whole = embed_sequences(teacher, sequences, batch_size=8)
-    alone = np.concatenate([embed_sequences(teacher, [sequence], batch_size=8) for sequence in sequences[:12]])
+    whole = embed_sequences(teacher, sequences, batch_tokens=100)
+    alone = np.concatenate([embed_sequences(teacher, [sequence]) for sequence in sequences[:12]])
     np.testing.assert_allclose(alone, whole[:12], atol=1e-6)
-    np.testing.assert_allclose(embed_sequences(teacher, sequences[::-1], batch_size=8)[::-1], whole, atol=1e-6)
+    np.testing.assert_allclose(embed_sequences(teacher, sequences[::-1], batch_tokens=300)[::-1], whole, atol=1e-6)
     assert whole.dtype == np.float32
+
+
+@pytest.mark.parametrize("width", [3, 8, 14, 15, 16, 17])
+def test_compiled_for_one_sequence(teacher: Teacher, width: int) -> None:
+    """Step by step and as one program: jaxlib 0.10.2 merges short attention wrongly if it is let (see `attention`)."""
+    ids = np.random.default_rng(width).integers(1, 60, (1, width)).astype(np.int32)
+    steps = teacher.module(jnp.asarray(ids), jnp.ones(ids.shape, bool))
+    np.testing.assert_allclose(embed_sequences(teacher, ids.tolist()), np.asarray(steps).mean(axis=1), atol=1e-5)
 
 
 def test_no_sequences(teacher: Teacher) -> None:
@@ -45,7 +51,9 @@ def test_ids_are_checked(teacher: Teacher) -> None:
 
 def test_a_teacher_without_a_pooler() -> None:
     with pytest.raises(InvalidInputError, match="no pooler"):
-        embed_sequences(Teacher.from_pretrained(GOLDEN / "teachers/distilbert"), [[1]], pooling="pooler")
+        Teacher.from_pretrained(GOLDEN / "teachers/distilbert", pooling="pooler")
+    with pytest.raises(InvalidInputError, match="no pooler"):
+        Teacher.from_pretrained(GOLDEN / "teachers/distilbert").pooled("pooler")
 
 
 def test_progress(teacher: Teacher, capsys) -> None:
@@ -55,22 +63,6 @@ def test_progress(teacher: Teacher, capsys) -> None:
     assert "2/2" in err
     embed_sequences(teacher, [[1], [2]], show_progress_bar=None)  # no terminal here
     assert capsys.readouterr() == ("", "")
-
-
-@given(st.integers(1, 5000))
-def test_buckets_waste_little(length: int) -> None:
-    padded = bucket_length(length)
-    assert length <= padded
-    assert padded == bucket_length(padded)
-    assert padded < length * 1.25 or padded == length
-
-
-def test_devices() -> None:
-    assert pick_device(None) == jax.devices()[0]
-    assert pick_device("cpu").platform == pick_device("cpu:0").platform == "cpu"
-    for name in ("tpu", "cpu:99", "quantum", "cpu:x"):
-        with pytest.raises(InvalidInputError, match="cpu:0"):
-            pick_device(name)
 
 
 def test_shapes_are_checked_for_real(teacher: Teacher) -> None:

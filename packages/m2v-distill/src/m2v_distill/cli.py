@@ -64,7 +64,33 @@ def register(commands: Subcommands) -> None:
         metavar="DTYPE",
         help="float16, float32, float64 or int8 (default: %(default)s)",
     )
-    parser.add_argument("--pooling", default=default.pooling, help="mean, first, last or pooler (default: %(default)s)")
+    parser.add_argument(
+        "--pooling",
+        help="mean, first, last, max, weightedmean, mean_sqrt_len_tokens or pooler, in place of what the teacher's "
+        "modules.json says",
+    )
+    parser.add_argument(
+        "--precision",
+        default=default.precision,
+        help="of matrix products: float32, bfloat16, or auto: bfloat16 where it is fast (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model-parallel",
+        type=int,
+        default=default.model_parallel,
+        metavar="N",
+        help="devices that share one copy of the weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backend",
+        default=default.backend,
+        help="flax, torch (needs m2v-distill[torch]) or auto: torch only for what flax lacks (default: %(default)s)",
+    )
+    parser.add_argument("--prompt-name", help="put this prompt of the teacher's before each token")
+    parser.add_argument("--prompt", help="put this text before each token")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from what an interrupted run left beside OUT, in OUT.chunks"
+    )
     parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="let the teacher's repository bring tokenizer code"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass, fields
 from typing import Literal, TypedDict, get_args
@@ -10,7 +11,9 @@ from typing import Literal, TypedDict, get_args
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
 
-Pooling = Literal["mean", "first", "last", "pooler"]
+Pooling = Literal["mean", "first", "last", "pooler", "max", "mean_sqrt_len_tokens", "weightedmean"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Backend = Literal["auto", "flax", "torch"]
 PCADims = int | float | Literal["auto"] | None
 
 
@@ -18,11 +21,17 @@ class DistillOptions(TypedDict, total=False):
     """The keywords of `distill` and `distill_from_model`, for editors and type checkers; see `DistillConfig`."""
 
     device: str | None
+    precision: Precision
+    model_parallel: int
+    backend: Backend
+    prompt: str | None
+    prompt_name: str | None
+    checkpoint_dir: str | os.PathLike[str] | None
     pca_dims: PCADims
     sif_coefficient: float | None
     token_remove_pattern: str | None
     quantize_to: str
-    pooling: Pooling
+    pooling: Pooling | None
     show_progress_bar: bool | None
 
 
@@ -31,15 +40,28 @@ class DistillConfig:
     """Settings of a distillation, checked.
 
     Attributes:
-        device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: the
-            best that JAX finds.
+        device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all
+            devices of the best kind that JAX finds, the vocabulary split among them, on every host if
+            `jax.distributed` is initialised.
+        precision: Of the inputs of matrix products; sums and everything else are float32. "bfloat16" is several times
+            as fast where the hardware has such products, and "auto" takes it there: on TPUs, on GPUs since Ampere, on
+            CPUs with AMX.
+        model_parallel: Devices that share one copy of the weights, for a teacher that does not fit into one.
+        backend: "flax", "torch" (transformers' own PyTorch model, which needs m2v-distill[torch]), or "auto": Flax, and
+            PyTorch for an architecture that m2v-distill lacks.
+        prompt: Put before each token, as the teacher would see it in a text with a prompt.
+        prompt_name: A prompt of the teacher's, by name.
+        checkpoint_dir: A folder to keep finished parts of the forward pass in, of which a run that was interrupted and
+            is started again makes use.
         pca_dims: Dimensions to keep (int), the share of variance to keep (float from 0 to 1), "auto" to rotate
             without dropping any, `None` for no PCA.
         sif_coefficient: `a` of SIF weighting, above 0 and below 1; `None` for no weighting.
         token_remove_pattern: Tokens that this regular expression matches at their start are removed.
         quantize_to: dtype of the table: float16, float32, float64 or int8.
-        pooling: How a token's outputs become one vector: "mean" of all positions, "first", "last", or the teacher's
-            "pooler".
+        pooling: How a token's outputs become one vector: "mean" of all positions, "first" ("cls"), "last"
+            ("lasttoken"), "max", "mean_sqrt_len_tokens", "weightedmean", or the teacher's "pooler". It takes the place
+            of all that comes after the encoder. Default: what `modules.json` says, with dense layers; without that
+            file, the mean.
         show_progress_bar: `None` shows it on a terminal only.
 
     Raises:
@@ -48,18 +70,24 @@ class DistillConfig:
     Example:
         >>> DistillConfig(pca_dims=128).sif_coefficient
         0.0001
-        >>> DistillConfig(pooling="max")
+        >>> DistillConfig(pooling="min")
         Traceback (most recent call last):
         ...
-        m2v_core.errors.InvalidInputError: pooling should be one of mean, first, last, pooler; found 'max'.
+        m2v_core.errors.InvalidInputError: pooling should be one of mean, first, last, ...
     """
 
     device: str | None = None
+    precision: Precision = "auto"
+    model_parallel: int = 1
+    backend: Backend = "auto"
+    prompt: str | None = None
+    prompt_name: str | None = None
+    checkpoint_dir: str | os.PathLike[str] | None = None
     pca_dims: PCADims = 256
     sif_coefficient: float | None = 1e-4
     token_remove_pattern: str | None = r"\[unused\d+\]"
     quantize_to: str = "float16"
-    pooling: Pooling = "mean"
+    pooling: Pooling | None = None
     show_progress_bar: bool | None = None
 
     @classmethod
@@ -79,10 +107,16 @@ class DistillConfig:
         return cls(**options)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pooling", str(getattr(self.pooling, "value", self.pooling)))
+        if self.pooling is not None:
+            name = str(getattr(self.pooling, "value", self.pooling))
+            object.__setattr__(self, "pooling", {"cls": "first", "lasttoken": "last"}.get(name, name))
         object.__setattr__(self, "quantize_to", checked_dtype(self.quantize_to))
-        if self.pooling not in get_args(Pooling):
-            raise InvalidInputError(f"pooling should be one of {', '.join(get_args(Pooling))}; found {self.pooling!r}.")
+        for name, kind in (("pooling", Pooling), ("precision", Precision), ("backend", Backend)):
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known and not (name == "pooling" and value is None):
+                raise InvalidInputError(f"{name} should be one of {', '.join(known)}; found {value!r}.")
+        if self.prompt is not None and self.prompt_name is not None:
+            raise InvalidInputError("Expected prompt or prompt_name; found both.")
         self._check_pca()
         if self.sif_coefficient is not None and not 0 < self.sif_coefficient < 1:
             raise InvalidInputError(

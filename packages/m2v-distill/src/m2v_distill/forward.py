@@ -2,69 +2,88 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 from tqdm import tqdm
 
 from m2v_core.errors import InvalidInputError
-from m2v_distill.config import Pooling
-from m2v_distill.teacher.teacher import Teacher
+from m2v_distill.batching import Batch, padded, plan
+from m2v_distill.placement import Placement
+from m2v_distill.teacher.head import Head
+from m2v_distill.teacher.torch_encoder import TorchEncoder
 
-#: Rows of a batch: 256 short rows stay in a CPU's cache, 1024 do not.
-BATCH_SIZE = 256
+if TYPE_CHECKING:
+    from m2v_distill.chunks import ChunkStore
+    from m2v_distill.teacher.teacher import Teacher
+
+#: Batches that the device may be given before the first one's vectors are fetched.
+AHEAD = 2
+
+#: Ids and mask of a batch to its vectors, which may still be under way.
+Run = Callable[[ndarray, ndarray], Any]
 
 
 def embed_sequences(
     teacher: Teacher,
     sequences: Sequence[Sequence[int]],
     *,
-    pooling: Pooling = "mean",
     pad_id: int = 0,
-    device: str | None = None,
+    prompt_length: int = 0,
+    normalize: bool = True,
+    batch_tokens: int | None = None,
+    chunks: ChunkStore | None = None,
     show_progress_bar: bool | None = False,
-    batch_size: int = BATCH_SIZE,
-) -> Float32[ndarray, "N H"]:
+) -> Float32[ndarray, "N D"]:
     """One vector for each sequence of token ids.
 
     Args:
         teacher: The teacher.
         sequences: N lists of ids, none empty, each at most `teacher.max_length` long.
-        pooling: "mean", "first", "last" or "pooler".
         pad_id: Fills the end of shorter sequences in a batch; it has no effect on the others.
-        device: See `DistillConfig.device`.
+        prompt_length: Ids at the start of each sequence that are a prompt.
+        normalize: Whether a closing `Normalize` of the teacher's is computed.
+        batch_tokens: Positions that one copy of the weights computes at once. Default: what suits the device.
+        chunks: Keeps what is computed, and has what was computed before.
         show_progress_bar: On stderr; `None` shows it on a terminal only.
-        batch_size: Rows computed at once.
 
     Returns:
         Vectors in the order of the sequences; values that are not finite become zero, as in model2vec.
 
     Raises:
-        InvalidInputError: An empty or too long sequence, an unknown id or device, or a teacher without a pooler.
+        InvalidInputError: An empty or too long sequence, or an unknown id.
     """
-    if pooling == "pooler" and not teacher.has_pooler:
-        raise InvalidInputError(
-            f"{teacher.name} has no pooler (a dense layer on the first position); use pooling='mean' or 'first'."
-        )
     lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
     _check(teacher, sequences, lengths)
-    target = pick_device(device)
-    graph, state = nnx.split(teacher.module)
-    state = jax.device_put(state, target)
-    vectors = np.empty((len(sequences), teacher.hidden_size), np.float32)
+    placement = teacher.placement
+    head = teacher.settings.head if normalize else teacher.settings.head.unnormalized()
+    run = _runner(teacher.module, head, placement, prompt_length)
+    batches = plan(
+        lengths,
+        batch_tokens=batch_tokens or placement.batch_tokens,
+        copies=placement.copies,
+        longest=teacher.max_length,
+    )
+    vectors = np.empty((len(sequences), head.width(teacher.hidden_size)), np.float32)
+    if chunks is not None:
+        batches = _resumed(chunks, run, batches, sequences, pad_id, vectors)
     hidden = None if show_progress_bar is None else not show_progress_bar  # tqdm: None means "off if no terminal"
-    with tqdm(total=len(sequences), desc="Teacher", unit=" tokens", disable=hidden) as bar:
-        for rows, ids, mask in _batches(sequences, lengths, batch_size, pad_id):
-            inputs = jax.device_put((ids, mask), target)
-            pooled = _pooled_forward(graph, state, *inputs, pooling)
-            vectors[rows] = np.asarray(pooled)[: len(rows)]
+    with tqdm(total=len(sequences), desc="Teacher", unit=" tokens", disable=hidden) as bar, chunks or nullcontext():
+        bar.update(len(sequences) - sum(len(batch.rows) for batch in batches))
+        for rows, values in _results(run, batches, sequences, pad_id):
+            vectors[rows] = values
+            if chunks is not None:
+                chunks.add(rows, values)
             bar.update(len(rows))
     return np.nan_to_num(vectors, copy=False)
 
@@ -85,86 +104,85 @@ def _check(teacher: Teacher, sequences: Sequence[Sequence[int]], lengths: Int[nd
         )
 
 
-def _batches(
-    sequences: Sequence[Sequence[int]], lengths: Int[ndarray, " N"], batch_size: int, pad_id: int
-) -> Iterator[tuple[Int[ndarray, " n"], Int[ndarray, "B L"], Bool[ndarray, "B L"]]]:
-    """Row numbers, padded ids and mask of each batch; short ones are filled up with a copy of their first row."""
-    buckets = np.array([bucket_length(int(length)) for length in lengths], np.int64)
-    for width in np.unique(buckets):
-        members = np.flatnonzero(buckets == width)
-        for start in range(0, len(members), batch_size):
-            rows = members[start : start + batch_size]
-            ids = np.full((batch_size, int(width)), pad_id, np.int32)
-            mask = np.zeros(ids.shape, bool)
-            for place, row in enumerate(rows):
-                ids[place, : lengths[row]] = sequences[row]
-                mask[place, : lengths[row]] = True
-            ids[len(rows) :], mask[len(rows) :] = ids[0], mask[0]
-            yield rows, ids, mask
+def _resumed(
+    chunks: ChunkStore,
+    run: Run,
+    batches: list[Batch],
+    sequences: Sequence[Sequence[int]],
+    pad_id: int,
+    vectors: Float32[ndarray, "N D"],
+) -> list[Batch]:
+    """Fill in what was computed before, and say what is left.
 
-
-def bucket_length(length: int) -> int:
-    """The padded length of a sequence: itself up to 8, then steps of an eighth of the next power of two.
-
-    Example:
-        >>> [bucket_length(n) for n in (3, 8, 9, 17, 100, 512)]
-        [3, 8, 10, 20, 112, 512]
+    Chunks do not know their teacher: that it is the same shows in one batch of theirs, which is computed again.
     """
-    step = 1 << max(0, (length - 1).bit_length() - 3)
-    return -(-length // step) * step
+    finished = chunks.read(sequences, vectors)
+    known = [batch for batch in batches if finished[batch.rows].all()]
+    if jax.process_count() > 1:  # the first process has the chunks, and all must agree on what is left
+        finished, vectors[:] = multihost_utils.broadcast_one_to_all((finished, vectors))
+        known = [batch for batch in batches if finished[batch.rows].all()]
+    if known:
+        rows, values = next(_results(run, known[:1], sequences, pad_id))
+        if not np.allclose(values, vectors[rows], rtol=0, atol=1e-5 * float(np.abs(values).max())):
+            chunks.forget()
+            return batches
+    return [batch for batch in batches if not finished[batch.rows].all()]
 
 
-@partial(jax.jit, static_argnames=("graph", "pooling"))
-def _pooled_forward(
+def _results(
+    run: Run, batches: Sequence[Batch], sequences: Sequence[Sequence[int]], pad_id: int
+) -> Iterator[tuple[Int[ndarray, " n"], Float32[ndarray, "n D"]]]:
+    """Row numbers and vectors of each batch; the host prepares batches while the device computes those before."""
+    pending: deque[tuple[ndarray, Any]] = deque()
+    for batch in batches:
+        pending.append((batch.rows, run(*padded(batch, sequences, pad_id))))
+        if len(pending) > AHEAD:
+            rows, values = pending.popleft()
+            yield rows, np.asarray(values)[: len(rows)]
+    for rows, values in pending:
+        yield rows, np.asarray(values)[: len(rows)]
+
+
+def _runner(encoder: Any, head: Head, placement: Placement, prompt_length: int) -> Run:
+    prompt = np.int32(prompt_length)
+    if isinstance(encoder, TorchEncoder):
+        graph, state = nnx.split(head)
+
+        def run_torch(ids: ndarray, mask: ndarray) -> Any:
+            return _headed(graph, state, *encoder(ids, mask), mask, prompt)
+
+        return run_torch
+    whole, weights = nnx.split((encoder, head))
+
+    def run(ids: ndarray, mask: ndarray) -> Any:
+        return _forward(whole, weights, placement.batch(ids), placement.batch(mask), prompt, placement)
+
+    return run
+
+
+@partial(jax.jit, static_argnames=("graph", "placement"))
+def _forward(
     graph: nnx.GraphDef[Any],
     state: nnx.State[Any, Any],
     ids: Int[Array, "B L"],
     mask: Bool[Array, "B L"],
-    pooling: Pooling,
-) -> Float[Array, "B H"]:
-    module = nnx.merge(graph, state)
+    prompt_length: Int[Array, ""],
+    placement: Placement,
+) -> Float[Array, "B D"]:
+    encoder, head = nnx.merge(graph, state)
     with jax.default_matmul_precision("float32"):  # GPUs would otherwise round inputs to 10 bits (TF32)
-        hidden = module(ids, mask)
-        return module.pool(hidden) if pooling == "pooler" else POOLINGS[pooling](hidden, mask)
+        hidden = encoder(ids, mask)
+        return placement.gathered(head(hidden, mask, lambda: encoder.pool(hidden), prompt_length))
 
 
-def mean_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
-    """The mean over a row's real positions."""
-    share = mask / mask.sum(axis=1, keepdims=True)
-    return jnp.einsum("blh,bl->bh", hidden, share)
-
-
-def first_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
-    """The first position ([CLS] in BERT)."""
-    return hidden[:, 0]
-
-
-def last_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
-    """The last real position."""
-    return hidden[jnp.arange(len(hidden)), mask.sum(axis=1) - 1]
-
-
-POOLINGS: dict[Pooling, Callable[[Array, Array], Array]] = {
-    "mean": mean_pooling,
-    "first": first_pooling,
-    "last": last_pooling,
-}
-
-
-def pick_device(name: str | None) -> jax.Device:
-    """The JAX device of a name: "cpu", "gpu", "cuda", "tpu", with ":1" for the second one; `None` for JAX's first.
-
-    Raises:
-        InvalidInputError: JAX has no such device here.
-    """
-    if name is None:
-        return jax.devices()[0]
-    kind, _, index = name.partition(":")
-    try:
-        return jax.devices({"cuda": "gpu"}.get(kind, kind))[int(index or 0)]
-    except (RuntimeError, ValueError, IndexError):
-        found = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
-        raise InvalidInputError(
-            f"device should name one that JAX has here ({found}); found {name!r}. "
-            f"For a GPU install jax[cuda12] or jax[cuda13]."
-        ) from None
+@partial(jax.jit, static_argnames=("graph",))
+def _headed(
+    graph: nnx.GraphDef[Any],
+    state: nnx.State[Any, Any],
+    hidden: Float[Array, "B L H"],
+    pooled: Float[Array, "B H"] | None,
+    mask: Bool[Array, "B L"],
+    prompt_length: Int[Array, ""],
+) -> Float[Array, "B D"]:
+    head: Head = nnx.merge(graph, state)
+    return head(hidden, mask, lambda: jnp.asarray(pooled), prompt_length)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 import numpy as np
 
 from m2v_core import Config, StaticModel, quantize_model
+from m2v_distill.chunks import ChunkStore
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import embed_sequences
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.pca import apply_pca
+from m2v_distill.placement import Placement
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights
@@ -72,8 +74,18 @@ def distill(
         (2, 8)
     """
     config = DistillConfig.of(**options)
-    teacher = Teacher.from_pretrained(model_name, token=token, revision=revision)
-    tokenizer = load_tokenizer(teacher.source.folder, trust_remote_code=trust_remote_code)
+    teacher = Teacher.from_pretrained(
+        model_name,
+        token=token,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        pooling=config.pooling,
+        device=config.device,
+        precision=config.precision,
+        model_parallel=config.model_parallel,
+        backend=config.backend,
+    )
+    tokenizer = load_tokenizer(teacher.settings.encoder_folder, trust_remote_code=trust_remote_code)
     return _distilled(teacher, tokenizer, config)
 
 
@@ -97,7 +109,19 @@ def distill_from_model(
         24
     """
     config = DistillConfig.of(**options)
-    return _distilled(model if isinstance(model, Teacher) else Teacher.from_transformers(model), tokenizer, config)
+    if isinstance(model, Teacher):
+        placement = Placement.of(device=config.device, precision=config.precision, model_parallel=config.model_parallel)
+        teacher = model.pooled(config.pooling).placed(placement)
+    else:
+        teacher = Teacher.from_transformers(
+            model,
+            pooling=config.pooling,
+            device=config.device,
+            precision=config.precision,
+            model_parallel=config.model_parallel,
+            backend=config.backend,
+        )
+    return _distilled(teacher, tokenizer, config)
 
 
 def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
@@ -105,9 +129,9 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     table = embed_sequences(
         teacher,
         vocabulary.sequences,
-        pooling=config.pooling,
         pad_id=vocabulary.pad_id,
-        device=config.device,
+        normalize=False,  # a student normalises texts; here it would only take away how strong a token's output is
+        chunks=None if config.checkpoint_dir is None else ChunkStore(config.checkpoint_dir),
         show_progress_bar=config.show_progress_bar,
     )
     table = apply_pca(table, config.pca_dims)
@@ -128,7 +152,7 @@ def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
     }
     return Config(
         normalize=True,
-        pooling=config.pooling,
+        pooling=teacher.pooling,
         apply_pca=config.pca_dims,
         sif_coefficient=config.sif_coefficient,
         **facts,

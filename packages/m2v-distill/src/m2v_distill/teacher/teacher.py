@@ -1,73 +1,147 @@
-"""`Teacher`: a sentence transformer's encoder, loaded and ready to run."""
+"""`Teacher`: a sentence transformer, loaded and ready to run."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from m2v_core.errors import InvalidInputError
+import numpy as np
+from flax import nnx
+from jaxtyping import Float32
+from numpy import ndarray
+
+from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.files import read_json
-from m2v_distill.hf import load_config
-from m2v_distill.teacher.registry import family_of
+from m2v_distill.config import Backend, Pooling, Precision
+from m2v_distill.hf import load_config, load_tokenizer
+from m2v_distill.placement import Placement
+from m2v_distill.teacher.head import Head
+from m2v_distill.teacher.registry import FAMILIES, family_of
+from m2v_distill.teacher.sentence import SentenceSettings, read_sentence_settings
 from m2v_distill.teacher.source import TeacherSource, find_teacher
-from m2v_distill.teacher.weights import Checkpoint, fill, open_checkpoint, weights_file
+from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
+from m2v_distill.teacher.weights import Checkpoint, Place, fill, open_checkpoint, weights_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher's encoder with its weights, on the host as float32.
+    """A sentence transformer: an encoder with its weights, what follows it, and how texts come in.
 
     Attributes:
-        module: The family's Flax module: called with ids [B, L] and mask [B, L] it gives the last hidden states
-            [B, L, H]; `hidden_states` gives all of them, and `pool` the pooler's output [B, H].
+        module: The encoder. A Flax module: called with ids [B, L] and mask [B, L] it gives the last hidden states
+            [B, L, H], `hidden_states` gives all of them, and `pool` the pooler's output [B, H]. Or a `TorchEncoder`.
+        settings: Of the sentence transformer: poolings, dense layers, prompts, the longest text.
         source: Its files, name, language and licence.
+        placement: Where its weights lie and how precisely it computes.
 
     Example:
         >>> teacher = Teacher.from_pretrained(teacher_folder())
         >>> teacher.hidden_size, teacher.max_length
         (24, 40)
+        >>> teacher.encode(["a text", "another"]).shape
+        (2, 24)
     """
 
     module: Any
+    settings: SentenceSettings
     source: TeacherSource
+    placement: Placement
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str], *, token: str | None = None, revision: str | None = None
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        token: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        pooling: Pooling | None = None,
+        device: str | None = None,
+        precision: Precision = "float32",
+        model_parallel: int = 1,
+        backend: Backend = "auto",
     ) -> Teacher:
         """Load a teacher from a folder or the Hugging Face Hub; weights are read from safetensors.
 
+        What comes after its encoder is read from `modules.json`, as in sentence-transformers; without that file it is
+        the mean of the hidden states.
+
+        Args:
+            name_or_path: A folder, or `org/name` on the Hub.
+            token: A Hub token, for private teachers.
+            revision: A branch, tag or commit.
+            trust_remote_code: Let its repository bring Python code for its tokenizer, and with PyTorch its model.
+            pooling: In place of what `modules.json` says; see `DistillConfig.pooling`.
+            device: See `DistillConfig.device`.
+            precision: See `DistillConfig.precision`.
+            model_parallel: See `DistillConfig.model_parallel`.
+            backend: See `DistillConfig.backend`.
+
         Raises:
             ModelNotFoundError: There is no such teacher, or it has no safetensors.
-            ModelFormatError: Its architecture is unknown, or its weights do not fit it.
+            ModelFormatError: Its architecture or one of its modules is unknown, or its weights do not fit it.
+            MissingPackageError: It needs PyTorch, which is not installed.
         """
         source = find_teacher(name_or_path, token=token, revision=revision)
-        raw = read_json(source.folder / "config.json")
-        family = family_of(raw.get("model_type"), str(source.folder / "config.json"))
-        config = raw if family.raw else load_config(source.folder)
-        return cls(_encoder(config, open_checkpoint(source.folder), str(weights_file(source.folder))), source)
+        placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
+        settings = read_sentence_settings(source.folder, pooling=pooling, place=placement.weight)
+        folder = settings.encoder_folder
+        raw = read_json(folder / "config.json")
+        if backend == "torch" or (backend == "auto" and raw.get("model_type") not in FAMILIES and has_torch()):
+            encoder: Any = TorchEncoder.from_folder(
+                folder, trust_remote_code=trust_remote_code, device=device, precision=placement.precision
+            )
+        else:
+            family = family_of(raw.get("model_type"), str(folder / "config.json"))
+            config = raw if family.raw else load_config(folder)
+            encoder = _encoder(config, open_checkpoint(folder), str(weights_file(folder)), placement.weight)
+        return _checked(cls(encoder, settings, source, placement))
 
     @classmethod
-    def from_transformers(cls, model: Any) -> Teacher:
-        """A teacher with the weights of a loaded PyTorch model of transformers, which is left as it is.
+    def from_transformers(
+        cls,
+        model: Any,
+        *,
+        pooling: Pooling | None = None,
+        device: str | None = None,
+        precision: Precision = "float32",
+        model_parallel: int = 1,
+        backend: Backend = "auto",
+    ) -> Teacher:
+        """A teacher of a loaded PyTorch model of transformers.
+
+        Its weights are copied into Flax, and the model is left as it is; with `backend="torch"`, or if m2v-distill
+        lacks its architecture, it runs itself. Arguments are those of `from_pretrained`; without `pooling` it is the
+        mean.
 
         Raises:
             InvalidInputError: It is not such a model.
-            ModelFormatError: Its architecture is unknown, or its weights do not fit it.
+            ModelFormatError: Its weights do not fit its architecture.
         """
         if not (hasattr(model, "state_dict") and hasattr(model, "config")):
             raise InvalidInputError(
                 f"Expected a Teacher, or a model of transformers (with config and state_dict); "
                 f"found {type(model).__name__}."
             )
-        tensors = {name: _host_copy(tensor) for name, tensor in model.state_dict().items()}
         path = str(getattr(model, "name_or_path", "") or "")
-        source = (
-            find_teacher(path) if path and Path(path).is_dir() else TeacherSource(Path(), path or type(model).__name__)
-        )
-        return cls(_encoder(model.config.to_dict(), tensors, type(model).__name__), source)
+        local = bool(path) and Path(path).is_dir()
+        source = find_teacher(path) if local else TeacherSource(Path(), path or type(model).__name__)
+        settings = SentenceSettings(Head([pooling or "mean"]), source.folder)
+        placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
+        config = model.config.to_dict()
+        if backend == "torch" or (backend == "auto" and config.get("model_type") not in FAMILIES):
+            encoder: Any = TorchEncoder(model, device=device, precision=placement.precision)
+        else:
+            tensors = {name: _host_copy(tensor) for name, tensor in model.state_dict().items()}
+            encoder = _encoder(config, tensors, type(model).__name__, placement.weight)
+        return _checked(cls(encoder, settings, source, placement))
 
     @property
     def name(self) -> str:
@@ -95,13 +169,90 @@ class Teacher:
         """Whether its checkpoint has a pooler."""
         return bool(self.module.config.pooler)
 
+    @property
+    def pooling(self) -> str:
+        """The names of its poolings."""
+        return "+".join(self.settings.head.poolings)
 
-def _host_copy(tensor: Any) -> Any:
-    return lambda: tensor.detach().cpu().float().numpy()
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer of its folder."""
+        return load_tokenizer(self.settings.encoder_folder)
+
+    def pooled(self, pooling: Pooling | None) -> Teacher:
+        """The same with another pooling, in place of all that comes after the encoder; `None` changes nothing.
+
+        Raises:
+            InvalidInputError: It has no pooler.
+        """
+        if pooling is None:
+            return self
+        return _checked(replace(self, settings=replace(self.settings, head=Head([pooling]))))
+
+    def placed(self, placement: Placement) -> Teacher:
+        """The same with its weights elsewhere, or in another precision; one that runs in PyTorch stays where it is."""
+        if placement == self.placement or isinstance(self.module, TorchEncoder):
+            return self
+
+        def moved(module: nnx.Module) -> Any:
+            graph, state = nnx.split(module)
+            flat = [
+                (path, variable.replace(placement.weight(".".join(map(str, path)), variable[...])))
+                for path, variable in nnx.to_flat_state(state)
+            ]
+            return nnx.merge(graph, nnx.from_flat_state(flat))
+
+        settings = replace(self.settings, head=moved(self.settings.head))
+        return replace(self, module=moved(self.module), settings=settings, placement=placement)
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        show_progress_bar: bool | None = False,
+    ) -> Float32[ndarray, ...]:
+        """Embed whole texts with the teacher itself, as sentence-transformers does.
+
+        Args:
+            texts: N texts, or one.
+            prompt_name: A prompt of the teacher's to put before each text. Default: the teacher's default, if any.
+            prompt: The prompt itself; "" for none.
+            show_progress_bar: On stderr; `None` shows it on a terminal only.
+
+        Returns:
+            One vector for each text; of one text, its vector.
+
+        Raises:
+            InvalidInputError: The prompt is unknown, or a text is no string.
+        """
+        from m2v_distill.teacher.texts import encode_texts
+
+        listed = [texts] if isinstance(texts, str) else texts
+        vectors: ndarray = encode_texts(
+            self, listed, prompt_name=prompt_name, prompt=prompt, show_progress_bar=show_progress_bar
+        )
+        return vectors[0] if isinstance(texts, str) else vectors
 
 
-def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str) -> Any:
+def _checked(teacher: Teacher) -> Teacher:
+    if "pooler" in teacher.settings.head.poolings and not teacher.has_pooler:
+        raise InvalidInputError(
+            f"{teacher.name} has no pooler (a dense layer on the first position); use pooling='mean' or 'first'."
+        )
+    return teacher
+
+
+def _host_copy(tensor: Any) -> Callable[[], np.ndarray]:
+    return lambda: tensor.detach().cpu().float().numpy().copy()
+
+
+def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str, place: Place) -> Any:
     family = family_of(config.get("model_type"), where)
     pooler = family.pooler is not None and family.table.prefix_of(checkpoint) + family.pooler in checkpoint
-    settings = family.config(config, pooler=pooler)
-    return fill(lambda: family.module(settings), checkpoint, family.table, where)
+    try:
+        settings = family.config(config, pooler=pooler)
+    except KeyError as error:
+        raise ModelFormatError(f"{where}: the config lacks {error}.") from None
+    return fill(lambda: family.module(settings), checkpoint, family.table, where, place)

@@ -1,0 +1,135 @@
+"""Where a teacher's weights lie, and in which precision its products are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
+
+from m2v_core.errors import InvalidInputError
+from m2v_distill.config import Precision
+
+DATA, MODEL = "data", "model"
+
+#: Dense layers whose input is what the layer before them has split, by the last part of their names.
+SPLIT_BY_INPUT = ("out", "down")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Attributes:
+    mesh: Devices [data, model]: batches are split along the first axis, weights along the second.
+    precision: Of the inputs of matrix products; sums and everything else are float32.
+
+    Example:
+        >>> placement = Placement.of(device="cpu", precision="float32")
+        >>> placement.mesh.shape["data"], placement.precision
+        (1, 'float32')
+    """
+
+    mesh: Mesh
+    precision: Literal["float32", "bfloat16"]
+
+    @classmethod
+    def of(cls, *, device: str | None = None, precision: Precision = "float32", model_parallel: int = 1) -> Placement:
+        """A placement by names.
+
+        Args:
+            device: One device; see `DistillConfig.device`. Default: all devices of the best kind that JAX finds, on
+                every host if `jax.distributed` is initialised.
+            precision: "auto" is bfloat16 where the hardware multiplies it fast.
+            model_parallel: Devices that share one copy of the weights.
+
+        Raises:
+            InvalidInputError: There is no such device or precision, or the devices cannot be grouped so.
+        """
+        if precision not in get_args(Precision):
+            raise InvalidInputError(
+                f"precision should be one of {', '.join(get_args(Precision))}; found {precision!r}."
+            )
+        devices = np.array(jax.devices() if device is None else [pick_device(device)])
+        if model_parallel < 1 or len(devices) % model_parallel:
+            raise InvalidInputError(
+                f"model_parallel should divide the number of devices, {len(devices)}; found {model_parallel}."
+            )
+        narrow = precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(devices[0]))
+        return cls(Mesh(devices.reshape(-1, model_parallel), (DATA, MODEL)), "bfloat16" if narrow else "float32")
+
+    @property
+    def copies(self) -> int:
+        """How many copies of the weights there are, each of which computes a share of every batch."""
+        return int(self.mesh.shape[DATA])
+
+    @property
+    def batch_tokens(self) -> int:
+        """Positions that one copy computes at once: what a CPU's cache holds, or what fills an accelerator."""
+        return 1024 if self.mesh.devices.flat[0].platform == "cpu" else 32768
+
+    def weight(self, path: str, array: NDArray[Any] | jax.Array) -> jax.Array:
+        """A weight in its place and dtype: kernels in `precision`, embeddings as they are, all else float32.
+
+        Args:
+            path: Its path in the module, such as "blocks.0.query.kernel".
+            array: Its values.
+        """
+        layer, _, kind = path.rpartition(".")
+        if kind == "kernel":
+            array = array.astype(jnp.dtype(self.precision))
+        elif kind != "embedding" or array.dtype.itemsize > 4:
+            array = array.astype(np.float32)
+        axis = {"kernel": int(layer.rpartition(".")[2] not in SPLIT_BY_INPUT), "embedding": 1}.get(kind)
+        parts = self.mesh.shape[MODEL]
+        split = axis is not None and parts > 1 and array.shape[axis] % parts == 0
+        spec = PartitionSpec(*(MODEL if split and place == axis else None for place in range(array.ndim)))
+        return self._put(array, spec)
+
+    def batch(self, array: NDArray[Any]) -> jax.Array:
+        """A batch, its rows spread over the copies; every host has all of it."""
+        return self._put(array, PartitionSpec(DATA))
+
+    def gathered(self, array: jax.Array) -> jax.Array:
+        """Inside a compiled function: an array of which every host gets all."""
+        if self.mesh.size == 1:
+            return array
+        whole: jax.Array = jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, PartitionSpec()))
+        return whole
+
+    def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
+        sharding = NamedSharding(self.mesh, spec)
+        if isinstance(array, jax.Array) or sharding.is_fully_addressable:
+            return jax.device_put(array, sharding)
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+
+def has_fast_bfloat16(device: jax.Device) -> bool:
+    """Whether a device multiplies bfloat16 much faster than float32: TPUs, GPUs since Ampere, CPUs with AMX."""
+    if device.platform == "cpu":
+        try:
+            return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        except OSError:  # not Linux: Apple's CPUs have no such instructions, and elsewhere we do not know
+            return False
+    capability = str(getattr(device, "compute_capability", "8.0"))  # AMD's are named, and all current ones have it
+    return not capability.replace(".", "").isdigit() or float(capability) >= 8
+
+
+def pick_device(name: str) -> jax.Device:
+    """The JAX device of a name: "cpu", "gpu", "cuda", "tpu", with ":1" for the second one.
+
+    Raises:
+        InvalidInputError: JAX has no such device here.
+    """
+    kind, _, index = name.partition(":")
+    try:
+        return jax.local_devices(backend={"cuda": "gpu"}.get(kind, kind))[int(index or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        found = ", ".join(f"{device.platform}:{device.id}" for device in jax.local_devices())
+        raise InvalidInputError(
+            f"device should name one that JAX has here ({found}); found {name!r}. "
+            f"For a GPU install jax[cuda12] or jax[cuda13]."
+        ) from None

@@ -1,0 +1,100 @@
+"""Texts into a teacher: tokenized and cut as sentence-transformers does, and embedded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float32
+from numpy import ndarray
+
+from m2v_core.errors import InvalidInputError
+from m2v_distill.forward import embed_sequences
+
+#: transformers says 1e30 where a tokenizer has no longest length.
+NO_LIMIT = 1 << 24
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from m2v_distill.teacher.teacher import Teacher
+
+
+def encode_texts(
+    teacher: Teacher,
+    texts: Sequence[str],
+    *,
+    prompt_name: str | None,
+    prompt: str | None,
+    show_progress_bar: bool | None,
+) -> Float32[ndarray, "N D"]:
+    """See `Teacher.encode`."""
+    wrong = {type(text).__name__ for text in texts} - {"str"}
+    if wrong:
+        raise InvalidInputError(f"Expected texts; found {', '.join(sorted(wrong))}.")
+    prefix = prompt_of(teacher, prompt_name=prompt_name, prompt=prompt)
+    tokenizer = text_tokenizer(teacher)
+    encodings = tokenizer.encode_batch_fast([prefix + text for text in texts])
+    return embed_sequences(
+        teacher,
+        [encoding.ids for encoding in encodings],
+        prompt_length=len(prompt_ids(teacher, tokenizer, prefix)) if prefix else 0,
+        pad_id=teacher.tokenizer.pad_token_id or 0,
+        show_progress_bar=show_progress_bar,
+    )
+
+
+def prompt_of(teacher: Teacher, *, prompt_name: str | None, prompt: str | None) -> str:
+    """The text that goes before each text.
+
+    Raises:
+        InvalidInputError: Both are given, or the name is unknown.
+    """
+    prompts = teacher.settings.prompts
+    if prompt is not None:
+        if prompt_name is not None:
+            raise InvalidInputError("Expected prompt or prompt_name; found both.")
+        return prompt
+    name = prompt_name or teacher.settings.default_prompt_name
+    if name is not None and name not in prompts:
+        raise InvalidInputError(f"{teacher.name} has the prompts {list(prompts)}; found {name!r}.")
+    return prompts[name] if name is not None else ""
+
+
+def prompt_ids(teacher: Teacher, tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """The ids that a prompt puts at the start of a sequence: special ones before it too, but not a closing one."""
+    ids = list(tokenizer.encode(prompt).ids)
+    return ids[:-1] if ids and ids[-1] in teacher.tokenizer.all_special_ids else ids
+
+
+def text_tokenizer(teacher: Teacher) -> Tokenizer:
+    """A copy of the teacher's tokenizer that cuts texts at the longest length, and lowers their case if asked."""
+    from tokenizers import Tokenizer, normalizers
+
+    whole = teacher.tokenizer
+    tokenizer = Tokenizer.from_str(whole.backend_tokenizer.to_str())
+    limits = [teacher.settings.max_seq_length or whole.model_max_length, teacher.max_length]
+    longest = min(limit for limit in limits if limit is not None)
+    if longest < NO_LIMIT:
+        tokenizer.enable_truncation(longest, direction=whole.truncation_side)
+    else:
+        tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if teacher.settings.lower_case and not lowers_case(json.loads(tokenizer.to_str())["normalizer"]):
+        own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+    return tokenizer
+
+
+def lowers_case(normalizer: dict[str, Any] | None) -> bool:
+    """Whether a normalizer of a `tokenizer.json` puts texts into lower case.
+
+    Example:
+        >>> lowers_case({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]})
+        True
+    """
+    if normalizer is None:
+        return False
+    parts = normalizer.get("normalizers", [])
+    return normalizer["type"] == "Lowercase" or normalizer.get("lowercase") is True or any(map(lowers_case, parts))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from conftest import GOLDEN
+from m2v_core import InvalidInputError
+from m2v_distill import Teacher
+from m2v_distill.placement import Placement, has_fast_bfloat16, pick_device
+
+TEACHER = GOLDEN / "teachers/bert"
+
+
+def test_devices() -> None:
+    assert pick_device("cpu").platform == pick_device("cpu:0").platform == "cpu"
+    for name in ("tpu", "cpu:99", "quantum", "cpu:x"):
+        with pytest.raises(InvalidInputError, match="cpu:0"):
+            pick_device(name)
+
+
+def test_precision() -> None:
+    fast = has_fast_bfloat16(jax.devices()[0])
+    assert Placement.of(precision="auto").precision == ("bfloat16" if fast else "float32")
+    with pytest.raises(InvalidInputError, match="float16"):
+        Placement.of(precision="float16")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="model_parallel"):
+        Placement.of(model_parallel=3)
+
+
+def test_only_kernels_are_narrowed() -> None:
+    teacher = Teacher.from_pretrained(TEACHER, precision="bfloat16")
+    block = teacher.module.blocks[0]
+    assert block.query.kernel.dtype == block.down.kernel.dtype == "bfloat16"
+    others = (block.query.bias, block.output_norm.scale, teacher.module.words.embedding)
+    assert {str(other.dtype) for other in others} == {"float32"}
+
+
+def test_both_precisions_agree_and_differ() -> None:
+    texts = [[2, 5, 3], [2, 9, 10, 3]]
+    from m2v_distill.forward import embed_sequences
+
+    exact = Teacher.from_pretrained(TEACHER)
+    narrow = exact.placed(Placement.of(precision="bfloat16"))
+    one, other = embed_sequences(exact, texts), embed_sequences(narrow, texts)
+    assert 1e-6 < np.abs(one - other).max() < 0.2
+    direct = Teacher.from_pretrained(TEACHER, precision="bfloat16")
+    assert np.array_equal(embed_sequences(direct, texts), other)
+    assert exact.placed(exact.placement) is exact
+
+
+def test_embeddings_stay_as_they_are() -> None:
+    placement = Placement.of()
+    half = np.ones((4, 3), np.float16)
+    assert placement.weight("words.embedding", half).dtype == "float16"
+    assert placement.weight("words.embedding", half.astype(np.float64)).dtype == "float32"
+    assert placement.weight("scale", half[0]).dtype == "float32"
