@@ -142,12 +142,12 @@ def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool) -> di
         )
     if heads % key_heads:
         raise ModelFormatError(f"expected num_key_value_heads to divide {heads} heads; found {key_heads}.")
-    window = raw.get("sliding_window")
-    if SLIDING in kinds and not window:
-        raise ModelFormatError(f"expected a sliding_window for layers of {SLIDING}; found {window!r}.")
-    causal = raw.get("is_causal", True)
-    # transformers counts a window from the position itself, but without causality it counts the distance.
-    reach = window - bool(causal) if SLIDING in kinds else None
+    window = raw.get("sliding_window") or 0
+    if SLIDING in kinds and window < 1:
+        raise ModelFormatError(f"expected a sliding_window for layers of {SLIDING}; found {window}.")
+    causal = bool(raw.get("is_causal", True))
+    # transformers' window includes the position itself, except where is_causal is false.
+    reach = window - 1 if causal else window
     rope = raw["rope_parameters"]
     rotary = {kind: _rotary(rope.get(kind, rope), head_dim, raw["max_position_embeddings"]) for kind in set(kinds)}
     return {
@@ -161,7 +161,7 @@ def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool) -> di
         "epsilon": float(raw["rms_norm_eps"]),
         "rotaries": tuple(rotary[kind] for kind in kinds),
         "reaches": tuple(reach if kind == SLIDING else None for kind in kinds),
-        "causal": bool(causal),
+        "causal": causal,
         "scale": head_dim**-0.5,
         "pooler": pooler,
     }
