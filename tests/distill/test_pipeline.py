@@ -51,7 +51,7 @@ def test_routes_agree(teacher_folder: Path) -> None:
     assert by_path.config == by_teacher.config
 
 
-@pytest.mark.parametrize("case", ["bert", "distilbert", "mpnet"])
+@pytest.mark.parametrize("case", ["bert", "distilbert", "mpnet", "gemma3"])
 def test_each_family_saves_and_loads(make_teacher, case: str, tmp_path: Path) -> None:
     student = distill(str(make_teacher(case)), pca_dims=6, quantize_to="float32")
     student.save_pretrained(tmp_path / "student")

@@ -41,6 +41,35 @@ DISTIL = {
 #: Keywords of RoBERTa and its kin.
 FAIRSEQ = {**SMALL, "pad_token_id": 1, "type_vocab_size": 1}
 
+#: Keywords of decoders: three heads of queries, one of keys, each of 8 numbers; windows shorter than the batches.
+DECODER = {**SMALL, "num_key_value_heads": 1, "rms_norm_eps": 1e-4, "pad_token_id": 0}
+WINDOWED = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1, "num_hidden_layers": 3}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 12}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 500.0,
+    "short_factor": [1.0, 1.1, 1.3, 1.6],
+    "long_factor": [1.5, 2.0, 3.0, 4.0],
+    "original_max_position_embeddings": 16,
+}
+#: Gemma 3: both types of layers, with rotary settings of their own.
+GEMMA = {
+    **DECODER,
+    "num_hidden_layers": 3,
+    "head_dim": 10,
+    "query_pre_attn_scalar": 7,
+    "sliding_window": 6,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}
+
 CASES: dict[str, Case] = {
     "bert": Case("BertModel", "BertConfig", SMALL),
     "bert-tanh-gelu": Case("BertModel", "BertConfig", {**SMALL, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5}),
@@ -51,9 +80,81 @@ CASES: dict[str, Case] = {
     "distilbert": Case("DistilBertModel", "DistilBertConfig", DISTIL),
     "distilbert-relu": Case("DistilBertModel", "DistilBertConfig", {**DISTIL, "activation": "relu"}),
     "mpnet": Case("MPNetModel", "MPNetConfig", {**SMALL, "pad_token_id": 1}),
+    "llama": Case("LlamaModel", "LlamaConfig", {**DECODER, "head_dim": 10, "rope_parameters": LLAMA3}),
+    "llama-left": Case("LlamaModel", "LlamaConfig", {**DECODER, "rope_parameters": LLAMA3}, padding="left"),
+    "llama-biases": Case("LlamaModel", "LlamaConfig", {**DECODER, "attention_bias": True, "mlp_bias": True}),
+    "llama-with-head": Case("LlamaForCausalLM", "LlamaConfig", {**DECODER, "num_key_value_heads": 3}),
+    "llama-tied-head": Case("LlamaForCausalLM", "LlamaConfig", {**DECODER, "tie_word_embeddings": True}),
+    "llama-linear": Case(
+        "LlamaModel", "LlamaConfig", {**DECODER, "rope_parameters": {"rope_type": "linear", "factor": 3.0}}
+    ),
+    "llama-dynamic": Case(
+        "LlamaModel",
+        "LlamaConfig",
+        {**DECODER, "max_position_embeddings": 16, "rope_parameters": {"rope_type": "dynamic", "factor": 3.0}},
+    ),
+    "llama-longrope": Case("LlamaModel", "LlamaConfig", {**DECODER, "rope_parameters": LONGROPE}, padding="left"),
+    "llama-both-sides": Case("LlamaModel", "LlamaConfig", {**DECODER, "is_causal": False}),
+    "mistral": Case("MistralModel", "MistralConfig", {**DECODER, "sliding_window": 6}),
+    "mistral-left": Case("MistralModel", "MistralConfig", {**DECODER, "sliding_window": 6}, padding="left"),
+    "mistral-all": Case(
+        "MistralModel",
+        "MistralConfig",
+        {**DECODER, "sliding_window": None, "head_dim": 6, "num_attention_heads": 5, "num_key_value_heads": 5},
+    ),
+    "mistral-both-sides": Case("MistralModel", "MistralConfig", {**DECODER, "sliding_window": 6, "is_causal": False}),
+    "qwen2": Case("Qwen2Model", "Qwen2Config", {**DECODER, **WINDOWED}),
+    "qwen2-left": Case("Qwen2Model", "Qwen2Config", {**DECODER, **WINDOWED}, padding="left"),
+    "qwen2-no-window": Case("Qwen2Model", "Qwen2Config", {**DECODER, **WINDOWED, "use_sliding_window": False}),
+    "qwen2-yarn": Case(
+        "Qwen2Model",
+        "Qwen2Config",
+        {**DECODER, "num_attention_heads": 6, "num_key_value_heads": 3, "rope_parameters": YARN},
+    ),
+    "qwen3": Case(
+        "Qwen3Model",
+        "Qwen3Config",
+        {**DECODER, "num_attention_heads": 6, "num_key_value_heads": 3, "head_dim": 10, "hidden_act": "gelu"},
+    ),
+    "qwen3-left": Case(
+        "Qwen3Model", "Qwen3Config", {**DECODER, **WINDOWED, "head_dim": 6, "attention_bias": True}, padding="left"
+    ),
+    "qwen3-layer-types": Case(
+        "Qwen3ForCausalLM",
+        "Qwen3Config",
+        {
+            **DECODER,
+            **WINDOWED,
+            "head_dim": 6,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "rope_parameters": {**YARN, "mscale": 1.2, "mscale_all_dim": 0.6, "truncate": False},
+        },
+    ),
+    "gemma3": Case("Gemma3TextModel", "Gemma3TextConfig", {**GEMMA, "use_bidirectional_attention": True}),
+    "gemma3-left": Case(
+        "Gemma3TextModel",
+        "Gemma3TextConfig",
+        {**GEMMA, "use_bidirectional_attention": True, "sliding_window": 7},
+        padding="left",
+    ),
+    "gemma3-causal": Case("Gemma3ForCausalLM", "Gemma3TextConfig", {**GEMMA, "attention_bias": True}),
+    "gemma3-ropes": Case(
+        "Gemma3TextModel",
+        "Gemma3TextConfig",
+        {
+            **GEMMA,
+            "num_key_value_heads": 3,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 700.0, "factor": 2.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+            },
+        },
+        padding="left",
+    ),
 }
 
 #: Cases whose weights and expected outputs are stored; the others are live only.
 GOLDEN_CASES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet")
+GOLDEN_CASES += ("llama", "mistral-left", "qwen2", "qwen3-left", "gemma3")
 
 TOLERANCE = 2e-4

@@ -11,6 +11,8 @@ from flax import nnx
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.bert import Bert, BertConfig
 from m2v_distill.teacher.bert_params import BERT, DISTILBERT, MPNET
+from m2v_distill.teacher.decoder import Decoder, DecoderConfig
+from m2v_distill.teacher.decoder_params import DECODER, GEMMA
 from m2v_distill.teacher.weights import WeightTable
 
 
@@ -38,6 +40,11 @@ FAMILIES: dict[str, Family] = {
     "camembert": Family(Bert, BertConfig.roberta, BERT),
     "mpnet": Family(Bert, BertConfig.mpnet, MPNET),
     "distilbert": Family(Bert, BertConfig.distilbert, DISTILBERT, pooler=None),
+    "llama": Family(Decoder, DecoderConfig.llama, DECODER, pooler=None),
+    "mistral": Family(Decoder, DecoderConfig.mistral, DECODER, pooler=None),
+    "qwen2": Family(Decoder, DecoderConfig.qwen2, DECODER, pooler=None),
+    "qwen3": Family(Decoder, DecoderConfig.qwen3, DECODER, pooler=None),
+    "gemma3_text": Family(Decoder, DecoderConfig.gemma3, GEMMA, pooler=None),
 }
 
 
