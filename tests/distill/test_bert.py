@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import pytest
 
-from m2v_distill.teacher.bert import BertConfig, relative_buckets
-
-
-def test_relative_buckets_by_hand() -> None:
-    assert relative_buckets(np.array([[0, -1, -7, -8, -15, -16, -127, -500]])).tolist() == [[0, 1, 7, 8, 9, 10, 15, 15]]
-    assert relative_buckets(np.array([[1, 8, 500]])).tolist() == [[17, 24, 31]]
+from checkpoints import rewrite, vectors
+from m2v_distill.teacher import Teacher
+from m2v_distill.teacher.bert import BertConfig
 
 
 def test_longest_sequence() -> None:
@@ -24,3 +25,26 @@ def test_longest_sequence() -> None:
     assert BertConfig.bert(raw, pooler=False).max_length == 514
     assert BertConfig.roberta({**raw, "pad_token_id": 1}, pooler=False).max_length == 512
     assert BertConfig.mpnet({**raw, "pad_token_id": 1}, pooler=False).max_length == 512
+
+
+@pytest.mark.parametrize("case", ["electra", "albert"])
+def test_prefixes_and_heads(make_teacher: Callable[..., Path], case: str) -> None:
+    folder = make_teacher(case)
+    expected = vectors(folder)
+    heads = (
+        "discriminator_predictions.dense.weight",
+        "generator_lm_head.bias",
+        "predictions.decoder.weight",
+        "sop_classifier.classifier.bias",
+        f"{case}.embeddings.position_ids",
+    )
+    extra = {name: np.ones(3, np.float32) for name in heads}
+    rewrite(folder, lambda tensors: {f"{case}.{name}": tensor for name, tensor in tensors.items()} | extra)
+    assert np.array_equal(vectors(folder), expected)
+
+
+def test_alberts_layers_share_the_blocks_of_their_group(make_teacher: Callable[..., Path]) -> None:
+    module = Teacher.from_pretrained(make_teacher("albert")).module
+    assert module.config.layers == 3
+    (a, b), (c, d) = module.groups
+    assert [id(block) for block in module._chain()] == [id(block) for block in (a, b, a, b, c, d)]

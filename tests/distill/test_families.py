@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import load_file
 
 from conftest import GOLDEN
@@ -50,3 +52,21 @@ def test_batches_of_sequences_give_the_same(case: str) -> None:
     for pooling, reference in references.items():
         vectors = embed_sequences(teacher.pooled(pooling), sequences, pad_id=pad_id, batch_tokens=20)
         np.testing.assert_allclose(vectors, reference, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("case", ["albert", "deberta-v2", "deberta-c2p", "t5-gated"])
+def test_bfloat16_kernels_and_rows_of_padding(case: str) -> None:
+    module = Teacher.from_pretrained(TEACHERS / case).module
+    ids = jnp.asarray(np.random.default_rng(0).integers(4, 60, (2, 20)), jnp.int32)
+    mask = jnp.arange(20)[None] < jnp.array([[20], [0]])
+    exact = module(ids, mask)
+    graph, state = nnx.split(module)
+    halved = jax.tree_util.tree_map_with_path(
+        lambda path, x: x.astype(jnp.bfloat16) if "kernel" in jax.tree_util.keystr(path) else x, state
+    )
+    rough = nnx.merge(graph, halved)(ids, mask)
+    assert rough.dtype == jnp.float32
+    assert np.isfinite(exact).all()
+    assert np.isfinite(rough).all()
+    error = np.abs(np.asarray(rough - exact))[0]
+    assert 1e-6 < error.mean() < 0.1

@@ -10,21 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from checkpoints import rewrite, vectors
 from m2v_core import ModelFormatError, ModelNotFoundError
-from m2v_distill.forward import embed_sequences
 from m2v_distill.teacher import Teacher
-
-SEQUENCES = [[2, 5, 3], [2, 9, 10, 3]]
-
-
-def vectors(folder: Path) -> np.ndarray:
-    return embed_sequences(Teacher.from_pretrained(folder), SEQUENCES)
-
-
-def rewrite(folder: Path, change) -> None:
-    path = folder / "model.safetensors"
-    tensors = load_file(path)
-    save_file(change(tensors) or tensors, path)
 
 
 def fails(folder: Path, *parts: str) -> None:

@@ -36,7 +36,7 @@ def make_model(case: str, seed: int = 0) -> Any:
             if parameter.ndim == 1:
                 parameter.normal_(mean=float("norm" in name.lower() and name.endswith("weight")), std=0.3)
             else:
-                parameter.normal_(std=0.3)
+                parameter.normal_(std=shape.std)
     return model
 
 

@@ -16,7 +16,7 @@ from golden.make_teachers import make_batch, make_model, run
 from m2v_distill import Teacher
 from m2v_distill.forward import embed_sequences
 from m2v_distill.hf import load_tokenizer
-from m2v_distill.teacher.bert import relative_buckets
+from m2v_distill.teacher.relative import relative_buckets, signed_log_buckets
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]  # PyTorch warns of its own parts
 
@@ -54,13 +54,43 @@ def test_every_hidden_state(case: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert scale > 1
 
 
-def test_relative_buckets_are_transformers() -> None:
-    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+def test_t5_beside_its_decoder(tmp_path: Path) -> None:
+    from transformers import T5Config, T5ForConditionalGeneration
 
-    places = np.arange(600)
-    distance = places[None, :] - places[:, None]
-    theirs = MPNetEncoder.relative_position_bucket(torch.from_numpy(distance), num_buckets=32)
-    assert np.array_equal(relative_buckets(distance), theirs.numpy())
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(T5Config(**CASES["t5"].options)).eval()
+    model.save_pretrained(tmp_path)
+    ids, mask = make_batch(model, LENGTHS[1])
+    states, _ = run(model.encoder, ids, mask)
+    for teacher in (Teacher.from_pretrained(tmp_path), Teacher.from_transformers(model)):
+        ours = teacher.module.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
+        for mine, theirs in zip(ours, states, strict=True):
+            np.testing.assert_allclose(np.asarray(mine)[mask.numpy()], theirs[mask].numpy(), atol=TOLERANCE)
+
+
+PLACES = np.arange(600)
+DISTANCE = PLACES[None, :] - PLACES[:, None]
+
+
+@pytest.mark.parametrize("shape", [(32, 128), (12, 20), (32, 512), (64, 100), (256, 2048)])
+def test_relative_buckets_are_transformers(shape: tuple[int, int]) -> None:
+    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+    from transformers.models.t5.modeling_t5 import T5Attention
+
+    buckets, max_distance = shape
+    ours = relative_buckets(DISTANCE, buckets=buckets, max_distance=max_distance)
+    for bucket_of in (MPNetEncoder.relative_position_bucket, T5Attention._relative_position_bucket):
+        theirs = bucket_of(torch.from_numpy(DISTANCE), num_buckets=buckets, max_distance=max_distance)
+        assert np.array_equal(ours, theirs.numpy())
+
+
+@pytest.mark.parametrize("shape", [(256, 512), (8, 30), (7, 40), (64, 128), (2, 9), (512, 2048)])
+def test_signed_log_buckets_are_transformers(shape: tuple[int, int]) -> None:
+    from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
+    theirs = make_log_bucket_position(torch.from_numpy(DISTANCE), *shape)
+    ours = signed_log_buckets(DISTANCE, buckets=shape[0], max_distance=shape[1])
+    assert np.array_equal(ours, theirs.numpy().astype(np.int64))
 
 
 def test_the_real_teacher(minilm: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

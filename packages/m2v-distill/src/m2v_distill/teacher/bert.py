@@ -1,27 +1,26 @@
-"""BERT and its kin: BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and MPNet.
+"""BERT and its kin: BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet, ELECTRA and ALBERT.
 
 They are one architecture (Devlin et al., 2019) and differ in how positions are counted, in whether there are token
-types and a pooler, and in MPNet's relative position bias; `BertConfig` has a constructor for each.
+types and a pooler, in MPNet's relative position bias, in embeddings that are narrower than hidden states (ELECTRA,
+ALBERT) and in blocks that are used several times (ALBERT); `BertConfig` has a constructor for each.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
-from numpy import ndarray
 
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, PostNormBlock
+from m2v_distill.teacher.relative import relative_bias
 
-#: MPNet's buckets of relative distance (Raffel et al., 2020, section 2.1): transformers fixes both numbers.
-RELATIVE_BUCKETS, RELATIVE_MAX_DISTANCE = 32, 128
+#: MPNet's buckets of relative distance: transformers fixes them.
+RELATIVE_BUCKETS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class BertConfig:
     Attributes:
         vocab_size: Rows of the word embeddings.
         width: H, the size of hidden states.
-        layers: Number of blocks.
+        layers: Number of blocks that a text goes through, or of groups if there are any.
         heads: Attention heads N.
         inner: Width of the feed-forward layer.
         act: transformers' name of the activation.
@@ -40,6 +39,9 @@ class BertConfig:
         padding_id: If set, positions count real tokens and start after it (fairseq's way); else they are 0, 1, 2...
         token_types: Rows of the token type embeddings, 0 for none.
         relative_bias: Whether attention has MPNet's relative position bias.
+        embedding: Width of the embeddings, which a dense layer maps to H; `None` if they have width H without one.
+        groups: Groups of blocks that share their weights among layers, as in ALBERT; 0 for blocks of their own.
+        group_size: Blocks of a group.
         pooler: Whether a dense layer with tanh sits on the first position.
     """
 
@@ -54,6 +56,9 @@ class BertConfig:
     padding_id: int | None = None
     token_types: int = 0
     relative_bias: bool = False
+    embedding: int | None = None
+    groups: int = 0
+    group_size: int = 1
     pooler: bool = False
 
     @property
@@ -95,6 +100,22 @@ class BertConfig:
         return cls(**{**vars(cls.bert(raw, pooler=pooler)), **changes})
 
     @classmethod
+    def electra(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
+        """From an `ElectraConfig` (Clark et al., 2020)."""
+        narrow = raw["embedding_size"] if raw["embedding_size"] != raw["hidden_size"] else None
+        return cls(**{**vars(cls.bert(raw, pooler=pooler)), "embedding": narrow})
+
+    @classmethod
+    def albert(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
+        """From an `AlbertConfig` (Lan et al., 2020)."""
+        changes = {
+            "embedding": raw["embedding_size"],
+            "groups": raw["num_hidden_groups"],
+            "group_size": raw["inner_group_num"],
+        }
+        return cls(**{**vars(cls.bert(raw, pooler=pooler)), **changes})
+
+    @classmethod
     def distilbert(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
         """From a `DistilBertConfig`."""
         return cls(
@@ -115,21 +136,18 @@ class Bert(nnx.Module):
 
     def __init__(self, config: BertConfig) -> None:
         self.config = config
-        self.words = Embedding(config.vocab_size, config.width)
-        self.places = Embedding(config.positions, config.width)
+        width = config.embedding or config.width
+        self.words = Embedding(config.vocab_size, width)
+        self.places = Embedding(config.positions, width)
         if config.token_types:
-            self.types = Embedding(config.token_types, config.width)
-        self.norm = LayerNorm(config.width, config.epsilon)
-        self.blocks = nnx.List(
-            PostNormBlock(
-                width=config.width,
-                heads=config.heads,
-                inner=config.inner,
-                act=config.act,
-                epsilon=config.epsilon,
-            )
-            for _ in range(config.layers)
-        )
+            self.types = Embedding(config.token_types, width)
+        self.norm = LayerNorm(width, config.epsilon)
+        if config.embedding:
+            self.project = Dense(config.embedding, config.width)
+        if config.groups:
+            self.groups = nnx.List(nnx.List(_blocks(config, config.group_size)) for _ in range(config.groups))
+        else:
+            self.blocks = nnx.List(_blocks(config, config.layers))
         if config.relative_bias:
             self.relative = Embedding(RELATIVE_BUCKETS, config.heads)
         if config.pooler:
@@ -144,9 +162,10 @@ class Bert(nnx.Module):
         hidden = self.words(ids) + self.places(self._positions(ids))
         if self.config.token_types:
             hidden = hidden + self.types(jnp.zeros((), jnp.int32))
-        states = [self.norm(hidden)]
-        bias = self._relative_bias(ids.shape[1]) if self.config.relative_bias else None
-        for block in self.blocks:
+        hidden = self.norm(hidden)
+        states = [self.project(hidden) if self.config.embedding else hidden]
+        bias = relative_bias(self.relative, ids.shape[1]) if self.config.relative_bias else None
+        for block in self._chain():
             states.append(block(states[-1], mask, bias))
         return states
 
@@ -161,24 +180,15 @@ class Bert(nnx.Module):
         real = ids != padding
         return jnp.cumsum(real, axis=1) * real + padding
 
-    def _relative_bias(self, length: int) -> Float[Array, "1 N L L"]:
-        places = np.arange(length)
-        buckets = relative_buckets(places[None, :] - places[:, None])
-        return self.relative(jnp.asarray(buckets)).transpose(2, 0, 1)[None]
+    def _chain(self) -> list[PostNormBlock]:
+        """The blocks in the order in which a text goes through them."""
+        layers, groups = self.config.layers, self.config.groups
+        if not groups:
+            return list(self.blocks)
+        # The quotient is rounded as in transformers.
+        return [block for layer in range(layers) for block in self.groups[int(layer / (layers / groups))]]
 
 
-def relative_buckets(distance: Int[ndarray, "Q K"]) -> Int[ndarray, "Q K"]:
-    """Bucket of a relative distance: half of them for each direction, near ones exact, far ones by logarithm.
-
-    Raffel et al., Exploring the Limits of Transfer Learning, 2020, section 2.1. In numpy and float32, step by step
-    as PyTorch computes it, so that a distance on a border falls on the same side.
-    """
-    half = RELATIVE_BUCKETS // 2
-    exact = half // 2
-    far = np.abs(distance)
-    share = np.log(np.maximum(far, 1).astype(np.float32) / np.float32(exact))
-    share = share / np.float32(math.log(RELATIVE_MAX_DISTANCE / exact)) * np.float32(half - exact)
-    coarse = np.minimum(exact + share.astype(np.int64), half - 1)
-    # Keys after the query have the upper half.
-    bucket: ndarray = np.where(far < exact, far, coarse) + np.where(distance > 0, half, 0)
-    return bucket
+def _blocks(config: BertConfig, count: int) -> list[PostNormBlock]:
+    sizes = {"width": config.width, "heads": config.heads, "inner": config.inner}
+    return [PostNormBlock(**sizes, act=config.act, epsilon=config.epsilon) for _ in range(count)]

@@ -8,8 +8,9 @@ from m2v_distill.teacher.weights import WeightTable, embed, linear, norm
 _HEADS = (
     r"embeddings\.(position|token_type)_ids",
     r"(cls|lm_head|classifier|qa_outputs|dropout|pre_classifier)\..*",
+    r"(discriminator_predictions|generator_predictions|generator_lm_head|predictions|sop_classifier)\..*",
     r"vocab_(transform|layer_norm|projector)\..*",
-    r"(roberta|bert|camembert|mpnet|distilbert)\.embeddings\.position_ids",
+    r"(roberta|bert|camembert|mpnet|distilbert|electra|albert)\.embeddings\.position_ids",
 )
 
 _POOLER = linear("pooler.dense", "pooler")
@@ -20,6 +21,7 @@ BERT = WeightTable(
         *embed("embeddings.position_embeddings", "places"),
         *embed("embeddings.token_type_embeddings", "types"),
         *norm("embeddings.LayerNorm", "norm"),
+        *linear("embeddings_project", "project"),
         *linear("encoder.layer.{i}.attention.self.query", "blocks.{i}.query"),
         *linear("encoder.layer.{i}.attention.self.key", "blocks.{i}.key"),
         *linear("encoder.layer.{i}.attention.self.value", "blocks.{i}.value"),
@@ -30,7 +32,7 @@ BERT = WeightTable(
         *norm("encoder.layer.{i}.output.LayerNorm", "blocks.{i}.output_norm"),
         *_POOLER,
     ),
-    prefixes=("", "bert.", "roberta.", "model.", "0.auto_model."),
+    prefixes=("", "bert.", "roberta.", "electra.", "model.", "0.auto_model."),
     ignored=_HEADS,
 )
 
@@ -51,6 +53,29 @@ MPNET = WeightTable(
         *_POOLER,
     ),
     prefixes=("", "mpnet.", "model.", "0.auto_model."),
+    ignored=_HEADS,
+)
+
+_ALBERT_BLOCK = "encoder.albert_layer_groups.{i}.albert_layers.{i}."
+
+ALBERT = WeightTable(
+    rules=(
+        *embed("embeddings.word_embeddings", "words"),
+        *embed("embeddings.position_embeddings", "places"),
+        *embed("embeddings.token_type_embeddings", "types"),
+        *norm("embeddings.LayerNorm", "norm"),
+        *linear("encoder.embedding_hidden_mapping_in", "project"),
+        *linear(_ALBERT_BLOCK + "attention.query", "groups.{i}.{i}.query"),
+        *linear(_ALBERT_BLOCK + "attention.key", "groups.{i}.{i}.key"),
+        *linear(_ALBERT_BLOCK + "attention.value", "groups.{i}.{i}.value"),
+        *linear(_ALBERT_BLOCK + "attention.dense", "groups.{i}.{i}.out"),
+        *norm(_ALBERT_BLOCK + "attention.LayerNorm", "groups.{i}.{i}.attention_norm"),
+        *linear(_ALBERT_BLOCK + "ffn", "groups.{i}.{i}.up"),
+        *linear(_ALBERT_BLOCK + "ffn_output", "groups.{i}.{i}.down"),
+        *norm(_ALBERT_BLOCK + "full_layer_layer_norm", "groups.{i}.{i}.output_norm"),
+        *linear("pooler", "pooler"),
+    ),
+    prefixes=("", "albert.", "model.", "0.auto_model."),
     ignored=_HEADS,
 )
 

@@ -25,6 +25,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
     "swish": jax.nn.silu,
+    "tanh": jnp.tanh,
 }
 
 #: Stands for minus infinity in a softmax, finite so that a row of padding alone stays finite too.
@@ -174,9 +175,16 @@ class PostNormBlock(nnx.Module):
         bias: Float[Array, "1 N L L"] | None = None,
     ) -> Float[Array, "B L H"]:
         """One layer; `bias` is added to the attention scores."""
-        split = (*hidden.shape[:2], self.heads, -1)
-        query, key, value = (project(hidden).reshape(split) for project in (self.query, self.key, self.value))
+        query, key, value = (self.split(project(hidden)) for project in (self.query, self.key, self.value))
         attended = attention(query, key, value, mask[:, None, None, :], bias=bias, dtype=self.query.dtype)
+        return self.finish(hidden, attended)
+
+    def split(self, rows: Float[Array, "*rows H"]) -> Float[Array, "*rows N K"]:
+        """Rows as those of N heads."""
+        return rows.reshape(*rows.shape[:-1], self.heads, -1)
+
+    def finish(self, hidden: Float[Array, "B L H"], attended: Float[Array, "B L N K"]) -> Float[Array, "B L H"]:
+        """All that comes after attention."""
         hidden = self.attention_norm(hidden + self.out(attended.reshape(hidden.shape)))
         out: Array = self.output_norm(hidden + self.down(self.act(self.up(hidden))))
         return out

@@ -10,9 +10,13 @@ from flax import nnx
 
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.bert import Bert, BertConfig
-from m2v_distill.teacher.bert_params import BERT, DISTILBERT, MPNET
 from m2v_distill.teacher.decoder import Decoder, DecoderConfig
 from m2v_distill.teacher.decoder_params import DECODER, GEMMA
+from m2v_distill.teacher.bert_params import ALBERT, BERT, DISTILBERT, MPNET
+from m2v_distill.teacher.deberta import Deberta, DebertaConfig
+from m2v_distill.teacher.deberta_params import DEBERTA
+from m2v_distill.teacher.t5 import T5, T5Config
+from m2v_distill.teacher.t5_params import T5_TABLE
 from m2v_distill.teacher.weights import WeightTable
 
 
@@ -45,6 +49,12 @@ FAMILIES: dict[str, Family] = {
     "qwen2": Family(Decoder, DecoderConfig.qwen2, DECODER, pooler=None),
     "qwen3": Family(Decoder, DecoderConfig.qwen3, DECODER, pooler=None),
     "gemma3_text": Family(Decoder, DecoderConfig.gemma3, GEMMA, pooler=None),
+    "electra": Family(Bert, BertConfig.electra, BERT, pooler=None),
+    "albert": Family(Bert, BertConfig.albert, ALBERT, pooler="pooler.weight"),
+    "deberta-v2": Family(Deberta, DebertaConfig.v2, DEBERTA, pooler=None),
+    "t5": Family(T5, T5Config.t5, T5_TABLE, pooler=None),
+    "mt5": Family(T5, T5Config.t5, T5_TABLE, pooler=None),
+    "umt5": Family(T5, T5Config.umt5, T5_TABLE, pooler=None),
 }
 
 

@@ -39,12 +39,14 @@ class Rule:
         transpose: PyTorch keeps a dense layer as [out, in], we keep [in, out].
         part: (k, n) takes the k-th of n equal parts of PyTorch's tensor, cut along its first axis: layers that a
             checkpoint fuses into one.
+        optional: The tensor may be there although the config has no use for it.
     """
 
     source: str
     target: str
     transpose: bool = False
     part: tuple[int, int] = (0, 1)
+    optional: bool = False
 
 
 def linear(source: str, target: str, part: tuple[int, int] = (0, 1)) -> tuple[Rule, Rule]:
@@ -194,7 +196,7 @@ def fill(
     flat = {".".join(map(str, path)): (path, variable) for path, variable in nnx.to_flat_state(state)}
     found, unknown = table.renamed(checkpoint)
     missing = sorted(set(flat) - set(found))
-    surplus = sorted(set(found) - set(flat))
+    surplus = sorted(path for path in set(found) - set(flat) if not found[path][1].optional)
     problems = [f"found {name}, which is unknown" for name in unknown]
     problems += [f"found {found[path][0]}, for which there is no place" for path in surplus]
     problems += [f"expected {name}; found no such tensor" for name in _sources(missing, table)]
