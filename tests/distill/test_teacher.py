@@ -32,7 +32,7 @@ def test_defaults_of_transformers_fill_the_config(teacher_folder: Path) -> None:
 @pytest.mark.parametrize("model_type", ["gpt2", "no-such-model", None, 3])
 def test_an_unknown_architecture(teacher_folder: Path, model_type: object) -> None:
     set_config(teacher_folder, model_type=model_type)
-    with pytest.raises(ModelFormatError, match="camembert, distilbert, mpnet") as caught:
+    with pytest.raises(ModelFormatError, match="distilbert, ") as caught:
         Teacher.from_pretrained(teacher_folder)
     assert str(teacher_folder / "config.json") in str(caught.value)
     assert repr(model_type) in str(caught.value)

@@ -39,7 +39,7 @@ class SelfAttention(nnx.Module):
 
 
 class FeedForward(nnx.Module):
-    """down(act(gate(x)) * up(x)) (Shazeer, GLU Variants Improve Transformer, 2020), or down(act(up(x))) without a gate."""
+    """down(act(gate(x)) * up(x)) (Shazeer, GLU Variants Improve Transformer, 2020); without a gate down(act(up(x)))."""
 
     def __init__(self, *, width: int, inner: int, act: str, gated: bool, up_bias: bool, down_bias: bool) -> None:
         self.act = activation(act)

@@ -36,6 +36,8 @@ class ModernBertConfig:
         norm_bias: Whether LayerNorms have a bias; likewise the next two.
         attention_bias: Of the projections of attention.
         mlp_bias: Of the feed-forward layers.
+        pooler: Never.
+        max_length: Nothing limits it.
     """
 
     vocab_size: int
@@ -50,12 +52,12 @@ class ModernBertConfig:
     norm_bias: bool
     attention_bias: bool
     mlp_bias: bool
+    pooler: bool
     max_length: None = None
-    pooler: bool = False
 
     @classmethod
     def modernbert(cls, raw: Mapping[str, Any], *, pooler: bool) -> ModernBertConfig:
-        """From a `ModernBertConfig` of transformers, as a dictionary; there is never a pooler.
+        """From a `ModernBertConfig` of transformers, as a dictionary; a checkpoint has no pooler.
 
         Raises:
             ModelFormatError: A layer type or rotary setting is unknown.
@@ -80,6 +82,7 @@ class ModernBertConfig:
             norm_bias=raw["norm_bias"],
             attention_bias=raw["attention_bias"],
             mlp_bias=raw["mlp_bias"],
+            pooler=pooler,
         )
 
 
@@ -121,9 +124,7 @@ class ModernBert(nnx.Module):
         self.config = config
         self.words = Embedding(config.vocab_size, config.width)
         self.norm = _norm(config)
-        self.blocks = nnx.List(
-            ModernBertBlock(config, first=place == 0) for place, _ in enumerate(config.layer_types)
-        )
+        self.blocks = nnx.List(ModernBertBlock(config, first=place == 0) for place, _ in enumerate(config.layer_types))
         self.final_norm = _norm(config)
 
     def __call__(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> Float[Array, "B L H"]:

@@ -25,11 +25,17 @@ NOMIC_ACTIVATIONS = {"swiglu": ("silu", True), "geglu": ("gelu", True), "gelu": 
 #: Nomic's own code makes gated feed-forward layers as wide as the next multiple of this.
 NOMIC_MULTIPLE = 256
 
-#: Settings of that code that change what is computed, and that no teacher we know of uses.
+#: Settings of that code that would change what is computed; `moe_every_n_layers` is its mixture of experts.
 NOMIC_REFUSED = (
-    "prenorm parallel_block rotary_emb_interleaved rotary_emb_scale_base rotary_head_dim use_rms_norm causal "
-    "moe_every_n_layers"
-).split()
+    "prenorm",
+    "parallel_block",
+    "rotary_emb_interleaved",
+    "rotary_emb_scale_base",
+    "rotary_head_dim",
+    "use_rms_norm",
+    "causal",
+    "moe_every_n_layers",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ class RotaryBertConfig:
         Raises:
             ModelFormatError: A size is missing, or a setting is one that m2v-distill does not compute.
         """
-        _refuse(raw, NOMIC_REFUSED)
+        _refuse(raw, *NOMIC_REFUSED)
         width, heads = _need(raw, "hidden_size", "n_embd"), _need(raw, "num_attention_heads", "n_head")
         named = raw.get("activation_function")
         if named is not None and named not in NOMIC_ACTIVATIONS:
@@ -97,12 +103,10 @@ class RotaryBertConfig:
         positions = _need(raw, "max_position_embeddings", "n_positions")
         share, rotary = raw.get("rotary_emb_fraction", 1.0), None
         if share > 0:
-            rope = raw.get("rope_parameters")
-            if rope is None:
-                rope = {"rope_theta": raw.get("rotary_emb_base", 1000.0)}
-                if raw.get("rotary_scaling_factor"):
-                    rope |= {"rope_type": "dynamic", "factor": raw["rotary_scaling_factor"]}
-                    positions = raw.get("max_trained_positions", 2048)
+            rope = _rope(raw, raw.get("rotary_emb_base", 1000.0))
+            if raw.get("rotary_scaling_factor") and "rope_parameters" not in raw:
+                rope |= {"rope_type": "dynamic", "factor": raw["rotary_scaling_factor"]}
+                positions = raw.get("max_trained_positions", 2048)
             rotary = Rotary.of({"partial_rotary_factor": share, **rope}, head_dim=head_dim, positions=positions)
         return cls(
             vocab_size=_up_to(_need(raw, "vocab_size"), raw.get("pad_vocab_size_multiple", 1)),
@@ -132,15 +136,14 @@ class RotaryBertConfig:
         Raises:
             ModelFormatError: A size is missing, or a setting is one that m2v-distill does not compute.
         """
-        _refuse(raw, ["logn_attention_scale"])
+        _refuse(raw, "logn_attention_scale")
         _expect(raw, "layer_norm_type", "layer_norm")
         kind = _expect(raw, "position_embedding_type", "rope", "absolute")
         width, heads = _need(raw, "hidden_size"), _need(raw, "num_attention_heads")
         head_dim = raw.get("head_dim") or width // heads
         positions, rotary = _need(raw, "max_position_embeddings"), None
         if kind == "rope":
-            theta = raw.get("rope_theta", 10_000.0 if raw.get("model_type") == "new" else 160_000.0)
-            rope = {"rope_theta": theta, **(raw.get("rope_scaling") or raw.get("rope_parameters") or {})}
+            rope = _rope(raw, 10_000.0 if raw.get("model_type") == "new" else 160_000.0)
             rotary = Rotary.of(_without_ntk(rope, head_dim), head_dim=head_dim, positions=positions)
         return cls(
             vocab_size=_need(raw, "vocab_size"),
@@ -160,6 +163,14 @@ class RotaryBertConfig:
             down_bias=True,
             pooler=pooler,
         )
+
+
+def _rope(raw: Mapping[str, Any], theta: float) -> dict[str, Any]:
+    """The rotary settings, under any of their names; with the default `theta`."""
+    return {
+        "rope_theta": raw.get("rope_theta", theta),
+        **(raw.get("rope_scaling") or raw.get("rope_parameters") or {}),
+    }
 
 
 def _without_ntk(rope: dict[str, Any], head_dim: int) -> dict[str, Any]:
@@ -184,7 +195,7 @@ def _need(raw: Mapping[str, Any], *names: str) -> Any:
     raise ModelFormatError(f"config.json: expected {' or '.join(names)}; found nothing there.")
 
 
-def _refuse(raw: Mapping[str, Any], names: list[str]) -> None:
+def _refuse(raw: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if raw.get(name):
             raise ModelFormatError(f'config.json: "{name}" is {raw[name]!r}, which m2v-distill does not compute.')

@@ -1,4 +1,4 @@
-"""Weight tables of Nomic BERT and GTE: the names of transformers and those of the models' own code, ours on the right."""
+"""Weight tables of Nomic BERT and GTE: on the left transformers' names and those of the models' own code."""
 
 from __future__ import annotations
 
