@@ -197,6 +197,10 @@ def test_nomics_rotary_settings() -> None:
     rope = {"rope_type": "dynamic", "rope_theta": 1000.0, "factor": 2.0}
     sizes = {"max_position_embeddings": 2048, "rope_parameters": rope}
     assert stretched == RotaryBertConfig.nomic({**NOMIC, **sizes}, pooler=False).rotary
+    theirs = {"rope_theta": 50, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
+    linear = RotaryBertConfig.nomic({**NOMIC, **theirs}, pooler=False).rotary
+    assert linear is not None
+    assert (linear.kind, linear.theta, linear.factor) == ("linear", 50.0, 2.0)
     partial = RotaryBertConfig.nomic({**NOMIC, "rotary_emb_fraction": 0.5}, pooler=False).rotary
     assert partial is not None
     assert partial.dim == 4

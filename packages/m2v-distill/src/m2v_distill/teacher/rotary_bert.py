@@ -103,8 +103,8 @@ class RotaryBertConfig:
         positions = _need(raw, "max_position_embeddings", "n_positions")
         share, rotary = raw.get("rotary_emb_fraction", 1.0), None
         if share > 0:
-            rope = _rope(raw, raw.get("rotary_emb_base", 1000.0))
-            if raw.get("rotary_scaling_factor") and "rope_parameters" not in raw:
+            rope = _rope(raw, float(raw.get("rotary_emb_base", 1000)))
+            if raw.get("rotary_scaling_factor") and not raw.get("rope_parameters"):
                 rope |= {"rope_type": "dynamic", "factor": raw["rotary_scaling_factor"]}
                 positions = raw.get("max_trained_positions", 2048)
             rotary = Rotary.of({"partial_rotary_factor": share, **rope}, head_dim=head_dim, positions=positions)
