@@ -118,6 +118,40 @@ T5 = {
     "relative_attention_num_buckets": 12,
     "relative_attention_max_distance": 20,
 }
+#: ModernBERT with a window of 3 to either side; of its layers the first and the last are global.
+MODERN = {
+    **SMALL,
+    "num_hidden_layers": 4,
+    "intermediate_size": 32,
+    "global_attn_every_n_layers": 3,
+    "local_attention": 6,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "cls_token_id": 1,
+    "eos_token_id": 2,
+    "sep_token_id": 2,
+}
+
+#: ModernBERT with every bias, another pattern, a window of odd width, and rotary settings for each layer type.
+MODERN_BIASED = {
+    **MODERN,
+    "num_hidden_layers": 3,
+    "global_attn_every_n_layers": 2,
+    "local_attention": 11,
+    "norm_bias": True,
+    "attention_bias": True,
+    "mlp_bias": True,
+    "norm_eps": 1e-2,
+    "hidden_activation": "silu",
+    "rope_parameters": {
+        "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 20.0},
+    },
+}
+
+#: Nomic BERT and GTE.
+ROTARY = {**SMALL, "pad_token_id": 0, "type_vocab_size": 2}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 300.0, "factor": 2.0}
 
 CASES: dict[str, Case] = {
     "bert": Case("BertModel", "BertConfig", SMALL),
@@ -246,11 +280,33 @@ CASES: dict[str, Case] = {
     "mt5": Case("MT5EncoderModel", "MT5Config", T5, std=0.25),
     "umt5": Case("UMT5EncoderModel", "UMT5Config", T5, std=0.25),
     "umt5-relu": Case("UMT5EncoderModel", "UMT5Config", {**T5, "feed_forward_proj": "relu"}, padding="left", std=0.25),
+    "modernbert": Case("ModernBertModel", "ModernBertConfig", MODERN),
+    "modernbert-biased": Case("ModernBertModel", "ModernBertConfig", MODERN_BIASED),
+    "modernbert-left": Case("ModernBertForMaskedLM", "ModernBertConfig", MODERN, padding="left"),
+    "nomic_bert": Case("NomicBertModel", "NomicBertConfig", ROTARY),
+    "nomic_bert-dynamic": Case(
+        "NomicBertModel",
+        "NomicBertConfig",
+        {**ROTARY, "max_position_embeddings": 16, "rope_parameters": DYNAMIC, "head_dim": 10, "hidden_act": "gelu"},
+    ),
+    "nomic_bert-with-head": Case(
+        "NomicBertForMaskedLM", "NomicBertConfig", {**ROTARY, "layer_norm_eps": 1e-2, "type_vocab_size": 1}
+    ),
+    "gte": Case("GteModel", "GteConfig", {**ROTARY, "type_vocab_size": 0, "layer_norm_eps": 1e-2}),
+    "gte-linear": Case(
+        "GteModel",
+        "GteConfig",
+        {**ROTARY, "hidden_act": "relu", "rope_parameters": {"rope_type": "linear", "rope_theta": 50.0, "factor": 4.0}},
+    ),
+    "gte-with-pooler": Case("GteForSequenceClassification", "GteConfig", {**ROTARY, "type_vocab_size": 1}, "left"),
 }
 
 #: Cases whose weights and expected outputs are stored; the others are live only.
-GOLDEN_CASES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet")
-GOLDEN_CASES += ("llama", "mistral-left", "qwen2", "qwen3-left", "gemma3")
-GOLDEN_CASES += ("electra", "albert", "deberta-v2", "deberta-v3", "deberta-c2p", "t5", "t5-gated", "umt5")
+GOLDEN_CASES = (
+    *("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet", "electra", "albert"),
+    *("deberta-v2", "deberta-v3", "deberta-c2p", "t5", "t5-gated", "umt5"),
+    *("modernbert", "nomic_bert", "gte"),
+    *("llama", "mistral-left", "qwen2", "qwen3-left", "gemma3"),
+)
 
 TOLERANCE = 2e-4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -40,7 +41,10 @@ def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = 
     """
     AutoTokenizer = _transformers().AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        # It looks into config.json, and has notes about one in the naming of a model's own code.
+        with warnings.catch_warnings(), quiet("transformers.configuration_utils"):
+            warnings.simplefilter("ignore", FutureWarning)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # tokenizers raises bare Exception for a damaged tokenizer.json
         raise _refused("tokenizer", folder, error) from error
     return cast("PreTrainedTokenizerFast", tokenizer)

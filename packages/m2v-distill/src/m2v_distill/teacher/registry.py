@@ -10,11 +10,15 @@ from flax import nnx
 
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.bert import Bert, BertConfig
-from m2v_distill.teacher.decoder import Decoder, DecoderConfig
-from m2v_distill.teacher.decoder_params import DECODER, GEMMA
 from m2v_distill.teacher.bert_params import ALBERT, BERT, DISTILBERT, MPNET
 from m2v_distill.teacher.deberta import Deberta, DebertaConfig
 from m2v_distill.teacher.deberta_params import DEBERTA
+from m2v_distill.teacher.decoder import Decoder, DecoderConfig
+from m2v_distill.teacher.decoder_params import DECODER, GEMMA
+from m2v_distill.teacher.modernbert import ModernBert, ModernBertConfig
+from m2v_distill.teacher.modernbert_params import MODERNBERT
+from m2v_distill.teacher.rotary_bert import RotaryBert, RotaryBertConfig
+from m2v_distill.teacher.rotary_bert_params import GTE, NOMIC
 from m2v_distill.teacher.t5 import T5, T5Config
 from m2v_distill.teacher.t5_params import T5_TABLE
 from m2v_distill.teacher.weights import WeightTable
@@ -27,7 +31,8 @@ class Family:
     config: Makes that config of transformers' one (a dictionary) and of whether the checkpoint has a pooler.
     table: The names of its weights.
     pooler: The pooler's tensor, by which a checkpoint shows that it has one; `None` if the family has none.
-    raw: Whether `config` takes `config.json` as it stands, because transformers does not know the `model_type`.
+    raw: Whether `config` takes `config.json` as it stands, because transformers, or some version of it,
+        does not know the `model_type`.
     """
 
     module: Callable[..., nnx.Module]
@@ -55,6 +60,10 @@ FAMILIES: dict[str, Family] = {
     "t5": Family(T5, T5Config.t5, T5_TABLE, pooler=None),
     "mt5": Family(T5, T5Config.t5, T5_TABLE, pooler=None),
     "umt5": Family(T5, T5Config.umt5, T5_TABLE, pooler=None),
+    "modernbert": Family(ModernBert, ModernBertConfig.modernbert, MODERNBERT, pooler=None),
+    "nomic_bert": Family(RotaryBert, RotaryBertConfig.nomic, NOMIC, raw=True),
+    "gte": Family(RotaryBert, RotaryBertConfig.gte, GTE, raw=True),
+    "new": Family(RotaryBert, RotaryBertConfig.gte, GTE, raw=True),
 }
 
 
