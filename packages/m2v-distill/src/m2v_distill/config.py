@@ -9,6 +9,8 @@ from typing import Literal, TypedDict, get_args
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
+from m2v_distill.frequencies import Frequencies, read_frequencies
+from m2v_distill.words import Words, read_words
 
 Pooling = Literal["mean", "first", "last", "pooler"]
 PCADims = int | float | Literal["auto"] | None
@@ -20,7 +22,10 @@ class DistillOptions(TypedDict, total=False):
     device: str | None
     pca_dims: PCADims
     sif_coefficient: float | None
+    frequencies: Frequencies | None
     token_remove_pattern: str | None
+    vocabulary: Words | None
+    use_subword: bool
     quantize_to: str
     pooling: Pooling
     show_progress_bar: bool | None
@@ -36,7 +41,13 @@ class DistillConfig:
         pca_dims: Dimensions to keep (int), the share of variance to keep (float from 0 to 1), "auto" to rotate
             without dropping any, `None` for no PCA.
         sif_coefficient: `a` of SIF weighting, above 0 and below 1; `None` for no weighting.
+        frequencies: How often tokens occur, for the weights: a mapping of tokens to counts, a count for each id (see
+            `token_counts`), or a file: one JSON object if it is named `.json`, else lines of `token<TAB>count`.
+            Default: by Zipf's law. Kept as a dictionary or a tuple.
         token_remove_pattern: Tokens that this regular expression matches at their start are removed.
+        vocabulary: Words to add to the teacher's vocabulary: a list, or a UTF-8 text file with one a line. Those that
+            the tokenizer splits become multi-word tokens. Kept as a tuple.
+        use_subword: If False, the words of `vocabulary` are all that the student knows.
         quantize_to: dtype of the table: float16, float32, float64 or int8.
         pooling: How a token's outputs become one vector: "mean" of all positions, "first", "last", or the teacher's
             "pooler".
@@ -57,7 +68,10 @@ class DistillConfig:
     device: str | None = None
     pca_dims: PCADims = 256
     sif_coefficient: float | None = 1e-4
+    frequencies: Frequencies | None = None
     token_remove_pattern: str | None = r"\[unused\d+\]"
+    vocabulary: Words | None = None
+    use_subword: bool = True
     quantize_to: str = "float16"
     pooling: Pooling = "mean"
     show_progress_bar: bool | None = None
@@ -84,6 +98,7 @@ class DistillConfig:
         if self.pooling not in get_args(Pooling):
             raise InvalidInputError(f"pooling should be one of {', '.join(get_args(Pooling))}; found {self.pooling!r}.")
         self._check_pca()
+        self._check_words()
         if self.sif_coefficient is not None and not 0 < self.sif_coefficient < 1:
             raise InvalidInputError(
                 f"sif_coefficient should be above 0 and below 1, or None; found {self.sif_coefficient!r}."
@@ -95,6 +110,20 @@ class DistillConfig:
                 raise InvalidInputError(
                     f"token_remove_pattern should be a regular expression: {error} in {self.token_remove_pattern!r}."
                 ) from None
+
+    def _check_words(self) -> None:
+        if self.vocabulary is not None:
+            object.__setattr__(self, "vocabulary", read_words(self.vocabulary))
+        if not self.use_subword and not self.vocabulary:
+            raise InvalidInputError(
+                "use_subword=False leaves only the words of vocabulary; found none. Pass some, or use_subword=True."
+            )
+        if self.frequencies is not None:
+            if self.sif_coefficient is None:
+                raise InvalidInputError(
+                    "frequencies are for weights; found sif_coefficient=None, no weights. Leave one of them out."
+                )
+            object.__setattr__(self, "frequencies", read_frequencies(self.frequencies))
 
     def _check_pca(self) -> None:
         dims = self.pca_dims
