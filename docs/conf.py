@@ -39,6 +39,8 @@ from m2v_distill.forward import bucket_length
 from m2v_distill.pca import apply_pca
 from m2v_distill.pipeline import distill, distill_from_model
 from m2v_distill.teacher import Teacher
-from m2v_distill.weighting import sif_weights
+from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
+from m2v_distill.weighting import sif_weights, sif_weights_of
+from m2v_distill.words import WordCounts, read_words
 from m2v_train.encoder import mean_embeddings, parameters_of, to_static_model
 """

@@ -290,3 +290,15 @@ SPACES = KINDS | {
     "xlm_roberta": xlm_roberta,
     "collapsing": collapsing,
 }
+
+#: Words to add, by what happens to them; which of them are new depends on the tokenizer.
+WORDS = {
+    "new": ["zebra", "jig", "the", "card", "you", "naïve", "日本", "✪"],
+    "there": ["good", "day", "bad", "un"],
+    "several words": ["new york", "New York", "i am", "good day", "c++", "don't", "  my  card "],
+    "upper case": ["GOOD", "Zebra", "ZEBRA", "zebra", "The"],
+    "empty": ["", " ", "   ", "\t", "\u200b", "\u00ad"],
+    "repeated": ["zebra", "zebra", "my card", "my card"],
+    "markers": ["##s", "Ġday", "▁day", "<pad>", "[pad]"],
+}
+WORDS["all"] = [word for words in list(WORDS.values()) for word in words]

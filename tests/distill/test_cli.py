@@ -25,6 +25,21 @@ def test_distill(teacher_folder: Path, tmp_path: Path) -> None:
     assert StaticModel.from_pretrained(out).config.sif_coefficient is None
 
 
+def test_distill_with_words(teacher_folder: Path, tmp_path: Path) -> None:
+    words, counts, out = tmp_path / "words.txt", tmp_path / "counts.tsv", tmp_path / "student"
+    words.write_text("sunny\ngood day\nGOOD\n\n")
+    counts.write_text("sunny\t3\ngood day\t1\n")
+    options = ("--vocabulary", words, "--frequencies", counts, "--pca-dims", "none")
+    done = m2v("distill", teacher_folder, out, *options)
+    assert (done.returncode, done.stdout) == (0, "")
+    summary, result = done.stderr.splitlines()
+    assert summary == "words: 1 added, 1 multi-word, 1 already there, 1 empty"
+    assert "24 dimensions" in result
+    done = m2v("distill", teacher_folder, out, *options, "--no-subword")
+    assert done.returncode == 0
+    assert StaticModel.from_pretrained(out).tokens == ("[UNK]", "[PAD]", "sunny", "good", "good day")
+
+
 def test_the_listing_is_light_and_helpful() -> None:
     code = "import sys; from m2v_core.cli import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -40,6 +55,9 @@ def test_the_listing_is_light_and_helpful() -> None:
         (["distill", "{teacher}", "{teacher}/config.json"], 1, "found a file"),
         (["distill", "{teacher}", "{out}", "--pooling", "min"], 1, "found 'min'"),
         (["distill", "{teacher}", "{out}", "--device", "tpu"], 1, "cpu:0"),
+        (["distill", "{teacher}", "{out}", "--vocabulary", "none.txt"], 1, "no such file"),
+        (["distill", "{teacher}", "{out}", "--no-subword"], 1, "use_subword=False leaves only"),
+        (["distill", "{teacher}", "{out}", "--frequencies", "{teacher}/tokenizer.json"], 1, "frequencies"),
         (["distill", "{teacher}", "{out}", "--pca-dims", "x"], 2, "--pca-dims"),
         (["distill", "{teacher}"], 2, "OUT"),
     ],

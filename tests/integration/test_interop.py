@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ pytest.importorskip("sentence_transformers", reason="needs model2vec and sentenc
 
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
+from m2v_core.tokens import TextTokenizer, Vocabulary
 from m2v_distill import distill, distill_from_model
-from tokenizer_files import KINDS
+from m2v_distill.hf import load_tokenizer
+from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
+from tokenizer_files import KINDS, SPACES, WORDS
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
 
@@ -82,20 +86,31 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
     np.testing.assert_allclose(loaded.encode(PLAIN), theirs.encode(PLAIN), atol=1e-5)
 
 
-def random_teacher(case: str, folder: Path) -> Path:
+def random_teacher(case: str, folder: Path, kind: str | None = None) -> Path:
     """A tiny model of a family with as many rows as its tokenizer has tokens, saved as a folder."""
     import transformers
 
     from golden.families import CASES
 
-    kind = {"roberta": "byte_bpe", "xlm-roberta": "unigram", "camembert": "unigram"}.get(case, "wordpiece")
-    tokenizer_json = KINDS[kind]()
+    kind = kind or {"roberta": "byte_bpe", "xlm-roberta": "unigram", "camembert": "unigram"}.get(case, "wordpiece")
+    tokens = Vocabulary.from_json(SPACES[kind]()).tokens
     shape = CASES[case]
-    config = getattr(transformers, shape.config)(**{**shape.options, "vocab_size": len(make_model(kind).tokens)})
+    config = getattr(transformers, shape.config)(**{**shape.options, "vocab_size": len(tokens)})
     getattr(transformers, shape.model)(config).eval().save_pretrained(folder)
+    return with_tokenizer(folder, SPACES[kind]())
+
+
+def with_tokenizer(folder: Path, tokenizer_json: str) -> Path:
+    folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-    names = ("[UNK]", "[PAD]", "[CLS]", "[SEP]") if kind == "wordpiece" else ("<unk>", "<pad>", "<s>", "</s>")
-    special = dict(zip(("unk_token", "pad_token", "cls_token", "sep_token"), names, strict=True))
+    tokens = Vocabulary.from_json(tokenizer_json).tokens
+    names = {
+        "unk_token": "[UNK] <unk>",
+        "pad_token": "[PAD] <pad>",
+        "cls_token": "[CLS] <s>",
+        "sep_token": "[SEP] </s>",
+    }
+    special = {name: token for name, known in names.items() for token in known.split() if token in tokens}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}))
     return folder
 
@@ -177,3 +192,136 @@ def test_clusters_made_by_model2vec(theirs, texts: list[str], tmp_path: Path, ca
     error = float(np.abs(model.encode(texts[:200]) - peer.encode(texts[:200])).max())
     report(capsys, f"model2vec's clustered vocabulary: we are off by {error:.1e}")
     assert error <= 1e-5
+
+
+# --- words added to a vocabulary ------------------------------------------------------------------------------------
+
+UNUSED = r"\[unused\d+\]"
+FREQUENT = ["the", "you", "card", "my", "i", "Love", "top-up", "happy birthday", "new york"]
+
+
+@pytest.fixture(scope="module")
+def many_texts(texts: list[str], data: Path) -> list[str]:
+    """2,000 real texts: the English ones, and sentences in four other languages."""
+    others = []
+    for language in ("de", "ja", "ru", "zh"):
+        with (data / f"stsb-{language}-dev.csv").open(encoding="utf-8", newline="") as file:
+            others += [row[0] for row in csv.reader(file)][:250]
+    assert len(texts + others) == 2000
+    return texts + others
+
+
+def vocabulary_there(tokenizer, words: list[str]) -> tuple[str, list[list[int]]]:
+    """The student's tokenizer.json and the teacher's ids, by model2vec; padding is off."""
+    import re
+
+    from model2vec.tokenizer import clean_and_create_vocabulary, turn_tokens_into_ids
+    from skeletoken import TokenizerModel
+
+    teacher = TokenizerModel.from_transformers_tokenizer(tokenizer).prune_added_tokens()
+    student = teacher.deep_copy()
+    if student.adds_prefix_space is not None:
+        student.adds_prefix_space = True
+    student = clean_and_create_vocabulary(student, words, token_remove_regex=re.compile(UNUSED))
+    teacher.padding = None
+    ids = [tokenizer.convert_tokens_to_ids(token) for token in teacher.sorted_vocabulary]
+    rows = turn_tokens_into_ids(student.sorted_vocabulary, teacher)
+    return student.to_tokenizer().to_str(), [[ids[index] for index in row] for row in rows]
+
+
+def compare_ids(ours: TeacherVocabulary, theirs: str, texts: list[str]) -> int:
+    """In how many texts the ids differ: ours as the core finds them, theirs by their tokenizer alone."""
+    from tokenizers import Tokenizer
+
+    here, there = TextTokenizer(ours.tokenizer_json), Tokenizer.from_str(theirs)
+    there.no_padding()
+    there.no_truncation()
+    ids, offsets = here(texts, None)
+    rows = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
+    encodings = there.encode_batch_fast(texts, add_special_tokens=False)
+    expected = [[index for index in encoding.ids if index != here.unk_id] for encoding in encodings]
+    return sum(row != other for row, other in zip(rows, expected, strict=True))
+
+
+@pytest.mark.parametrize("situation", sorted(WORDS))
+@pytest.mark.parametrize("kind", sorted(SPACES))
+def test_vocabularies_with_words(kind: str, situation: str, tmp_path: Path, many_texts: list[str], capsys) -> None:
+    tokenizer = load_tokenizer(with_tokenizer(tmp_path / "t", SPACES[kind]()))
+    # Neither library has a use for what the file calls a padding token; model2vec empties it or fails.
+    words = [word for word in WORDS[situation] if word not in ("<pad>", "[pad]")]
+    theirs, rows = vocabulary_there(tokenizer, words)
+    ours = student_vocabulary(tokenizer, UNUSED, words)
+    assert json.loads(ours.tokenizer_json) == json.loads(theirs)
+    differ = compare_ids(ours, theirs, many_texts)
+    report(capsys, f"{kind:16} {situation:14} {len(many_texts)} texts, {differ} with other ids; {ours.word_counts}")
+    assert differ == 0
+    if kind in ("byte_bpe", "gpt2", "llama3"):  # model2vec sends these tokens as texts, stand-ins of bytes and all
+        spelled = [index for index, token in enumerate(ours.tokens) if token in tokenizer.get_vocab() or " " in token]
+        assert [ours.sequences[index] for index in spelled] == [rows[index] for index in spelled]
+    else:
+        assert ours.sequences == rows
+
+
+KINDS_OF_TEACHERS = {
+    "wordpiece": "bert",
+    "wordpiece_cased": "distilbert",
+    "byte_bpe": "roberta",
+    "unigram": "xlm-roberta",
+    "xlm_roberta": "xlm-roberta",
+    "collapsing": "camembert",
+    "metaspace_bpe": "mpnet",
+    "wordlevel": "bert",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS_OF_TEACHERS))
+def test_students_with_words(kind: str, tmp_path: Path, texts: list[str], capsys) -> None:
+    """Whole distillations; of byte-level tokenizers only multi-word tokens, which both spell alike."""
+    from model2vec.distill import distill as distill_there
+
+    teacher = random_teacher(KINDS_OF_TEACHERS[kind], tmp_path / kind, kind)
+    words = WORDS["several words"] if kind == "byte_bpe" else [*WORDS["all"], *FREQUENT]
+    options = {"vocabulary": words, "pca_dims": 16, "quantize_to": "float32"}
+    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **options)
+    assert list(ours.tokens) == list(theirs.tokens)
+    difference = np.abs(cosines(ours.encode(texts)) - cosines(theirs.encode(texts))).max()
+    report(capsys, f"{kind:16} with words: cosines of 1,000 texts, largest difference {difference:.1e}")
+    assert difference <= 2e-3
+
+
+def test_the_real_teacher_with_words(minilm: Path, tmp_path: Path, many_texts: list[str], capsys) -> None:
+    """Its tokenizer.json asks for padding, which model2vec lets it attend to; without, both give the same."""
+    import shutil
+
+    from model2vec.distill import distill as distill_there
+
+    teacher = tmp_path / "teacher"
+    shutil.copytree(minilm, teacher)
+    raw = json.loads((teacher / "tokenizer.json").read_text(encoding="utf-8"))
+    (teacher / "tokenizer.json").write_text(json.dumps({**raw, "padding": None}), encoding="utf-8")
+    options = {"vocabulary": [*WORDS["all"], *FREQUENT], "quantize_to": "float32"}
+    theirs, ours = distill_there(str(teacher), **options), distill(str(minilm), **options)
+    assert list(ours.tokens) == list(theirs.tokens)
+    encodings = theirs.tokenizer.encode_batch_fast(many_texts, add_special_tokens=False)
+    expected = [[index for index in encoding.ids if index != ours.unk_token_id] for encoding in encodings]
+    differ = sum(row[:512] != other[:512] for row, other in zip(ours.tokenize(many_texts), expected, strict=True))
+    difference = np.abs(cosines(ours.encode(many_texts)) - cosines(theirs.encode(many_texts))).max()
+    report(
+        capsys, f"the real teacher with words: 2,000 texts, {differ} with other ids, cosines within {difference:.1e}"
+    )
+    assert differ == 0
+    assert difference <= 2e-3
+
+
+@pytest.mark.parametrize("kind", sorted(SPACES))
+def test_word_level_students_in_model2vec(kind: str, tmp_path: Path, texts: list[str]) -> None:
+    tokenizer = load_tokenizer(with_tokenizer(tmp_path / "t", SPACES[kind]()))
+    vocabulary = student_vocabulary(tokenizer, None, [*WORDS["all"], *FREQUENT], use_subword=False)
+    table = np.random.default_rng(0).normal(size=(len(vocabulary.tokens), 8)).astype(np.float32)
+    model = StaticModel(table, vocabulary.tokenizer_json, normalize=True)
+    model.save_pretrained(tmp_path / "m")
+    peer = model2vec.StaticModel.from_pretrained(tmp_path / "m")
+    assert list(peer.tokens) == list(model.tokens)
+    vectors = model.encode(texts)
+    assert (vectors != 0).any(axis=1).mean() > 0.5
+    np.testing.assert_allclose(peer.encode(texts), vectors, atol=1e-5)

@@ -10,6 +10,7 @@ from m2v_distill.__about__ import __version__
 
 if TYPE_CHECKING:
     from m2v_distill.config import DistillConfig
+    from m2v_distill.frequencies import token_counts
     from m2v_distill.pipeline import distill, distill_from_model
     from m2v_distill.teacher import Teacher
 
@@ -18,6 +19,7 @@ _HOMES = {
     "Teacher": "m2v_distill.teacher",
     "distill": "m2v_distill.pipeline",
     "distill_from_model": "m2v_distill.pipeline",
+    "token_counts": "m2v_distill.frequencies",
 }
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "DistillConfig",
     "distill",
     "distill_from_model",
+    "token_counts",
     # teachers
     "Teacher",
     # version

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,11 +56,20 @@ def register(commands: Subcommands) -> None:
         help="how strongly frequent tokens are weighted down; none: not at all (default: %(default)s)",
     )
     parser.add_argument(
+        "--frequencies",
+        type=Path,
+        metavar="FILE",
+        help="how often tokens occur, for the weights: a JSON object (*.json), or lines of token<TAB>count "
+        "(default: Zipf's law)",
+    )
+    parser.add_argument(
         "--token-remove-pattern",
         default=default.token_remove_pattern,
         metavar="REGEX",
         help="remove tokens that match at their start; '' removes none (default: %(default)s)",
     )
+    parser.add_argument("--vocabulary", type=Path, metavar="FILE", help="words to add, one a line")
+    parser.add_argument("--no-subword", action="store_true", help="know the words of --vocabulary and nothing else")
     parser.add_argument(
         "--quantize-to",
         default=default.quantize_to,
@@ -108,6 +120,20 @@ def _optional_float(text: str) -> float | None:
     return None if text == "none" else float(text)
 
 
+@contextmanager
+def _notes_on_stderr() -> Iterator[None]:
+    logger, notes = logging.getLogger("m2v_distill"), logging.StreamHandler()
+    level = logger.level
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(level)
+
+
+@_notes_on_stderr()
 def _run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     if options.out.exists() and not options.out.is_dir():
@@ -121,7 +147,10 @@ def _run(options: argparse.Namespace) -> int:
         device=options.device,
         pca_dims=options.pca_dims,
         sif_coefficient=options.sif_coefficient,
+        frequencies=options.frequencies,
         token_remove_pattern=options.token_remove_pattern or None,
+        vocabulary=options.vocabulary,
+        use_subword=not options.no_subword,
         quantize_to=options.quantize_to,
         pooling=options.pooling,
     )

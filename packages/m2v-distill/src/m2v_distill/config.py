@@ -10,6 +10,8 @@ from typing import Literal, TypedDict, get_args
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
+from m2v_distill.frequencies import Frequencies, read_frequencies
+from m2v_distill.words import Words, read_words
 
 Pooling = Literal["mean", "first", "last", "pooler", "max", "mean_sqrt_len_tokens", "weightedmean"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -29,7 +31,10 @@ class DistillOptions(TypedDict, total=False):
     checkpoint_dir: str | os.PathLike[str] | None
     pca_dims: PCADims
     sif_coefficient: float | None
+    frequencies: Frequencies | None
     token_remove_pattern: str | None
+    vocabulary: Words | None
+    use_subword: bool
     quantize_to: str
     pooling: Pooling | None
     show_progress_bar: bool | None
@@ -56,7 +61,13 @@ class DistillConfig:
         pca_dims: Dimensions to keep (int), the share of variance to keep (float from 0 to 1), "auto" to rotate
             without dropping any, `None` for no PCA.
         sif_coefficient: `a` of SIF weighting, above 0 and below 1; `None` for no weighting.
+        frequencies: How often tokens occur, for the weights: a mapping of tokens to counts, a count for each id (see
+            `token_counts`), or a file: one JSON object if it is named `.json`, else lines of `token<TAB>count`.
+            Default: by Zipf's law. Kept as a dictionary or a tuple.
         token_remove_pattern: Tokens that this regular expression matches at their start are removed.
+        vocabulary: Words to add to the teacher's vocabulary: a list, or a UTF-8 text file with one a line. Those that
+            the tokenizer splits become multi-word tokens. Kept as a tuple.
+        use_subword: If False, the words of `vocabulary` are all that the student knows.
         quantize_to: dtype of the table: float16, float32, float64 or int8.
         pooling: How a token's outputs become one vector: "mean" of all positions, "first" ("cls"), "last"
             ("lasttoken"), "max", "mean_sqrt_len_tokens", "weightedmean", or the teacher's "pooler". It takes the place
@@ -85,7 +96,10 @@ class DistillConfig:
     checkpoint_dir: str | os.PathLike[str] | None = None
     pca_dims: PCADims = 256
     sif_coefficient: float | None = 1e-4
+    frequencies: Frequencies | None = None
     token_remove_pattern: str | None = r"\[unused\d+\]"
+    vocabulary: Words | None = None
+    use_subword: bool = True
     quantize_to: str = "float16"
     pooling: Pooling | None = None
     show_progress_bar: bool | None = None
@@ -118,6 +132,7 @@ class DistillConfig:
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         self._check_pca()
+        self._check_words()
         if self.sif_coefficient is not None and not 0 < self.sif_coefficient < 1:
             raise InvalidInputError(
                 f"sif_coefficient should be above 0 and below 1, or None; found {self.sif_coefficient!r}."
@@ -129,6 +144,20 @@ class DistillConfig:
                 raise InvalidInputError(
                     f"token_remove_pattern should be a regular expression: {error} in {self.token_remove_pattern!r}."
                 ) from None
+
+    def _check_words(self) -> None:
+        if self.vocabulary is not None:
+            object.__setattr__(self, "vocabulary", read_words(self.vocabulary))
+        if not self.use_subword and not self.vocabulary:
+            raise InvalidInputError(
+                "use_subword=False leaves only the words of vocabulary; found none. Pass some, or use_subword=True."
+            )
+        if self.frequencies is not None:
+            if self.sif_coefficient is None:
+                raise InvalidInputError(
+                    "frequencies are for weights; found sif_coefficient=None, no weights. Leave one of them out."
+                )
+            object.__setattr__(self, "frequencies", read_frequencies(self.frequencies))
 
     def _check_pca(self) -> None:
         dims = self.pca_dims

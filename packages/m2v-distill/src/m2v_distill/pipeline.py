@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from m2v_core import Config, StaticModel, quantize_model
 from m2v_distill.chunks import ChunkStore
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import embed_sequences
+from m2v_distill.frequencies import counts_by_id
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.pca import apply_pca
 from m2v_distill.placement import Placement
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.vocab import student_vocabulary
-from m2v_distill.weighting import sif_weights
+from m2v_distill.weighting import sif_weights, sif_weights_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+logger = logging.getLogger("m2v_distill")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,23 +130,37 @@ def distill_from_model(
 
 
 def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
-    vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern)
+    words = cast("Sequence[str]", config.vocabulary or ())
+    vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern, words, use_subword=config.use_subword)
+    if words:
+        logger.info("%s", vocabulary.word_counts)
+    weights = _weights(config, vocabulary.tokens)
     table = embed_sequences(
         teacher,
-        vocabulary.sequences,
+        [sequence or [vocabulary.pad_id] for sequence in vocabulary.sequences],
         pad_id=vocabulary.pad_id,
         normalize=False,  # a student normalises texts; here it would only take away how strong a token's output is
         chunks=None if config.checkpoint_dir is None else ChunkStore(config.checkpoint_dir),
         show_progress_bar=config.show_progress_bar,
     )
+    table[[not sequence for sequence in vocabulary.sequences]] = 0  # the teacher has no ids for these tokens
     table = apply_pca(table, config.pca_dims)
-    if config.sif_coefficient is not None:
-        table = (table * sif_weights(len(table), config.sif_coefficient)[:, None]).astype(np.float32)
+    if weights is not None:
+        table = (table * weights[:, None]).astype(np.float32)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:
         # It never counts here; a row of zeros keeps it from counting where all ids are averaged.
         table[student.unk_token_id] = 0
     return quantize_model(student, quantize_to=config.quantize_to)
+
+
+def _weights(config: DistillConfig, tokens: Sequence[str]) -> NDArray[np.float64] | None:
+    if config.sif_coefficient is None:
+        return None
+    if config.frequencies is None:
+        return sif_weights(len(tokens), config.sif_coefficient)
+    frequencies = cast("Mapping[str, float] | Sequence[float]", config.frequencies)
+    return sif_weights_of(counts_by_id(frequencies, tokens), config.sif_coefficient)
 
 
 def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
