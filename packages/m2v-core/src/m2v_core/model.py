@@ -113,7 +113,7 @@ class StaticModel:
     def _setup(self, stored: StoredModel, folder: Path | None = None, *, cache_bytes: int) -> None:
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
         self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
-        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.n_tokens, str(table))
+        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self.n_tokens, str(table))
         self._hold(stored)
 
     def _hold(self, stored: StoredModel) -> None:
@@ -122,7 +122,7 @@ class StaticModel:
             stored.embeddings,
             stored.weights,
             stored.mapping,
-            n_tokens=self._tokenizer.n_tokens,
+            n_tokens=self.n_tokens,
             max_bytes=shares(self._tokenizer.cache_bytes)[-1],
         )
 
@@ -244,6 +244,11 @@ class StaticModel:
         return self._tokenizer.vocabulary.tokens
 
     @property
+    def n_tokens(self) -> int:
+        """V, the number of tokens."""
+        return self._tokenizer.n_tokens
+
+    @property
     def unk_token_id(self) -> int | None:
         """The id that stands for what the vocabulary cannot spell; it never counts."""
         return self._tokenizer.unk_id
@@ -298,8 +303,7 @@ class StaticModel:
 
     def __repr__(self) -> str:
         base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
-        tokens = self._tokenizer.n_tokens
-        return f"{type(self).__name__}(tokens={tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
+        return f"{type(self).__name__}(tokens={self.n_tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
 
     # --- what it does -------------------------------------------------------------------------------------------
 

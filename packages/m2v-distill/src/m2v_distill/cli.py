@@ -102,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
     model.save_pretrained(options.out)
     seconds = time.perf_counter() - started
     print(
-        f"{options.out}: {len(model.tokens)} tokens x {model.dim} dimensions, {model.embedding_dtype}, {seconds:.1f} s",
+        f"{options.out}: {model.n_tokens} tokens x {model.dim} dimensions, {model.embedding_dtype}, {seconds:.1f} s",
         file=sys.stderr,
     )
     return 0
