@@ -64,6 +64,12 @@ def register(commands: Subcommands) -> None:
         metavar="DTYPE",
         help="float16, float32, float64 or int8 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--vocabulary-quantization",
+        type=int,
+        metavar="N",
+        help="rows of the table, each for a cluster of tokens (default: one a token)",
+    )
     parser.add_argument("--pooling", default=default.pooling, help="mean, first, last or pooler (default: %(default)s)")
     parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
     parser.add_argument(
@@ -97,6 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         sif_coefficient=options.sif_coefficient,
         token_remove_pattern=options.token_remove_pattern or None,
         quantize_to=options.quantize_to,
+        vocabulary_quantization=options.vocabulary_quantization,
         pooling=options.pooling,
     )
     model.save_pretrained(options.out)

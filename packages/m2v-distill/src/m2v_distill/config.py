@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Literal, TypedDict, get_args
 
+from m2v_core.cluster import check_clusters
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
 
@@ -22,6 +23,7 @@ class DistillOptions(TypedDict, total=False):
     sif_coefficient: float | None
     token_remove_pattern: str | None
     quantize_to: str
+    vocabulary_quantization: int | None
     pooling: Pooling
     show_progress_bar: bool | None
 
@@ -38,6 +40,7 @@ class DistillConfig:
         sif_coefficient: `a` of SIF weighting, above 0 and below 1; `None` for no weighting.
         token_remove_pattern: Tokens that this regular expression matches at their start are removed.
         quantize_to: dtype of the table: float16, float32, float64 or int8.
+        vocabulary_quantization: How many rows the table has, each for a cluster of tokens; `None` for one a token.
         pooling: How a token's outputs become one vector: "mean" of all positions, "first", "last", or the teacher's
             "pooler".
         show_progress_bar: `None` shows it on a terminal only.
@@ -59,6 +62,7 @@ class DistillConfig:
     sif_coefficient: float | None = 1e-4
     token_remove_pattern: str | None = r"\[unused\d+\]"
     quantize_to: str = "float16"
+    vocabulary_quantization: int | None = None
     pooling: Pooling = "mean"
     show_progress_bar: bool | None = None
 
@@ -81,6 +85,7 @@ class DistillConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pooling", str(getattr(self.pooling, "value", self.pooling)))
         object.__setattr__(self, "quantize_to", checked_dtype(self.quantize_to))
+        check_clusters(self.vocabulary_quantization)
         if self.pooling not in get_args(Pooling):
             raise InvalidInputError(f"pooling should be one of {', '.join(get_args(Pooling))}; found {self.pooling!r}.")
         self._check_pca()

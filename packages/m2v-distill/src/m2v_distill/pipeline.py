@@ -1,4 +1,4 @@
-"""Distillation as a list of steps: vocabulary, teacher, PCA, weights, table."""
+"""Distillation as a list of steps: vocabulary, teacher, PCA, weights, clusters, table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 import numpy as np
 
 from m2v_core import Config, StaticModel, quantize_model
+from m2v_core.cluster import check_clusters
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import embed_sequences
 from m2v_distill.hf import load_tokenizer
@@ -102,6 +103,7 @@ def distill_from_model(
 
 def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
     vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern)
+    check_clusters(config.vocabulary_quantization, len(vocabulary.sequences))  # before the teacher has to work
     table = embed_sequences(
         teacher,
         vocabulary.sequences,
@@ -115,9 +117,11 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
         table = (table * sif_weights(len(table), config.sif_coefficient)[:, None]).astype(np.float32)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:
-        # It never counts here; a row of zeros keeps it from counting where all ids are averaged.
+        # It never counts here; zeros (its weight, with clusters) keep it from counting where all ids are averaged.
         table[student.unk_token_id] = 0
-    return quantize_model(student, quantize_to=config.quantize_to)
+    return quantize_model(
+        student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
+    )
 
 
 def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
