@@ -31,7 +31,7 @@ def clustered(
         n_clusters: R, from 1 to V - 1.
 
     Returns:
-        directions [R, D] of unit length (or zero), weights [V] and mapping [V]: row i is about
+        directions [R, D] of unit length (or zero), weights [V] and mapping [V]. Row i is about
         `directions[mapping[i]] * weights[i]`.
 
     Raises:
