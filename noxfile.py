@@ -119,12 +119,15 @@ def bench(session: nox.Session) -> None:
         session.run("python", f"benchmarks/{name}.py", "--peer", peer, *more, env=OFFLINE)
 
 
-def environment(session: nox.Session, name: str, *installs: Sequence[str]) -> str:
-    """The Python of an environment beside the session's own, with these requirements, installed one after the other."""
+def environment(session: nox.Session, name: str, *installs: Sequence[str], fresh: bool = False) -> str:
+    """The Python of an environment beside the session's own, with these requirements, installed one after the other.
+
+    An old one is used again, unless it should be `fresh`.
+    """
     folder = Path(session.create_tmp()).resolve() / name
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    if not python.exists():
-        session.run("python", "-m", "venv", str(folder))
+    if fresh or not python.exists():
+        session.run("python", "-m", "venv", "--clear", str(folder))
     for requirements in installs:
         session.run(str(python), "-m", "pip", "install", "-q", *requirements, external=True)
     return str(python)
@@ -165,10 +168,7 @@ def build(session: nox.Session) -> None:
         session.run("python", "-m", "build", "--outdir", str(dist), f"packages/{name}", silent=True)
     archives = sorted(map(str, dist.glob("*")))
     session.run("twine", "check", "--strict", *archives)
-    empty = Path(session.create_tmp()).resolve() / "empty"
-    session.run("python", "-m", "venv", "--clear", str(empty))
-    python = empty / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     wheel = next(str(path) for path in dist.glob("m2v_core-*.whl"))
-    session.run(str(python), "-m", "pip", "install", "-q", wheel, external=True)
-    session.run(str(python), "-m", "pip", "list", external=True)
-    session.run(str(python), "examples/core_alone.py", external=True)
+    python = environment(session, "empty", [wheel], fresh=True)
+    session.run(python, "-m", "pip", "list", external=True)
+    session.run(python, "examples/core_alone.py", external=True)

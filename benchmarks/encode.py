@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from processes import compare
+from texts import tweets
 
 HERE = Path(__file__).parent
 LANGUAGES = {"de": "German", "ru": "Russian", "ja": "Japanese", "zh": "Chinese"}
@@ -65,11 +66,11 @@ def row(name: str, ours: Worker, theirs: Worker, *, runs: int, **job: str) -> No
 
 def inputs(data: Path, folder: Path) -> dict[str, str]:
     """Files of texts by name."""
-    tweets = (data / "te_emoji_train_text.txt").read_text().split("\n")[:45000]
-    texts = {"tweets": tweets, "joined": [" ".join(tweets[i : i + 10]) for i in range(0, len(tweets), 10)]}
+    lines = tweets(data)
+    texts = {"tweets": lines, "joined": [" ".join(lines[i : i + 10]) for i in range(0, len(lines), 10)]}
     for language in ("en", *LANGUAGES):
-        with (data / f"stsb-{language}-dev.csv").open(newline="") as lines:
-            texts[language] = [sentence for one in csv.reader(lines) for sentence in one[:2]]
+        with (data / f"stsb-{language}-dev.csv").open(newline="") as file:
+            texts[language] = [sentence for one in csv.reader(file) for sentence in one[:2]]
     for name, content in texts.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return {name: str(folder / f"{name}.json") for name in texts}

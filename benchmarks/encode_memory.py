@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
+from texts import tweets
+
 from m2v_core import StaticModel
 
 
@@ -27,9 +29,8 @@ def main() -> None:
     parser.add_argument("model", help="a folder")
     parser.add_argument("data", type=Path, help="the folder of real text; see CONTRIBUTING.md")
     args = parser.parse_args()
-    tweets = (args.data / "te_emoji_train_text.txt").read_text().split("\n")[:45000]
     for name, n_texts, texts in (
-        ("1,000,000 tweets", 1_000_000, islice(cycle(tweets), 1_000_000)),
+        ("1,000,000 tweets", 1_000_000, islice(cycle(tweets(args.data)), 1_000_000)),
         ("10,000,000 different words", 1_000_000, different_words(10_000_000)),
     ):
         model = StaticModel.from_pretrained(args.model)

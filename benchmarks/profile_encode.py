@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from line_profiler import LineProfiler
+from texts import tweets
 
 from m2v_core import StaticModel, backend, memory, pieces, pool, rows, splitting, tokens
 
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of real text; see CONTRIBUTING.md")
     args = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-    texts = (args.data / "te_emoji_train_text.txt").read_text().split("\n")[:45000]
+    texts = tweets(args.data)
 
     def encode(model: StaticModel) -> float:
         started = time.perf_counter()

@@ -32,7 +32,7 @@ def loaded(what: str) -> str:
 
 
 def test_import_is_light() -> None:
-    assert loaded("import m2v_core") == ""
+    assert loaded("import m2v_core, m2v_core.cluster") == ""
     assert "," not in loaded("import json")
 
 

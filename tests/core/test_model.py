@@ -133,6 +133,8 @@ def test_what_it_is(model: StaticModel) -> None:
     assert model.vocabulary_quantization is None
     assert model.tokenizer.encode("good day", add_special_tokens=False).ids == model.tokenize("good day")
     assert repr(model) == f"StaticModel(tokens={len(model.tokens)}, dim=8, dtype=float32)"
+    assert model.n_tokens == len(model.tokens)
+    assert model.tokens is model.tokens
 
 
 def test_integers_of_any_size_can_be_saved(tmp_path: Path) -> None:

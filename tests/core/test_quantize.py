@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,46 @@ def test_an_enum_member_will_do() -> None:
         INT8 = "int8"
 
     assert quantize_model(make_model(), quantize_to=DType.INT8).embedding_dtype == "int8"
+
+
+def test_clusters_of_the_kept_dimensions_in_the_wanted_dtype(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'm2v-core[quantization]'")
+    model = make_model(normalize=True)
+    n = model.n_tokens // 2
+    few = quantize_model(quantize_model(model, dimensionality=5), vocabulary_quantization=n)
+    assert (few.embedding.shape, few.embedding_dtype, few.vocabulary_quantization) == ((n, 5), "float32", n)
+    assert few.config == model.config
+    assert model.vocabulary_quantization is None
+    model.save_pretrained(tmp_path / "model")
+    for dtype, tolerance in (("float16", 2e-3), ("float64", 1e-6), ("int8", 2e-2)):
+        options = {"vocabulary_quantization": n, "dimensionality": 5, "quantize_to": dtype}
+        small = quantize_model(model, **options)
+        assert small.embedding_dtype == dtype
+        np.testing.assert_allclose(small.encode(TEXTS), few.encode(TEXTS), atol=tolerance)
+        loaded = StaticModel.from_pretrained(tmp_path / "model", **options)
+        np.testing.assert_array_equal(loaded.encode(TEXTS), small.encode(TEXTS))
+        small.save_pretrained(tmp_path / dtype)
+        np.testing.assert_array_equal(StaticModel.from_pretrained(tmp_path / dtype).encode(TEXTS), small.encode(TEXTS))
+
+
+def test_clusters_are_of_vectors_not_of_rows() -> None:
+    """Weights count: of an int8 table those with the scales, and any others."""
+    pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'm2v-core[quantization]'")
+    table = np.array([[0, 0], [3, 0.01], [200, 0], [0, 5]], np.float32)
+    weights = np.array([1, 0.5, -2, 0])
+    for dtype in ("float16", "float32", "int8"):
+        model = quantize_model(StaticModel(table, wordlevel(), weights=weights), quantize_to=dtype)
+        small = quantize_model(model, vocabulary_quantization=3)
+        assert small.embedding_dtype == dtype
+        for word in ("good", "day", "bad"):
+            np.testing.assert_allclose(small.encode(word), model.encode(word), atol=0.05)
+        assert not small.encode("bad").any()
+
+
+def test_no_clusters_of_clusters() -> None:
+    model = StaticModel(np.eye(2, dtype=np.float32), wordlevel(), token_mapping=np.array([0, 1, 1, 0]))
+    with pytest.raises(InvalidInputError, match="has 2 clusters already"):
+        quantize_model(model, vocabulary_quantization=1)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,15 @@ def m2v(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_distill(teacher_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "student"
     done = m2v(
-        "distill", teacher_folder, out, "--pca-dims", "4", "--quantize-to", "float32", "--sif-coefficient", "none"
+        *("distill", teacher_folder, out, "--pca-dims", "4", "--quantize-to", "float32", "--sif-coefficient", "none"),
+        *("--vocabulary-quantization", "9"),
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1  # one line, and no advice about PyTorch
     assert "4 dimensions, float32" in done.stderr
-    assert StaticModel.from_pretrained(out).config.sif_coefficient is None
+    model = StaticModel.from_pretrained(out)
+    assert model.config.sif_coefficient is None
+    assert model.vocabulary_quantization == 9
 
 
 def test_distill_with_words(teacher_folder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def test_one_list_of_parameters() -> None:
         ({"sif_coefficient": 0}, "above 0 and below 1"),
         ({"sif_coefficient": 1.0}, "above 0 and below 1"),
         ({"quantize_to": "int4"}, "found 'int4'"),
+        ({"vocabulary_quantization": 0}, "1 or more; found 0"),
+        ({"vocabulary_quantization": 0.5}, "whole number of clusters"),
         ({"token_remove_pattern": "("}, "regular expression"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m2v_core import Config, ModelFormatError, StaticModel
+from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel, quantize_model
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.forward import embed_sequences
 from m2v_distill.hf import load_tokenizer
@@ -42,6 +42,29 @@ def test_options(teacher_folder: Path) -> None:
     for one in range(4):
         for other in range(one):
             assert not np.allclose(tables[one], tables[other])
+
+
+def test_clusters(teacher_folder: Path, tmp_path: Path) -> None:
+    options = {"pca_dims": 6, "quantize_to": "float32"}
+    whole = distill(teacher_folder, **options)
+    student = distill(teacher_folder, vocabulary_quantization=9, **options)
+    assert (student.embedding.shape, student.weights.shape) == ((9, 6), (whole.n_tokens,))
+    assert student.weights[student.unk_token_id] == 0
+    finished = quantize_model(whole, vocabulary_quantization=9)
+    texts = ["good day", "sunny, bad days", "unknown ✪", ""]
+    np.testing.assert_allclose(student.encode(texts), finished.encode(texts), atol=1e-6)
+    student.save_pretrained(tmp_path / "student")
+    np.testing.assert_array_equal(
+        StaticModel.from_pretrained(tmp_path / "student").encode(texts), student.encode(texts)
+    )
+    small = distill(teacher_folder, vocabulary_quantization=9, pca_dims=6, quantize_to="int8")
+    np.testing.assert_allclose(small.encode(texts), student.encode(texts), atol=2e-2)
+
+
+def test_as_many_clusters_as_tokens(teacher_folder: Path) -> None:
+    n_tokens = distill(teacher_folder, pca_dims=None).n_tokens
+    with pytest.raises(InvalidInputError, match=f"fewer than the {n_tokens} tokens; found {n_tokens}"):
+        distill(teacher_folder, pca_dims=None, vocabulary_quantization=n_tokens)
 
 
 def test_routes_agree(teacher_folder: Path) -> None:

@@ -194,6 +194,48 @@ def test_clusters_made_by_model2vec(theirs, texts: list[str], tmp_path: Path, ca
     assert error <= 1e-5
 
 
+@pytest.fixture(scope="module")
+def pairs(data: Path) -> list[tuple[str, str, float]]:
+    """STS-B: pairs of sentences, and how alike people found them."""
+    with (data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
+        return [(one, other, float(score)) for one, other, score in csv.reader(file)]
+
+
+def spearman(model, pairs: list[tuple[str, str, float]]) -> float:
+    """The rank correlation of cosines with people's scores, times 100."""
+    from scipy.stats import spearmanr
+
+    one, other = (np.asarray(model.encode([pair[side] for pair in pairs]), np.float32) for side in (0, 1))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return 100 * spearmanr((one * other).sum(axis=1) / norms, [pair[2] for pair in pairs]).statistic
+
+
+NOISE = 1.0  # of 100: what another seed changes
+
+
+def test_our_clusters(minilm: Path, ours: StaticModel, theirs, pairs, texts: list[str], tmp_path: Path, capsys) -> None:
+    """As good as model2vec's, of a distillation and of a finished model, and read by it."""
+    from model2vec.distill import distill as distill_there
+
+    student = quantize_model(ours, vocabulary_quantization=512)
+    student.save_pretrained(tmp_path / "m")
+    peer = model2vec.StaticModel.from_pretrained(tmp_path / "m")
+    assert peer.vocabulary_quantization == 512
+    error = float(np.abs(peer.encode(texts) - student.encode(texts)).max())
+    report(capsys, f"our clustered vocabulary in model2vec: off by {error:.1e}")
+    assert error <= 1e-5
+    here = spearman(student, pairs)
+    there = {
+        "distilled": spearman(distill_there(str(minilm), vocabulary_quantization=512), pairs),
+        "finished": spearman(model2vec.quantize_model(theirs, vocabulary_quantization=512), pairs),
+    }
+    report(
+        capsys,
+        f"512 clusters, STS-B dev: ours {here:.2f}, model2vec's {there}, ours without {spearman(ours, pairs):.2f}",
+    )
+    assert here >= max(there.values()) - NOISE
+
+
 # --- words added to a vocabulary ------------------------------------------------------------------------------------
 
 UNUSED = r"\[unused\d+\]"

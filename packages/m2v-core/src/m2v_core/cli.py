@@ -200,7 +200,7 @@ def describe(model: StaticModel) -> dict[str, object]:
     """
     arrays = (model.embedding, model.weights, model.token_mapping)
     return {
-        "tokens": len(model.tokens),
+        "tokens": model.n_tokens,
         "dimensions": model.dim,
         "dtype": model.embedding_dtype,
         "table_bytes": sum(array.nbytes for array in arrays if array is not None),

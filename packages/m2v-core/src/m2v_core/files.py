@@ -8,7 +8,7 @@ import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,44 +82,48 @@ def read_tensors(
                     raise ModelFormatError(
                         f"{path}: the tensor {name} should be one of {', '.join(kinds.values())}; found {found}."
                     )
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in wanted}
-            dtypes = {name: kinds[file.get_slice(name).get_dtype()] for name, kinds in wanted.items()}
             tensors = {name: file.get_tensor(name) for name in wanted if name not in mapped}
-        return tensors | {name: _mapped(path, name, dtypes[name], shapes[name]) for name in wanted if name in mapped}
+        return tensors | {name: _mapped(path, name, kinds) for name, kinds in wanted.items() if name in mapped}
     except SafetensorError as error:
         raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
 
 
-def _mapped(path: Path, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _mapped(path: Path, name: str, kinds: Mapping[str, str]) -> NDArray[Any]:
     """A tensor of a sound safetensors file as a read-only view of the file."""
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        start = 8 + length + json.loads(file.read(length))[name]["data_offsets"][0]
-    stored = np.dtype(dtype).newbyteorder("<")
+        data = _data_start(file)
+        entry = json.loads(file.read(data - 8))[name]
+    start, shape, dtype = data + entry["data_offsets"][0], tuple(entry["shape"]), np.dtype(kinds[entry["dtype"]])
+    stored = dtype.newbyteorder("<")
     if start % stored.itemsize or 0 in shape or not stored.isnative:  # numpy would copy the table at each use
         return np.fromfile(path, stored, math.prod(shape), offset=start).reshape(shape).astype(dtype)
     return np.asarray(np.memmap(path, stored, mode="r", offset=start, shape=shape))
 
 
+def _data_start(file: IO[bytes]) -> int:
+    """Where the tensors begin: after eight bytes that hold the header's length, and the header."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    return 8 + int(length)
+
+
 def describe_damage(path: Path) -> str | None:
     """Why a safetensors file cannot be read, in bytes expected and found; `None` if its sizes are in order."""
     size = path.stat().st_size
+    if size < 8:
+        return f"expected a safetensors file; found only {size} bytes. Copy or download it again."
     with path.open("rb") as file:
-        head = file.read(8)
-        if len(head) < 8:
-            return f"expected a safetensors file; found only {size} bytes. Copy or download it again."
-        (length,) = struct.unpack("<Q", head)
-        if 8 + length > size:
+        data = _data_start(file)
+        if data > size:
             return (
-                f"expected a safetensors header of {length} bytes; found a file of {size}. "
+                f"expected a safetensors header of {data - 8} bytes; found a file of {size}. "
                 f"It is truncated, or not safetensors: copy or download it again."
             )
         try:
-            header: dict[str, Any] = json.loads(file.read(length))
+            header: dict[str, Any] = json.loads(file.read(data - 8))
             ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             return "expected a safetensors header; found something else. Copy or download the file again."
-    expected = 8 + length + max(ends, default=0)
+    expected = data + max(ends, default=0)
     if expected != size:
         return f"expected {expected} bytes by its header; found {size}. Copy or download the file again."
     return None

@@ -124,11 +124,11 @@ class Memory:
         Returns:
             starts [m] of their ids, and the array that holds these and all others.
         """
-        records, starts = _records(keys, new, ids, counts)
+        records, starts, ids_at = _records(keys, new, ids, counts)
         with self._lock:
             base = found.table.add(keys.hashes.take(new), keys.sizes.take(new), starts, counts, records)
             store = found.table.store
-        return starts + base + _n_words(keys.sizes.take(new)), store
+        return ids_at + base, store
 
 
 class Recent:
@@ -246,8 +246,8 @@ def _n_words(sizes: Positions) -> Positions:
     return (sizes + (WORD - 1)) // WORD
 
 
-def _records(keys: Keys, new: Positions, ids: Positions, counts: Positions) -> tuple[Positions, Positions]:
-    """The words and ids of each new piece, one record after the other, and where each begins."""
+def _records(keys: Keys, new: Positions, ids: Positions, counts: Positions) -> tuple[Positions, Positions, Positions]:
+    """The words and ids of each new piece, one record after the other; where each begins, and where its ids do."""
     n_words = _n_words(keys.sizes.take(new))
     n_ids = np.where(counts == UNSAFE, 0, counts)
     ends = np.cumsum(n_words + n_ids)
@@ -260,6 +260,7 @@ def _records(keys: Keys, new: Positions, ids: Positions, counts: Positions) -> t
     for level, (index, further) in enumerate(keys.further, 1):
         at = start_of.take(index)
         words[at.compress(at >= 0) + level] = further.compress(at >= 0)
+    ids_at = starts + n_words
     before = np.cumsum(n_ids) - n_ids
-    records[np.repeat(starts + n_words - before, n_ids) + np.arange(len(ids))] = ids
-    return records, starts
+    records[np.repeat(ids_at - before, n_ids) + np.arange(len(ids))] = ids
+    return records, starts, ids_at

@@ -113,7 +113,7 @@ class StaticModel:
     def _setup(self, stored: StoredModel, folder: Path | None = None, *, cache_bytes: int) -> None:
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
         self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
-        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self._tokenizer.n_tokens, str(table))
+        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self.n_tokens, str(table))
         self._hold(stored)
 
     def _hold(self, stored: StoredModel) -> None:
@@ -122,7 +122,7 @@ class StaticModel:
             stored.embeddings,
             stored.weights,
             stored.mapping,
-            n_tokens=self._tokenizer.n_tokens,
+            n_tokens=self.n_tokens,
             max_bytes=shares(self._tokenizer.cache_bytes)[-1],
         )
 
@@ -152,6 +152,7 @@ class StaticModel:
         subfolder: str | None = None,
         quantize_to: str | None = None,
         dimensionality: int | None = None,
+        vocabulary_quantization: int | None = None,
         max_length: int | _Unset | None = UNSET,
         force_download: bool = True,
         revision: str | None = None,
@@ -169,6 +170,7 @@ class StaticModel:
             subfolder: The model's place inside the folder or repository.
             quantize_to: float16, float32, float64 or int8; see `quantize_model`.
             dimensionality: Keep this many dimensions, the first ones.
+            vocabulary_quantization: Keep this many rows; see `quantize_model`.
             max_length: Overrules the stored setting; `None` for no limit.
             force_download: Ask the Hub for the newest state; if False, a cached model is used as it is.
             revision: A branch, tag or commit on the Hub.
@@ -179,8 +181,8 @@ class StaticModel:
         Raises:
             ModelNotFoundError: There is no model of this name.
             ModelFormatError: A file is damaged; the message names it.
-            MissingPackageError: The name needs m2v-hub.
-            InvalidInputError: `dimensionality` or `quantize_to` does not fit.
+            MissingPackageError: The name needs m2v-hub, or `vocabulary_quantization` scikit-learn.
+            InvalidInputError: `dimensionality`, `quantize_to` or `vocabulary_quantization` does not fit.
 
         Example:
             >>> import tempfile
@@ -197,7 +199,12 @@ class StaticModel:
         model = cls.from_stored(
             replace(stored, config=replace(stored.config, **changes)), folder, cache_bytes=cache_bytes
         )
-        return quantize_model(model, quantize_to=quantize_to, dimensionality=dimensionality)
+        return quantize_model(
+            model,
+            vocabulary_quantization=vocabulary_quantization,
+            quantize_to=quantize_to,
+            dimensionality=dimensionality,
+        )
 
     def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
         """Save the model as a folder that m2v, model2vec and (where it agrees) sentence-transformers load.
@@ -242,6 +249,11 @@ class StaticModel:
     def tokens(self) -> tuple[str, ...]:
         """The vocabulary, in the order of the ids."""
         return self._tokenizer.vocabulary.tokens
+
+    @property
+    def n_tokens(self) -> int:
+        """V, the number of tokens."""
+        return self._tokenizer.n_tokens
 
     @property
     def unk_token_id(self) -> int | None:
@@ -298,8 +310,7 @@ class StaticModel:
 
     def __repr__(self) -> str:
         base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
-        tokens = self._tokenizer.n_tokens
-        return f"{type(self).__name__}(tokens={tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
+        return f"{type(self).__name__}(tokens={self.n_tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
 
     # --- what it does -------------------------------------------------------------------------------------------
 
@@ -472,21 +483,40 @@ def _storable(array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArr
     return converted
 
 
-def quantize_model(model: Model, *, quantize_to: str | None = None, dimensionality: int | None = None) -> Model:
+def quantize_model(
+    model: Model,
+    *,
+    vocabulary_quantization: int | None = None,
+    quantize_to: str | None = None,
+    dimensionality: int | None = None,
+) -> Model:
     """A smaller copy of a model; the given one stays as it is.
 
     Args:
         model: The model.
+        vocabulary_quantization: Keep so many rows, each for a cluster of tokens that point the same way; a token's
+            weight is its length. Needs `m2v-core[quantization]`.
         quantize_to: float16, float32, float64, or int8 (one scale per row, kept in the weights).
         dimensionality: Keep the first so many dimensions; a distilled model has them in order of variance.
 
     Raises:
-        InvalidInputError: An unknown dtype, or more dimensions than there are.
+        InvalidInputError: An unknown dtype, more dimensions than there are, as many clusters as tokens, or a model
+            that has clusters already.
+        MissingPackageError: Clusters need scikit-learn.
 
     Example:
         >>> quantize_model(tiny_model(), quantize_to="float16", dimensionality=1)
         StaticModel(tokens=3, dim=1, dtype=float16)
+        >>> quantize_model(tiny_model(), vocabulary_quantization=2).embedding.shape
+        (2, 2)
     """
     smaller = copy.copy(model)  # both share the tokenizer
-    smaller._hold(quantized(model._stored, quantize_to=quantize_to, dimensionality=dimensionality))
+    smaller._hold(
+        quantized(
+            model._stored,
+            vocabulary_quantization=vocabulary_quantization,
+            quantize_to=quantize_to,
+            dimensionality=dimensionality,
+        )
+    )
     return smaller

@@ -1,4 +1,4 @@
-"""Smaller tables: fewer dimensions, float16, or int8 with a scale per row."""
+"""Smaller tables: fewer dimensions, fewer rows, float16, or int8 with a scale per row."""
 
 from __future__ import annotations
 
@@ -8,18 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.cluster import clustered
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import EMBEDDING_DTYPES, StoredModel
+from m2v_core.rows import token_rows
 
 
-def quantized(stored: StoredModel, *, quantize_to: str | None = None, dimensionality: int | None = None) -> StoredModel:
-    """A model with the first `dimensionality` dimensions, as `quantize_to`; the given one is left as it is.
+def quantized(
+    stored: StoredModel,
+    *,
+    vocabulary_quantization: int | None = None,
+    quantize_to: str | None = None,
+    dimensionality: int | None = None,
+) -> StoredModel:
+    """A model with the first `dimensionality` dimensions, and so many clusters, as `quantize_to`.
+
+    The given one is left as it is. Clusters are of the dimensions that are kept, and of the tokens' vectors, so what
+    `weights` said goes into the new ones; see `m2v_core.cluster.clustered`.
 
     int8 stores `round(row / scale)` with `scale = max|row| / 127` for each row, after the dimensions are cut. The
     scale is folded into `weights`, so every reader that knows `weights` computes the same vectors.
 
     Raises:
-        InvalidInputError: An unknown dtype, or more dimensions than there are.
+        InvalidInputError: An unknown dtype, more dimensions than there are, as many clusters as tokens, or a model
+            that has clusters already.
+        MissingPackageError: Clusters need scikit-learn.
     """
     embeddings, weights, mapping = stored.embeddings, stored.weights, stored.mapping
     if dimensionality is not None:
@@ -29,6 +42,14 @@ def quantized(stored: StoredModel, *, quantize_to: str | None = None, dimensiona
             )
         embeddings = np.ascontiguousarray(embeddings[:, :dimensionality])
     dtype = embeddings.dtype if quantize_to is None else np.dtype(checked_dtype(quantize_to))
+    if vocabulary_quantization is not None:
+        if mapping is not None:
+            raise InvalidInputError(
+                f"This model's vocabulary has {len(embeddings)} clusters already; for another number start from the "
+                f"model without clusters."
+            )
+        rows = token_rows(embeddings, np.arange(len(embeddings)), weights, None)
+        embeddings, weights, mapping = clustered(rows, vocabulary_quantization)
     if dtype == np.int8 and embeddings.dtype != np.int8:
         embeddings, scales = int8_rows(embeddings)
         factors = scales if mapping is None else scales[mapping]
@@ -37,7 +58,7 @@ def quantized(stored: StoredModel, *, quantize_to: str | None = None, dimensiona
         embeddings, weights = (embeddings * weights[:, None].astype(np.float64)).astype(dtype), None
     else:
         embeddings = embeddings.astype(dtype, copy=False)
-    return replace(stored, embeddings=embeddings, weights=weights)
+    return replace(stored, embeddings=embeddings, weights=weights, mapping=mapping)
 
 
 def int8_rows(embeddings: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -81,18 +81,19 @@ class Rows:
 
     def of(self, ids: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Rows [m, D], and which of them each of `ids` has [n]: `token_rows(..., ids)` is `rows[places]`."""
-        table, weights, mapping = self._of
         if self._as_they_are:
-            return table, ids
+            return self._of[0], ids
         if len(ids) > self._capacity:
             distinct = self._distinct(ids)
             places = np.empty(self._n_tokens, np.int64)
             places[distinct] = np.arange(len(distinct))
-            return token_rows(table, distinct, weights, mapping), places.take(ids)
+            return self._computed(distinct), places.take(ids)
         with self._lock:
-            if np.count_nonzero(self._places.take(ids) == _UNSEEN):
+            places = self._places.take(ids)
+            if np.count_nonzero(places == _UNSEEN):
                 self._learn(self._distinct(ids))
-            return self._kept, self._places.take(ids)
+                places = self._places.take(ids)
+            return self._kept, places
 
     def take(self, ids: NDArray[np.int64]) -> NDArray[Any]:
         """`token_rows(..., ids)`, for few ids."""
@@ -112,9 +113,13 @@ class Rows:
             self._start_again()
             new = distinct
         end = self._used + len(new)
-        self._kept[self._used : end] = token_rows(self._of[0], new, *self._of[1:])
+        self._kept[self._used : end] = self._computed(new)
         self._places[new] = np.arange(self._used, end)
         self._used = end
+
+    def _computed(self, ids: NDArray[np.int64]) -> NDArray[Any]:
+        table, weights, mapping = self._of
+        return token_rows(table, ids, weights, mapping)
 
     def _start_again(self) -> None:
         dim, dtype = self._of[0].shape[1], _sum_dtype(self._of[0])

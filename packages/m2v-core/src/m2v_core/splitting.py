@@ -73,12 +73,14 @@ class Splitting:
             >>> Splitting(spaced=True, ends="solid").safe([" day", " day\n", "  "])
             [True, False, True]
         """
+        if self.ends == "any":
+            return [True] * len(pieces)
         last = [piece[-1] for piece in pieces]
         is_safe = {char: self._may_end(char) for char in set(last)}
         return [is_safe[char] for char in last]
 
     def _may_end(self, last: str) -> bool:
-        if self.ends == "any" or last == " ":  # spaces alone are the end of a text
+        if last == " ":  # spaces alone are the end of a text
             return True
         category = unicodedata.category(last)
         if self.ends == "solid":

@@ -15,6 +15,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from typing import Any
 
@@ -129,9 +130,9 @@ class TextTokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.json, "tokenizer.json", self.cache_bytes)
 
-    @property
+    @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokens: read when they are asked for, because few need them and they take memory."""
+        """The tokens: read when they are first asked for, because few need them and they take memory."""
         return Vocabulary.from_json(self.json)
 
     @property
@@ -257,17 +258,15 @@ class TextTokenizer:
 
     def _ids_of_pieces(self, pieces: list[str], rule: Splitting) -> tuple[Ids, Ids]:
         """The ids of pieces, flat, and how many each has: none and `UNSAFE` for one that is not safe."""
-        safe = np.ones(len(pieces), bool)
-        if rule.ends != "any":
-            safe[:] = rule.safe(pieces)
-            pieces = list(compress(pieces, safe))
+        safe = rule.safe(pieces)
+        pieces = list(compress(pieces, safe))
         if rule.separator is None:
             ids, lengths = self._backend.ids_of_texts(pieces)
         else:
             ids, lengths = self._backend.ids_of_words(pieces, rule.separator)
         ids, lengths = without(self.unk_id, ids, lengths)
         counts = np.full(len(safe), UNSAFE)
-        counts[safe] = lengths
+        counts[np.array(safe, bool)] = lengths
         return ids, counts
 
 

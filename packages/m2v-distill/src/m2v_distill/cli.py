@@ -77,6 +77,12 @@ def register(commands: Subcommands) -> None:
         help="float16, float32, float64 or int8 (default: %(default)s)",
     )
     parser.add_argument(
+        "--vocabulary-quantization",
+        type=int,
+        metavar="N",
+        help="rows of the table, each for a cluster of tokens (default: one a token)",
+    )
+    parser.add_argument(
         "--pooling",
         help="mean, first, last, max, weightedmean, mean_sqrt_len_tokens or pooler, in place of what the teacher's "
         "modules.json says",
@@ -152,12 +158,13 @@ def _run(options: argparse.Namespace) -> int:
         vocabulary=options.vocabulary,
         use_subword=not options.no_subword,
         quantize_to=options.quantize_to,
+        vocabulary_quantization=options.vocabulary_quantization,
         pooling=options.pooling,
     )
     model.save_pretrained(options.out)
     seconds = time.perf_counter() - started
     print(
-        f"{options.out}: {len(model.tokens)} tokens x {model.dim} dimensions, {model.embedding_dtype}, {seconds:.1f} s",
+        f"{options.out}: {model.n_tokens} tokens x {model.dim} dimensions, {model.embedding_dtype}, {seconds:.1f} s",
         file=sys.stderr,
     )
     return 0

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Literal, TypedDict, get_args
 
+from m2v_core.cluster import check_clusters
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
 from m2v_distill.frequencies import Frequencies, read_frequencies
@@ -36,6 +37,7 @@ class DistillOptions(TypedDict, total=False):
     vocabulary: Words | None
     use_subword: bool
     quantize_to: str
+    vocabulary_quantization: int | None
     pooling: Pooling | None
     show_progress_bar: bool | None
 
@@ -69,6 +71,7 @@ class DistillConfig:
             the tokenizer splits become multi-word tokens. Kept as a tuple.
         use_subword: If False, the words of `vocabulary` are all that the student knows.
         quantize_to: dtype of the table: float16, float32, float64 or int8.
+        vocabulary_quantization: How many rows the table has, each for a cluster of tokens; `None` for one a token.
         pooling: How a token's outputs become one vector: "mean" of all positions, "first" ("cls"), "last"
             ("lasttoken"), "max", "mean_sqrt_len_tokens", "weightedmean", or the teacher's "pooler". It takes the place
             of all that comes after the encoder. Default: what `modules.json` says, with dense layers; without that
@@ -101,6 +104,7 @@ class DistillConfig:
     vocabulary: Words | None = None
     use_subword: bool = True
     quantize_to: str = "float16"
+    vocabulary_quantization: int | None = None
     pooling: Pooling | None = None
     show_progress_bar: bool | None = None
 
@@ -125,6 +129,7 @@ class DistillConfig:
             name = str(getattr(self.pooling, "value", self.pooling))
             object.__setattr__(self, "pooling", {"cls": "first", "lasttoken": "last"}.get(name, name))
         object.__setattr__(self, "quantize_to", checked_dtype(self.quantize_to))
+        check_clusters(self.vocabulary_quantization)
         for name, kind in (("pooling", Pooling), ("precision", Precision), ("backend", Backend)):
             value, known = getattr(self, name), get_args(kind)
             if value not in known and not (name == "pooling" and value is None):

@@ -1,4 +1,4 @@
-"""Distillation as a list of steps: vocabulary, teacher, PCA, weights, table."""
+"""Distillation as a list of steps: vocabulary, teacher, PCA, weights, clusters, table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core import Config, StaticModel, quantize_model
+from m2v_core.cluster import check_clusters
 from m2v_distill.chunks import ChunkStore
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import embed_sequences
@@ -135,6 +136,7 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     if words:
         logger.info("%s", vocabulary.word_counts)
     weights = _weights(config, vocabulary.tokens)
+    check_clusters(config.vocabulary_quantization, len(vocabulary.sequences))  # before the teacher has to work
     table = embed_sequences(
         teacher,
         [sequence or [vocabulary.pad_id] for sequence in vocabulary.sequences],
@@ -149,9 +151,11 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
         table = (table * weights[:, None]).astype(np.float32)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:
-        # It never counts here; a row of zeros keeps it from counting where all ids are averaged.
+        # It never counts here; zeros (its weight, with clusters) keep it from counting where all ids are averaged.
         table[student.unk_token_id] = 0
-    return quantize_model(student, quantize_to=config.quantize_to)
+    return quantize_model(
+        student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
+    )
 
 
 def _weights(config: DistillConfig, tokens: Sequence[str]) -> NDArray[np.float64] | None:
