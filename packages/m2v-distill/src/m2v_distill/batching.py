@@ -12,7 +12,7 @@ from numpy import ndarray
 #: A length gets a program of its own if it fills this many batches; else its sequences are padded to the next one.
 WORTH_COMPILING = 4
 
-#: No batch has more rows than this for each 1024 positions: 256 short rows stay in a CPU's cache, 1024 do not.
+#: No batch has more rows than this for each 1024 positions.
 ROWS_PER_1024 = 256
 
 

@@ -69,7 +69,7 @@ class Placement:
     @property
     def batch_tokens(self) -> int:
         """Positions that one copy computes at once: what a CPU's cache holds, or what fills an accelerator."""
-        return 1024 if self.mesh.devices.flat[0].platform == "cpu" else 32768
+        return 2048 if self.mesh.devices.flat[0].platform == "cpu" else 32768
 
     def weight(self, path: str, array: NDArray[Any] | jax.Array) -> jax.Array:
         """A weight in its place and dtype: kernels in `precision`, embeddings as they are, all else float32.

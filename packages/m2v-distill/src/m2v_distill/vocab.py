@@ -67,7 +67,7 @@ def student_vocabulary(
     with quiet("skeletoken"):
         teacher = TokenizerModel.from_transformers_tokenizer(tokenizer).prune_added_tokens()
         student = _cleaned(teacher, token_remove_pattern) if use_subword else _word_level(teacher)
-        present = teacher.vocabulary if use_subword else student.vocabulary
+        present = frozenset(teacher.vocabulary if use_subword else student.vocabulary)
         student, word_counts = _with_words(student, words, present, token_remove_pattern, whole=not use_subword)
         if not use_subword and not word_counts.added + word_counts.several:
             raise InvalidInputError(
@@ -99,7 +99,7 @@ def _cleaned(teacher: TokenizerModel, token_remove_pattern: str | None) -> Token
         doomed = [token for token in student.sorted_vocabulary if pattern.match(token)]
         if len(doomed) == student.vocabulary_size:
             raise _nothing_left(token_remove_pattern)
-        student = student.remove_tokens_from_vocabulary(doomed)
+        student = student.remove_tokens_from_vocabulary(doomed) if doomed else student
     return student.prune_added_tokens()
 
 
@@ -137,17 +137,22 @@ def _word_level(teacher: TokenizerModel) -> TokenizerModel:
 def _with_words(
     student: TokenizerModel, words: Sequence[str], present: Collection[str], pattern: str | None, *, whole: bool
 ) -> tuple[TokenizerModel, WordCounts]:
-    """Add words as model2vec 0.10 does; `whole` keeps multi-word tokens from being found inside of longer words."""
+    """Add words as model2vec 0.10 does, to `student` or a copy of it, which takes a while.
+
+    `whole` keeps multi-word tokens from being found inside of longer words.
+    """
     found = sort_words(words, student.preprocessor, present, pattern)
     misspelt = [token for token in found.misspelt if token in student.vocabulary]
-    student = student.remove_tokens_from_vocabulary(misspelt) if misspelt else student.deep_copy()
+    if misspelt:
+        student = student.remove_tokens_from_vocabulary(misspelt)
     n_before = student.vocabulary_size
     for token in found.single:
         if token not in student.vocabulary:  # else it was added as a piece of a word before it
             student.model.add_token(token)
     pieces = student.vocabulary_size - n_before - len(found.single)
     several = [text for text in found.several if text not in student.vocabulary]
-    student = student.add_addedtokens(several, is_special=False, single_word=whole, normalized=True)
+    if several:
+        student = student.add_addedtokens(several, is_special=False, single_word=whole, normalized=True)
     counts = WordCounts(
         added=len(found.single),
         several=len(several),
