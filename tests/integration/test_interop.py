@@ -15,10 +15,11 @@ pytest.importorskip("sentence_transformers", reason="needs model2vec and sentenc
 
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
-from m2v_core.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokens import TextTokenizer
 from m2v_distill import distill, distill_from_model
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
+from random_teachers import random_teacher, with_tokenizer
 from tokenizer_files import KINDS, SPACES, WORDS
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
@@ -84,35 +85,6 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
     theirs.save_pretrained(tmp_path / "theirs")
     loaded = StaticModel.from_pretrained(tmp_path / "theirs")
     np.testing.assert_allclose(loaded.encode(PLAIN), theirs.encode(PLAIN), atol=1e-5)
-
-
-def random_teacher(case: str, folder: Path, kind: str | None = None) -> Path:
-    """A tiny model of a family with as many rows as its tokenizer has tokens, saved as a folder."""
-    import transformers
-
-    from golden.families import CASES
-
-    kind = kind or {"roberta": "byte_bpe", "xlm-roberta": "unigram", "camembert": "unigram"}.get(case, "wordpiece")
-    tokens = Vocabulary.from_json(SPACES[kind]()).tokens
-    shape = CASES[case]
-    config = getattr(transformers, shape.config)(**{**shape.options, "vocab_size": len(tokens)})
-    getattr(transformers, shape.model)(config).eval().save_pretrained(folder)
-    return with_tokenizer(folder, SPACES[kind]())
-
-
-def with_tokenizer(folder: Path, tokenizer_json: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-    tokens = Vocabulary.from_json(tokenizer_json).tokens
-    names = {
-        "unk_token": "[UNK] <unk>",
-        "pad_token": "[PAD] <pad>",
-        "cls_token": "[CLS] <s>",
-        "sep_token": "[SEP] </s>",
-    }
-    special = {name: token for name, known in names.items() for token in known.split() if token in tokens}
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}))
-    return folder
 
 
 def test_every_route_gives_the_same(minilm: Path, ours: StaticModel, texts: list[str], capsys) -> None:
