@@ -41,7 +41,10 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bart": (
         "Bart",
         {
-            "vocab_size": 35, "d_model": 24, "max_position_embeddings": 40, "pad_token_id": 0,
+            "vocab_size": 35,
+            "d_model": 24,
+            "max_position_embeddings": 40,
+            "pad_token_id": 0,
             **{
                 f"{side}_{key}": value
                 for side in ("encoder", "decoder")

@@ -5,7 +5,6 @@ The only module that imports PyTorch, when it is asked for: `pip install m2v-dis
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,8 +69,6 @@ class TorchEncoder:
         except RuntimeError as error:
             raise InvalidInputError(f"device should name one that PyTorch has; found {device!r} ({error}).") from None
         self._narrow = precision == "bfloat16"
-        known = inspect.signature(model.forward).parameters
-        self._types = {"token_type_ids"} & set(known)
         settings = model.config.get_text_config()
         self.config = TorchConfig(
             width=int(settings.hidden_size),
@@ -122,7 +119,7 @@ class TorchEncoder:
 
         device = self._model.device
         inputs = {"input_ids": ids.astype(np.int64), "attention_mask": mask.astype(np.int64)}
-        inputs |= {name: np.zeros(ids.shape, np.int64) for name in self._types}
+        # No token types: where a model needs them, it takes none for zeros; GPT-2 would add the embedding of token 0.
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._narrow):
             out = self._model(**tensors)
