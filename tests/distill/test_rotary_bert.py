@@ -79,7 +79,7 @@ NEW = {
 
 
 def vectors(folder: Path, sequences: list[list[int]] = SEQUENCES, pooling: str = "mean") -> np.ndarray:
-    return embed_sequences(Teacher.from_pretrained(folder), sequences, pooling=pooling)
+    return embed_sequences(Teacher.from_pretrained(folder, pooling=pooling), sequences)
 
 
 def expected(case: str, pooling: str = "mean") -> np.ndarray:

@@ -195,7 +195,7 @@ def spearman(model, pairs: list[tuple[str, str, float]]) -> float:
 
     one, other = (np.asarray(model.encode([pair[side] for pair in pairs]), np.float32) for side in (0, 1))
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return 100 * spearmanr((one * other).sum(axis=1) / norms, [pair[2] for pair in pairs]).statistic
+    return round(100 * float(spearmanr((one * other).sum(axis=1) / norms, [pair[2] for pair in pairs]).statistic), 2)
 
 
 NOISE = 1.0  # of 100: what another seed changes

@@ -21,7 +21,9 @@ from m2v_distill.frequencies import counts_by_id
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.pca import apply_pca
 from m2v_distill.placement import Placement
+from m2v_distill.prompts import after_prompt
 from m2v_distill.teacher.teacher import Teacher
+from m2v_distill.teacher.texts import prompt_of
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights, sif_weights_of
 
@@ -58,9 +60,10 @@ def distill(
     """Make a static model of a sentence transformer: each token of its vocabulary goes through it once.
 
     Args:
-        model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub. It needs safetensors weights and an
-            architecture of the BERT family (BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet).
-        trust_remote_code: Let the teacher's repository bring Python code for its tokenizer.
+        model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub, with safetensors weights. Of an
+            architecture that m2v-distill lacks, transformers' PyTorch model is run (needs m2v-distill[torch]).
+        trust_remote_code: Let the teacher's repository bring Python code for its tokenizer, and for a model that runs
+            in PyTorch.
         token: A Hub token, for private teachers.
         revision: A branch, tag or commit of the teacher.
         **options: The fields of `DistillConfig`.
@@ -102,7 +105,9 @@ def distill_from_model(
     """Make a static model of a teacher in memory.
 
     Args:
-        model: A `Teacher`, or a loaded PyTorch model of transformers, whose weights are copied.
+        model: A `Teacher`, or a loaded PyTorch model of transformers. Its weights are copied into Flax; of an
+            architecture that m2v-distill lacks, it runs itself. It is the encoder alone: the mean of its hidden states
+            is taken, unless `pooling` says otherwise.
         tokenizer: Its fast tokenizer.
         **options: The fields of `DistillConfig`.
 
@@ -137,10 +142,16 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
         logger.info("%s", vocabulary.word_counts)
     weights = _weights(config, vocabulary.tokens)
     check_clusters(config.vocabulary_quantization, len(vocabulary.sequences))  # before the teacher has to work
+    sequences = [sequence or [vocabulary.pad_id] for sequence in vocabulary.sequences]
+    prompt_length = 0
+    if config.prompt or config.prompt_name:
+        prompt = prompt_of(teacher, prompt_name=config.prompt_name, prompt=config.prompt)
+        sequences, prompt_length = after_prompt(sequences, tokenizer, prompt)
     table = embed_sequences(
         teacher,
-        [sequence or [vocabulary.pad_id] for sequence in vocabulary.sequences],
+        sequences,
         pad_id=vocabulary.pad_id,
+        prompt_length=prompt_length,
         normalize=False,  # a student normalises texts; here it would only take away how strong a token's output is
         chunks=None if config.checkpoint_dir is None else ChunkStore(config.checkpoint_dir),
         show_progress_bar=config.show_progress_bar,
