@@ -190,6 +190,8 @@ def test_normalize_of_tokens(teacher_folder: Path) -> None:
         {"modality_config": {"message": {"method": "forward", "method_output_name": "last_hidden_state"}}},
         {"modality_config": {"text": {"method": "forward", "method_output_name": "pooler_output"}}},
         {"something_new": True},
+        {"modality_config": None},
+        {"tokenizer_args": ["x"]},
     ],
 )
 def test_settings_that_we_do_not_compute(teacher_folder: Path, setting: dict[str, Any]) -> None:

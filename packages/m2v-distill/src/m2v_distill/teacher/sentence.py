@@ -87,7 +87,7 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
     """
     listing = folder / "modules.json"
     if not listing.is_file():
-        return SentenceSettings(Head([pooling or "mean"]), folder, positions=_positions(folder))
+        return SentenceSettings(Head([pooling or "mean"]), folder, positions=positions_of(folder))
     modules = read_json(listing, kind=list)
     if not modules:
         raise ModelFormatError(f"{listing}: expected modules, a Transformer first; found none.")
@@ -106,7 +106,7 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
         head,
         paths[0],
         max_seq_length=_longest_text(settings, own),
-        positions=_positions(paths[0]),
+        positions=positions_of(paths[0]),
         lower_case=bool(settings.get("do_lower_case")),
         prompts=prompts,
         default_prompt_name=shared.get("default_prompt_name"),
@@ -146,9 +146,9 @@ def _check_encoder(settings: dict[str, Any], where: Path) -> None:
     """Refuse settings by which texts or hidden states would be others than those that we compute."""
     wrong: dict[str, Any] = {}
     for key, value in settings.items():
-        if key in KEYWORDS:
+        if key in KEYWORDS and isinstance(value, dict | None):
             wrong |= {f"{key}: {name}": found for name, found in (value or {}).items() if name not in KNOWN}
-        elif key == "modality_config":
+        elif key == "modality_config" and isinstance(value, dict):
             if value.get("text") != STATES or "message" in value:  # messages: texts in a chat template
                 wrong[key] = value
         elif (allowed := SETTINGS.get(key, [])) is not None and value not in allowed:
@@ -161,15 +161,18 @@ def _check_encoder(settings: dict[str, Any], where: Path) -> None:
 
 
 def _longest_text(settings: dict[str, Any], where: Path) -> int | None:
-    keywords = settings.get("tokenizer_args") or settings.get("processor_kwargs") or {}
-    length = keywords.get("model_max_length", settings.get("max_seq_length"))
+    length = settings.get("max_seq_length")
+    for keywords in (settings.get("processor_kwargs"), settings.get("tokenizer_args")):
+        if isinstance(keywords, dict):
+            length = keywords.get("model_max_length", length)
     if length is not None and (not isinstance(length, int) or length < 1):
         raise ModelFormatError(f'{where}: expected "max_seq_length" to be 1 or more; found {length!r}.')
     return length
 
 
-def _positions(encoder: Path) -> int | None:
-    config = encoder / "config.json"
+def positions_of(folder: Path) -> int | None:
+    """The positions that a folder's encoder was made for, if its config says so."""
+    config = folder / "config.json"
     found = read_json(config).get("max_position_embeddings") if config.is_file() else None
     return found if isinstance(found, int) and found > 0 else None
 

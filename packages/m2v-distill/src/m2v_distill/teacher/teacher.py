@@ -22,7 +22,7 @@ from m2v_distill.hf import load_config, load_tokenizer
 from m2v_distill.placement import Placement
 from m2v_distill.teacher.head import Head
 from m2v_distill.teacher.registry import FAMILIES, family_of
-from m2v_distill.teacher.sentence import SentenceSettings, read_sentence_settings
+from m2v_distill.teacher.sentence import SentenceSettings, positions_of, read_sentence_settings
 from m2v_distill.teacher.source import TeacherSource, find_teacher
 from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
 from m2v_distill.teacher.weights import Checkpoint, Place, fill, open_checkpoint, weights_file
@@ -96,6 +96,11 @@ class Teacher:
         placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
         settings = read_sentence_settings(source.folder, pooling=pooling, place=placement.weight)
         folder = settings.encoder_folder
+        if (folder / "adapter_config.json").is_file():
+            raise ModelFormatError(
+                f"{folder}: expected a whole model; found an adapter (adapter_config.json). Merge it into its model "
+                f"first: peft's merge_and_unload(), then save_pretrained."
+            )
         raw = read_json(folder / "config.json")
         if backend == "torch" or (backend == "auto" and raw.get("model_type") not in FAMILIES and has_torch()):
             encoder: Any = TorchEncoder.from_folder(
@@ -137,7 +142,7 @@ class Teacher:
         local = bool(path) and Path(path).is_dir()
         name = path or type(model).__name__
         source = find_teacher(path) if local else TeacherSource(Path(name), name)
-        settings = SentenceSettings(Head([pooling or "mean"]), source.folder)
+        settings = SentenceSettings(Head([pooling or "mean"]), source.folder, positions=positions_of(source.folder))
         placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
         config = model.config.to_dict()
         if backend == "torch" or (backend == "auto" and config.get("model_type") not in FAMILIES):
