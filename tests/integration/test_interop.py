@@ -108,7 +108,6 @@ def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Pa
     }
     for route, student in students.items():
         assert list(student.tokens) == list(expected.tokens)
-        # The sign of a principal component is anyone's choice, and a token's may turn with the last bit.
         difference = np.abs(student.encode(texts[:100]) - expected.encode(texts[:100])).max()
         report(capsys, f"distill(path) and {route}: largest difference {difference:.1e}")
         assert difference <= 1e-5
