@@ -89,11 +89,11 @@ def lowest_requirements(*names: str) -> list[str]:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Our Flax teachers against PyTorch's, live."""
+    """Our teachers against PyTorch's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install(session, PEERS[1], *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
     install_teacher(session)
-    session.run("pytest", "tests/integration/test_parity.py", "-m", "parity", *session.posargs, env=OFFLINE)
+    session.run("pytest", "tests/integration", "-m", "parity", *session.posargs, env=OFFLINE)
 
 
 @nox.session

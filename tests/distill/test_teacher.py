@@ -60,6 +60,12 @@ def test_a_config_that_is_not_json(teacher_folder: Path) -> None:
         Teacher.from_pretrained(teacher_folder)
 
 
+def test_an_adapter(teacher_folder: Path) -> None:
+    (teacher_folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelFormatError, match="merge_and_unload"):
+        Teacher.from_pretrained(teacher_folder)
+
+
 def test_a_missing_teacher(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ModelNotFoundError, match="neither a folder here"):
         Teacher.from_pretrained(tmp_path / "none")

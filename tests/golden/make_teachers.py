@@ -25,11 +25,11 @@ from golden.families import CASES, GOLDEN_CASES
 HERE = Path(__file__).parent / "teachers"
 
 
-def make_model(case: str, seed: int = 0) -> Any:
-    """A random model of a case in evaluation mode; biases and norms are random too."""
+def make_model(case: str, seed: int = 0, **options: Any) -> Any:
+    """A random model of a case in evaluation mode; biases and norms are random too, `options` are the config's."""
     shape = CASES[case]
     torch.manual_seed(seed)
-    config = getattr(transformers, shape.config)(**shape.options)
+    config = getattr(transformers, shape.config)(**{**shape.options, **options})
     model = getattr(transformers, shape.model)(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

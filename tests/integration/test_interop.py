@@ -15,10 +15,11 @@ pytest.importorskip("sentence_transformers", reason="needs model2vec and sentenc
 
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
-from m2v_core.tokens import TextTokenizer, Vocabulary
-from m2v_distill import distill, distill_from_model
+from m2v_core.tokens import TextTokenizer
+from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
+from random_teachers import random_teacher, with_tokenizer
 from tokenizer_files import KINDS, SPACES, WORDS
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
@@ -58,7 +59,7 @@ def theirs(minilm: Path):
 
 @pytest.fixture(scope="module")
 def ours(minilm: Path) -> StaticModel:
-    return distill(str(minilm), quantize_to="float32")
+    return distill(str(minilm), quantize_to="float32", precision="float32")
 
 
 def test_our_student_is_model2vecs(ours: StaticModel, theirs, texts: list[str], capsys) -> None:
@@ -76,7 +77,7 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
 
     teacher = random_teacher(case, tmp_path / case)
     options = {"pca_dims": 16, "quantize_to": "float32", "pooling": pooling}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **options)
+    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), precision="float32", **options)
     assert list(ours.tokens) == list(theirs.tokens)
     difference = np.abs(cosines(ours.encode(PLAIN)) - cosines(theirs.encode(PLAIN))).max()
     report(capsys, f"{case:12} {pooling:6} cosines, ours and model2vec's: largest difference {difference:.1e}")
@@ -86,44 +87,30 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
     np.testing.assert_allclose(loaded.encode(PLAIN), theirs.encode(PLAIN), atol=1e-5)
 
 
-def random_teacher(case: str, folder: Path, kind: str | None = None) -> Path:
-    """A tiny model of a family with as many rows as its tokenizer has tokens, saved as a folder."""
-    import transformers
-
-    from golden.families import CASES
-
-    kind = kind or {"roberta": "byte_bpe", "xlm-roberta": "unigram", "camembert": "unigram"}.get(case, "wordpiece")
-    tokens = Vocabulary.from_json(SPACES[kind]()).tokens
-    shape = CASES[case]
-    config = getattr(transformers, shape.config)(**{**shape.options, "vocab_size": len(tokens)})
-    getattr(transformers, shape.model)(config).eval().save_pretrained(folder)
-    return with_tokenizer(folder, SPACES[kind]())
-
-
-def with_tokenizer(folder: Path, tokenizer_json: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-    tokens = Vocabulary.from_json(tokenizer_json).tokens
-    names = {
-        "unk_token": "[UNK] <unk>",
-        "pad_token": "[PAD] <pad>",
-        "cls_token": "[CLS] <s>",
-        "sep_token": "[SEP] </s>",
-    }
-    special = {name: token for name, known in names.items() for token in known.split() if token in tokens}
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}))
-    return folder
-
-
-def test_every_route_gives_the_same(minilm: Path, ours: StaticModel, texts: list[str], capsys) -> None:
+def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Path, capsys) -> None:
+    from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer
 
     model = AutoModel.from_pretrained(minilm)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    student = distill_from_model(model, AutoTokenizer.from_pretrained(minilm), quantize_to="float32")
-    difference = np.abs(student.encode(texts[:100]) - ours.encode(texts[:100])).max()
-    report(capsys, f"distill(path) and distill_from_model(PyTorch model): largest difference {difference:.1e}")
-    assert difference <= 1e-5
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    SentenceTransformer(str(minilm), device="cpu").save(str(tmp_path / "saved"))
+    options = {"quantize_to": "float32", "precision": "float32"}
+    expected = distill(minilm, **options)
+    students = {
+        "distill(a folder that sentence-transformers saved)": distill(tmp_path / "saved", **options),
+        "distill_from_model(Teacher)": distill_from_model(Teacher.from_pretrained(minilm), tokenizer, **options),
+        "distill_from_model(PyTorch model)": distill_from_model(model, tokenizer, **options),
+        "distill_from_model(PyTorch model, backend='torch')": distill_from_model(
+            model, tokenizer, backend="torch", **options
+        ),
+        "distill(path, backend='torch')": distill(minilm, backend="torch", **options),
+    }
+    for route, student in students.items():
+        assert list(student.tokens) == list(expected.tokens)
+        difference = np.abs(student.encode(texts[:100]) - expected.encode(texts[:100])).max()
+        report(capsys, f"distill(path) and {route}: largest difference {difference:.1e}")
+        assert difference <= 1e-5
     assert all((before[name] == tensor).all() for name, tensor in model.state_dict().items())
 
 
@@ -324,7 +311,7 @@ def test_students_with_words(kind: str, tmp_path: Path, texts: list[str], capsys
     teacher = random_teacher(KINDS_OF_TEACHERS[kind], tmp_path / kind, kind)
     words = WORDS["several words"] if kind == "byte_bpe" else [*WORDS["all"], *FREQUENT]
     options = {"vocabulary": words, "pca_dims": 16, "quantize_to": "float32"}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **options)
+    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), precision="float32", **options)
     assert list(ours.tokens) == list(theirs.tokens)
     difference = np.abs(cosines(ours.encode(texts)) - cosines(theirs.encode(texts))).max()
     report(capsys, f"{kind:16} with words: cosines of 1,000 texts, largest difference {difference:.1e}")
@@ -342,7 +329,7 @@ def test_the_real_teacher_with_words(minilm: Path, tmp_path: Path, many_texts: l
     raw = json.loads((teacher / "tokenizer.json").read_text(encoding="utf-8"))
     (teacher / "tokenizer.json").write_text(json.dumps({**raw, "padding": None}), encoding="utf-8")
     options = {"vocabulary": [*WORDS["all"], *FREQUENT], "quantize_to": "float32"}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(minilm), **options)
+    theirs, ours = distill_there(str(teacher), **options), distill(str(minilm), precision="float32", **options)
     assert list(ours.tokens) == list(theirs.tokens)
     encodings = theirs.tokenizer.encode_batch_fast(many_texts, add_special_tokens=False)
     expected = [[index for index in encoding.ids if index != ours.unk_token_id] for encoding in encodings]

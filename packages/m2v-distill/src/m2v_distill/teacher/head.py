@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_distill.teacher.layers import Dense, LayerNorm
 
 #: torch's names of activations, as sentence-transformers writes them, without their module.
@@ -38,8 +39,9 @@ def weighted_mean_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"
 
 
 def max_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
-    """The largest value of each dimension over real positions."""
-    return jnp.where(mask[:, :, None], hidden, -jnp.inf).max(axis=1)
+    """The largest value of each dimension over real positions; zeros if there are none."""
+    largest = jnp.where(mask[:, :, None], hidden, -jnp.inf).max(axis=1)
+    return jnp.where(mask.any(axis=1, keepdims=True), largest, 0)
 
 
 def first_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
@@ -48,8 +50,9 @@ def first_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Fl
 
 
 def last_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
-    """The last real position."""
-    return hidden[jnp.arange(len(hidden)), mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)]
+    """The last real position; zeros if there are none."""
+    last = hidden[jnp.arange(len(hidden)), mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)]
+    return jnp.where(mask.any(axis=1, keepdims=True), last, 0)
 
 
 POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
@@ -97,12 +100,24 @@ class Head(nnx.Module):
         poolings: Names in `POOLINGS`, or "pooler"; their outputs are put side by side.
         layers: What follows.
         skips_prompt: Whether the positions of a prompt are left out of the pooling.
+        truncate_dim: How many dimensions are kept at the end; `None` for all.
     """
 
-    def __init__(self, poolings: Sequence[str], layers: Sequence[Layer] = (), *, skips_prompt: bool = False) -> None:
+    def __init__(
+        self,
+        poolings: Sequence[str],
+        layers: Sequence[Layer] = (),
+        *,
+        skips_prompt: bool = False,
+        truncate_dim: int | None = None,
+    ) -> None:
+        for name in poolings:
+            if name not in (*POOLINGS, "pooler"):
+                raise InvalidInputError(f"pooling should be one of {', '.join(POOLINGS)}, pooler; found {name!r}.")
         self.poolings = tuple(poolings)
         self.layers = nnx.List(layers)
         self.skips_prompt = skips_prompt
+        self.truncate_dim = truncate_dim
 
     def __call__(
         self,
@@ -125,16 +140,30 @@ class Head(nnx.Module):
         out = jnp.concatenate(parts, axis=1)
         for layer in self.layers:
             out = layer(out)
-        return out
+        return out[:, : self.truncate_dim]
 
     def width(self, hidden_size: int) -> int:
-        """D, for hidden states of a size."""
-        sizes = [layer.linear.kernel.shape[1] for layer in self.layers if isinstance(layer, Projection)]
-        return int(sizes[-1]) if sizes else hidden_size * len(self.poolings)
+        """D, for hidden states of a size.
+
+        Raises:
+            ModelFormatError: A layer takes vectors of another size than it gets.
+        """
+        size = hidden_size * len(self.poolings)
+        for layer in self.layers:
+            if isinstance(layer, Normalize):
+                continue
+            shape = layer.linear.kernel.shape if isinstance(layer, Projection) else layer.scale.shape
+            if shape[0] != size:
+                raise ModelFormatError(
+                    f"modules.json: {type(layer).__name__} takes vectors of {shape[0]} numbers, but what comes before "
+                    f"it ({'+'.join(self.poolings)} of hidden states of {hidden_size}, ...) gives {size}."
+                )
+            size = int(shape[-1])
+        return size if self.truncate_dim is None else min(size, self.truncate_dim)
 
     def unnormalized(self) -> Head:
         """The same without a closing `Normalize`."""
         layers = list(self.layers)
         if layers and isinstance(layers[-1], Normalize):
             layers.pop()
-        return Head(self.poolings, layers, skips_prompt=self.skips_prompt)
+        return Head(self.poolings, layers, skips_prompt=self.skips_prompt, truncate_dim=self.truncate_dim)

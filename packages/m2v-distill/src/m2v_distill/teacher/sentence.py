@@ -30,6 +30,23 @@ SWITCHES = {
 }
 NAMES = {"cls": "first", "lasttoken": "last"}
 
+#: What the first module's settings may say: the values of a key that change nothing; `None` for all of them.
+SETTINGS: dict[str, list[Any] | None] = {
+    "transformer_task": ["feature-extraction"],
+    "module_output_name": ["token_embeddings", None],
+    "processing_kwargs": [{}, None],
+    "tokenizer_name_or_path": [None],
+    **dict.fromkeys(("max_seq_length", "do_lower_case"), None),  # read elsewhere
+    **dict.fromkeys(("unpad_inputs", "backend", "query_length", "document_length", "query_expansion"), None),
+}
+#: Its keywords for transformers (kwargs, in older releases args), and those of them that change nothing or are read.
+KEYWORDS = [f"{part}_{kind}" for part in ("config", "model", "processor", "tokenizer") for kind in ("kwargs", "args")]
+KNOWN = {
+    *("add_pooling_layer", "attn_implementation", "dtype", "torch_dtype", "trust_remote_code", "unpad_inputs"),
+    *("use_memory_efficient_attention", "use_safetensors", "model_max_length", "padding_side", "use_fast"),
+}
+STATES = {"method": "forward", "method_output_name": "last_hidden_state"}
+
 PROJECTION = WeightTable((*linear("linear", "linear"), *linear("residual", "residual")), prefixes=("",), ignored=())
 LAYER_NORM = WeightTable((Rule("norm.weight", "scale"), Rule("norm.bias", "bias")), prefixes=("",), ignored=())
 
@@ -41,7 +58,8 @@ class SentenceSettings:
     Attributes:
         head: From hidden states to vectors.
         encoder_folder: Of the encoder and the tokenizer.
-        max_seq_length: Longest text in tokens; `None` leaves it to the tokenizer and the encoder.
+        max_seq_length: Longest text in tokens; `None` leaves it to the tokenizer and `positions`.
+        positions: Those that the encoder was made for, by its config.
         lower_case: Whether texts are put into lower case first.
         prompts: Texts by name, to be put before a text.
         default_prompt_name: Which one is used unless another is asked for.
@@ -50,6 +68,7 @@ class SentenceSettings:
     head: Head
     encoder_folder: Path
     max_seq_length: int | None = None
+    positions: int | None = None
     lower_case: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
@@ -68,49 +87,94 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
     """
     listing = folder / "modules.json"
     if not listing.is_file():
-        return SentenceSettings(Head([pooling or "mean"]), folder)
+        return SentenceSettings(Head([pooling or "mean"]), folder, positions=positions_of(folder))
     modules = read_json(listing, kind=list)
+    if not modules:
+        raise ModelFormatError(f"{listing}: expected modules, a Transformer first; found none.")
     paths = [_inside(folder, module, listing) for module in modules]
-    head = Head([pooling]) if pooling else _read_head(modules, paths, listing, place)
-    return SentenceSettings(head, paths[0] if paths else folder, **_read_texts(folder, paths[0]))
+    whole = folder / "config_sentence_transformers.json"
+    shared = read_json(whole) if whole.is_file() else {}
+    head = Head([pooling]) if pooling else _read_head(modules, paths, listing, shared.get("truncate_dim"), place)
+    prompts = _read_prompts(shared, whole)
+    own = next(
+        (paths[0] / name for name in SETTINGS_FILES if (paths[0] / name).is_file()), paths[0] / SETTINGS_FILES[0]
+    )
+    settings = read_json(own) if own.is_file() else {}
+    if not pooling:
+        _check_encoder(settings, own)
+    return SentenceSettings(
+        head,
+        paths[0],
+        max_seq_length=_longest_text(settings, own),
+        positions=positions_of(paths[0]),
+        lower_case=bool(settings.get("do_lower_case")),
+        prompts=prompts,
+        default_prompt_name=shared.get("default_prompt_name"),
+    )
 
 
-def _read_head(modules: list[Any], paths: list[Path], listing: Path, place: Place | None) -> Head:
+def _read_head(modules: list[Any], paths: list[Path], listing: Path, truncate_dim: object, place: Place | None) -> Head:
     kinds = [_kind(module, listing) for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"]:
         raise ModelFormatError(f"{listing}: expected Transformer, then Pooling, then others; found {kinds}.")
+    if truncate_dim is not None and (not isinstance(truncate_dim, int) or truncate_dim < 1):
+        raise ModelFormatError(
+            f'{listing.with_name("config_sentence_transformers.json")}: expected "truncate_dim" to be 1 or more; '
+            f"found {truncate_dim!r}."
+        )
     pooling = read_json(paths[1] / "config.json")
     layers = [_layer(kind, path, listing, place) for kind, path in zip(kinds[2:], paths[2:], strict=True)]
     return Head(
         _poolings(pooling, paths[1] / "config.json"),
         [layer for layer in layers if layer is not None],
         skips_prompt=pooling.get("include_prompt", True) is False,
+        truncate_dim=truncate_dim,
     )
 
 
-def _read_texts(folder: Path, encoder: Path) -> dict[str, Any]:
-    """How texts are prepared."""
-    own = next((encoder / name for name in SETTINGS_FILES if (encoder / name).is_file()), None)
-    settings = {} if own is None else read_json(own)
-    task = settings.get("transformer_task", "feature-extraction")
-    if task != "feature-extraction":
-        raise ModelFormatError(f'{own}: expected "transformer_task" to be "feature-extraction"; found {task!r}.')
-    length = settings.get("max_seq_length")
-    if length is not None and (not isinstance(length, int) or length < 1):
-        raise ModelFormatError(f'{own}: expected "max_seq_length" to be 1 or more; found {length!r}.')
-    whole = folder / "config_sentence_transformers.json"
-    shared = read_json(whole) if whole.is_file() else {}
-    prompts, default = shared.get("prompts") or {}, shared.get("default_prompt_name")
-    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise ModelFormatError(f'{whole}: expected "prompts" to give a text for each name; found {prompts!r}.')
+def _read_prompts(shared: dict[str, Any], where: Path) -> dict[str, str]:
+    raw, default = shared.get("prompts") or {}, shared.get("default_prompt_name")
+    prompts = {name: "" if text is None else text for name, text in raw.items()} if isinstance(raw, dict) else {}
+    if not isinstance(raw, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise ModelFormatError(f'{where}: expected "prompts" to give a text for each name; found {raw!r}.')
     if default is not None and default not in prompts:
-        raise ModelFormatError(f'{whole}: "default_prompt_name" is {default!r}, but the prompts are {list(prompts)}.')
-    return {
-        "max_seq_length": length,
-        "lower_case": bool(settings.get("do_lower_case")),
-        "prompts": prompts,
-        "default_prompt_name": default,
-    }
+        raise ModelFormatError(f'{where}: "default_prompt_name" is {default!r}, but the prompts are {list(prompts)}.')
+    return prompts
+
+
+def _check_encoder(settings: dict[str, Any], where: Path) -> None:
+    """Refuse settings by which texts or hidden states would be others than those that we compute."""
+    wrong: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key in KEYWORDS and isinstance(value, dict | None):
+            wrong |= {f"{key}: {name}": found for name, found in (value or {}).items() if name not in KNOWN}
+        elif key == "modality_config" and isinstance(value, dict):
+            if value.get("text") != STATES or "message" in value:  # messages: texts in a chat template
+                wrong[key] = value
+        elif (allowed := SETTINGS.get(key, [])) is not None and value not in allowed:
+            wrong[key] = value
+    if wrong:
+        listed = ", ".join(f'"{key}": {value!r}' for key, value in wrong.items())
+        raise ModelFormatError(
+            f"{where}: m2v-distill does not compute {listed}. Give pooling= (mean, say) to use the encoder without it."
+        )
+
+
+def _longest_text(settings: dict[str, Any], where: Path) -> int | None:
+    length = settings.get("max_seq_length")
+    for keywords in (settings.get("processor_kwargs"), settings.get("tokenizer_args")):
+        if isinstance(keywords, dict):
+            length = keywords.get("model_max_length", length)
+    if length is not None and (not isinstance(length, int) or length < 1):
+        raise ModelFormatError(f'{where}: expected "max_seq_length" to be 1 or more; found {length!r}.')
+    return length
+
+
+def positions_of(folder: Path) -> int | None:
+    """The positions that a folder's encoder was made for, if its config says so."""
+    config = folder / "config.json"
+    found = read_json(config).get("max_position_embeddings") if config.is_file() else None
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def _kind(module: Any, listing: Path) -> str:
@@ -137,7 +201,8 @@ def _poolings(raw: dict[str, Any], where: Path) -> list[str]:
     named = raw.get("pooling_mode")
     if named is None:
         return [name for switch, name in SWITCHES.items() if raw.get(switch)] or ["mean"]
-    names = [NAMES.get(name, name) for name in ([named] if isinstance(named, str) else named)]
+    listed = named if isinstance(named, list) else [named]
+    names = [NAMES.get(name, name) for name in map(str, listed)]
     if not names or not all(name in POOLINGS for name in names):
         raise ModelFormatError(f'{where}: "pooling_mode" should name some of {", ".join(POOLINGS)}; found {named!r}.')
     return names
@@ -146,25 +211,24 @@ def _poolings(raw: dict[str, Any], where: Path) -> list[str]:
 def _layer(kind: str, path: Path, listing: Path, place: Place | None) -> Layer | None:
     if kind == "Dropout":  # does nothing outside of training
         return None
+    config = path / "config.json"
+    raw = read_json(config) if config.is_file() or kind != "Normalize" else {}
+    for key in ("module_input_name", "module_output_name"):
+        if raw.get(key, "sentence_embedding") not in ("sentence_embedding", None):
+            raise ModelFormatError(f'{config}: "{key}" should be "sentence_embedding"; found {raw[key]!r}.')
     if kind == "Normalize":
         return Normalize()
     if kind not in ("Dense", "LayerNorm"):
         raise ModelFormatError(f"{listing}: expected {kind} once, at the start; found it again.")
-    raw = read_json(path / "config.json")
     checkpoint, where = open_checkpoint(path), str(weights_file(path))
     if kind == "LayerNorm":
         return fill(lambda: LayerNorm(_size(raw, "dimension", path), 1e-5), checkpoint, LAYER_NORM, where, place)
     act = str(raw.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")
     if not act[0].startswith("torch.") or act[2] not in ACTIVATIONS:
         raise ModelFormatError(
-            f'{path / "config.json"}: "activation_function" should be torch\'s {", ".join(ACTIVATIONS)}; '
+            f'{config}: "activation_function" should be torch\'s {", ".join(ACTIVATIONS)}; '
             f"found {raw.get('activation_function')!r}."
         )
-    for key in ("module_input_name", "module_output_name"):
-        if raw.get(key, "sentence_embedding") not in ("sentence_embedding", None):
-            raise ModelFormatError(
-                f'{path / "config.json"}: "{key}" should be "sentence_embedding"; found {raw[key]!r}.'
-            )
 
     def make() -> Projection:
         sizes = _size(raw, "in_features", path), _size(raw, "out_features", path)

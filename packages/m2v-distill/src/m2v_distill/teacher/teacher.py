@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from m2v_distill.hf import load_config, load_tokenizer
 from m2v_distill.placement import Placement
 from m2v_distill.teacher.head import Head
 from m2v_distill.teacher.registry import FAMILIES, family_of
-from m2v_distill.teacher.sentence import SentenceSettings, read_sentence_settings
+from m2v_distill.teacher.sentence import SentenceSettings, positions_of, read_sentence_settings
 from m2v_distill.teacher.source import TeacherSource, find_teacher
 from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
 from m2v_distill.teacher.weights import Checkpoint, Place, fill, open_checkpoint, weights_file
@@ -40,6 +41,7 @@ class Teacher:
         settings: Of the sentence transformer: poolings, dense layers, prompts, the longest text.
         source: Its files, name, language and licence.
         placement: Where its weights lie and how precisely it computes.
+        trust_remote_code: Whether Python code in its folder may be run to load its tokenizer.
 
     Example:
         >>> teacher = Teacher.from_pretrained(teacher_folder())
@@ -53,6 +55,7 @@ class Teacher:
     settings: SentenceSettings
     source: TeacherSource
     placement: Placement
+    trust_remote_code: bool = False
 
     @classmethod
     def from_pretrained(
@@ -93,6 +96,11 @@ class Teacher:
         placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
         settings = read_sentence_settings(source.folder, pooling=pooling, place=placement.weight)
         folder = settings.encoder_folder
+        if (folder / "adapter_config.json").is_file():
+            raise ModelFormatError(
+                f"{folder}: expected a whole model; found an adapter (adapter_config.json). Merge it into its model "
+                f"first: peft's merge_and_unload(), then save_pretrained."
+            )
         raw = read_json(folder / "config.json")
         if backend == "torch" or (backend == "auto" and raw.get("model_type") not in FAMILIES and has_torch()):
             encoder: Any = TorchEncoder.from_folder(
@@ -102,7 +110,7 @@ class Teacher:
             family = family_of(raw.get("model_type"), str(folder / "config.json"))
             config = raw if family.raw else load_config(folder)
             encoder = _encoder(config, open_checkpoint(folder), str(weights_file(folder)), placement.weight)
-        return _checked(cls(encoder, settings, source, placement))
+        return _checked(cls(encoder, settings, source, placement, trust_remote_code))
 
     @classmethod
     def from_transformers(
@@ -117,9 +125,9 @@ class Teacher:
     ) -> Teacher:
         """A teacher of a loaded PyTorch model of transformers.
 
-        Its weights are copied into Flax, and the model is left as it is; with `backend="torch"`, or if m2v-distill
-        lacks its architecture, it runs itself. Arguments are those of `from_pretrained`; without `pooling` it is the
-        mean.
+        Its weights are copied into Flax; with `backend="torch"`, or if m2v-distill lacks its architecture, a copy of it
+        runs in PyTorch. The model is left as it is. Arguments are those of `from_pretrained`; without `pooling` it is
+        the mean.
 
         Raises:
             InvalidInputError: It is not such a model.
@@ -132,12 +140,13 @@ class Teacher:
             )
         path = str(getattr(model, "name_or_path", "") or "")
         local = bool(path) and Path(path).is_dir()
-        source = find_teacher(path) if local else TeacherSource(Path(), path or type(model).__name__)
-        settings = SentenceSettings(Head([pooling or "mean"]), source.folder)
+        name = path or type(model).__name__
+        source = find_teacher(path) if local else TeacherSource(Path(name), name)
+        settings = SentenceSettings(Head([pooling or "mean"]), source.folder, positions=positions_of(source.folder))
         placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
         config = model.config.to_dict()
         if backend == "torch" or (backend == "auto" and config.get("model_type") not in FAMILIES):
-            encoder: Any = TorchEncoder(model, device=device, precision=placement.precision)
+            encoder: Any = TorchEncoder(deepcopy(model), device=device, precision=placement.precision)
         else:
             tensors = {name: _host_copy(tensor) for name, tensor in model.state_dict().items()}
             encoder = _encoder(config, tensors, type(model).__name__, placement.weight)
@@ -176,8 +185,18 @@ class Teacher:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of its folder."""
-        return load_tokenizer(self.settings.encoder_folder)
+        """The tokenizer of its folder.
+
+        Raises:
+            InvalidInputError: It was made of a model in memory, which has no folder.
+        """
+        folder = self.settings.encoder_folder
+        if not folder.is_dir():
+            raise InvalidInputError(
+                f"{self.name} was made of a model in memory, without a tokenizer: to encode texts, save both to a "
+                f"folder and load it by Teacher.from_pretrained."
+            )
+        return load_tokenizer(folder, trust_remote_code=self.trust_remote_code)
 
     def pooled(self, pooling: Pooling | None) -> Teacher:
         """The same with another pooling, in place of all that comes after the encoder; `None` changes nothing.
@@ -237,6 +256,7 @@ class Teacher:
 
 
 def _checked(teacher: Teacher) -> Teacher:
+    teacher.settings.head.width(teacher.hidden_size)
     if "pooler" in teacher.settings.head.poolings and not teacher.has_pooler:
         raise InvalidInputError(
             f"{teacher.name} has no pooler (a dense layer on the first position); use pooling='mean' or 'first'."

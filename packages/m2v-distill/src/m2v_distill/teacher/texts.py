@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
@@ -36,13 +38,25 @@ def encode_texts(
     prefix = prompt_of(teacher, prompt_name=prompt_name, prompt=prompt)
     tokenizer = text_tokenizer(teacher)
     encodings = tokenizer.encode_batch_fast([prefix + text for text in texts])
-    return embed_sequences(
+    if "token_type_ids" in teacher.tokenizer.model_input_names and any(any(found.type_ids) for found in encodings):
+        raise InvalidInputError(
+            f"{teacher.name}: expected a tokenizer that gives each token of a text the type 0; found others in "
+            f"{teacher.settings.encoder_folder / 'tokenizer.json'}, which m2v-distill does not compute."
+        )
+    head = teacher.settings.head
+    vectors = np.empty((len(texts), head.width(teacher.hidden_size)), np.float32)
+    empty = np.array([not encoding.ids for encoding in encodings], bool)
+    if empty.any():  # no special tokens, no text
+        states = jnp.zeros((1, 1, teacher.hidden_size))
+        vectors[empty] = head(states, jnp.zeros((1, 1), bool), lambda: states[:, 0], jnp.int32(0))
+    vectors[~empty] = embed_sequences(
         teacher,
-        [encoding.ids for encoding in encodings],
+        [encoding.ids for encoding in encodings if encoding.ids],
         prompt_length=len(prompt_ids(teacher, tokenizer, prefix)) if prefix else 0,
         pad_id=teacher.tokenizer.pad_token_id or 0,
         show_progress_bar=show_progress_bar,
     )
+    return vectors
 
 
 def prompt_of(teacher: Teacher, *, prompt_name: str | None, prompt: str | None) -> str:
@@ -56,7 +70,7 @@ def prompt_of(teacher: Teacher, *, prompt_name: str | None, prompt: str | None) 
         if prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         return prompt
-    name = prompt_name or teacher.settings.default_prompt_name
+    name = teacher.settings.default_prompt_name if prompt_name is None else prompt_name
     if name is not None and name not in prompts:
         raise InvalidInputError(f"{teacher.name} has the prompts {list(prompts)}; found {name!r}.")
     return prompts[name] if name is not None else ""
@@ -74,21 +88,24 @@ def text_tokenizer(teacher: Teacher) -> Tokenizer:
 
     whole = teacher.tokenizer
     tokenizer = Tokenizer.from_str(whole.backend_tokenizer.to_str())
-    limits = [teacher.settings.max_seq_length or whole.model_max_length, teacher.max_length]
-    longest = min(limit for limit in limits if limit is not None)
+    settings = teacher.settings
+    asked = (
+        [whole.model_max_length, settings.positions] if settings.max_seq_length is None else [settings.max_seq_length]
+    )
+    longest = min(limit for limit in (*asked, teacher.max_length) if limit is not None)
     if longest < NO_LIMIT:
         tokenizer.enable_truncation(longest, direction=whole.truncation_side)
     else:
         tokenizer.no_truncation()
     tokenizer.no_padding()
-    if teacher.settings.lower_case and not lowers_case(json.loads(tokenizer.to_str())["normalizer"]):
+    if settings.lower_case and not lowers_case(json.loads(tokenizer.to_str())["normalizer"]):
         own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
         tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return tokenizer
 
 
 def lowers_case(normalizer: dict[str, Any] | None) -> bool:
-    """Whether a normalizer of a `tokenizer.json` puts texts into lower case.
+    """Whether a normalizer of a `tokenizer.json` has a step that puts texts into lower case.
 
     Example:
         >>> lowers_case({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]})
@@ -96,5 +113,4 @@ def lowers_case(normalizer: dict[str, Any] | None) -> bool:
     """
     if normalizer is None:
         return False
-    parts = normalizer.get("normalizers", [])
-    return normalizer["type"] == "Lowercase" or normalizer.get("lowercase") is True or any(map(lowers_case, parts))
+    return any(part["type"] == "Lowercase" for part in (normalizer, *normalizer.get("normalizers", [])))

@@ -5,7 +5,6 @@ The only module that imports PyTorch, when it is asked for: `pip install m2v-dis
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,12 @@ from jaxtyping import Bool, Float32, Int32
 from numpy import ndarray
 
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelFormatError
+
+#: Of these, as in sentence-transformers, the encoder alone; any other model runs as a whole.
+ENCODER_ONLY = (
+    *("t5", "mt5", "umt5", "t5gemma", "udop", "longt5", "prophetnet", "switch_transformers", "blenderbot"),
+    *("blenderbot-small", "m2m_100", "pegasus", "pegasus_x", "marian"),
+)
 
 
 def has_torch() -> bool:
@@ -33,34 +38,43 @@ class TorchConfig:
     pooler: bool
 
 
+def _longest(model: Any, positions: Any) -> int | None:
+    """The longest sequence for so many positions; RoBERTa's kin keep the first ones free."""
+    from torch.nn import Embedding
+
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
+    first = max((part.padding_idx or -1 for part in tables if isinstance(part, Embedding)), default=-1)
+    return positions - first - 1
+
+
 class TorchEncoder:
-    """A PyTorch model of transformers, left as it is but for its device and mode.
+    """A PyTorch model of transformers, without its head; it takes the model over: device, dtype and mode.
 
     Attributes:
         config: Its sizes.
     """
 
-    def __init__(self, model: Any, *, device: str | None, precision: str) -> None:
+    def __init__(self, model: Any, *, device: str | None, precision: str, pooler: bool = True) -> None:
         import torch
 
-        if model.config.is_encoder_decoder:
+        model = model.base_model
+        if model.config.model_type in ENCODER_ONLY:
             model = model.get_encoder()
         best = "cuda" if torch.cuda.is_available() else "cpu"
-        name = best if device is None else {"gpu": "cuda"}.get(device.partition(":")[0], device)
+        name = best if device is None else device.replace("gpu", "cuda")
         try:
-            self._model = model.to(name).eval()
+            self._model = model.to(name, torch.float32).eval()
         except RuntimeError as error:
             raise InvalidInputError(f"device should name one that PyTorch has; found {device!r} ({error}).") from None
         self._narrow = precision == "bfloat16"
-        known = inspect.signature(model.forward).parameters
-        self._types = {"token_type_ids"} & set(known)
         settings = model.config.get_text_config()
-        limit = getattr(settings, "max_position_embeddings", None)
         self.config = TorchConfig(
             width=int(settings.hidden_size),
             vocab_size=int(model.get_input_embeddings().num_embeddings),
-            max_length=int(limit) if isinstance(limit, int) and limit > 0 else None,
-            pooler=getattr(model, "pooler", None) is not None,
+            max_length=_longest(model, getattr(settings, "max_position_embeddings", None)),
+            pooler=pooler and getattr(model, "pooler", None) is not None,
         )
 
     @classmethod
@@ -69,7 +83,7 @@ class TorchEncoder:
 
         Raises:
             MissingPackageError: PyTorch is not installed.
-            ModelFormatError: transformers cannot load it.
+            ModelFormatError: transformers cannot load it, or it lacks weights.
         """
         if not has_torch():
             raise MissingPackageError("This teacher needs PyTorch: pip install m2v-distill[torch]")
@@ -77,13 +91,25 @@ class TorchEncoder:
         from transformers import AutoModel
 
         try:
-            model = AutoModel.from_pretrained(
-                folder, trust_remote_code=trust_remote_code, use_safetensors=True, dtype=torch.float32
+            model, found = AutoModel.from_pretrained(
+                folder,
+                trust_remote_code=trust_remote_code,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelFormatError(f"{folder}: transformers cannot load a PyTorch model from it ({reason}).") from error
-        return cls(model, device=device, precision=precision)
+        # transformers makes up what is missing: of a pooler that is no harm, as nobody gets to use it.
+        poolers = {name for name in found["missing_keys"] if "pooler" in name.split(".")}
+        skipped = "decoder." if model.config.model_type in ENCODER_ONLY else "pooler."
+        missing = sorted(name for name in found["missing_keys"] - poolers if not name.startswith(skipped))
+        if missing:
+            raise ModelFormatError(
+                f"{folder}: expected all weights of {type(model).__name__}; not found: {', '.join(missing[:20])}."
+            )
+        return cls(model, device=device, precision=precision, pooler=not poolers)
 
     def __call__(
         self, ids: Int32[ndarray, "B L"], mask: Bool[ndarray, "B L"]
@@ -93,7 +119,7 @@ class TorchEncoder:
 
         device = self._model.device
         inputs = {"input_ids": ids.astype(np.int64), "attention_mask": mask.astype(np.int64)}
-        inputs |= {name: np.zeros(ids.shape, np.int64) for name in self._types}
+        # No token types: where a model needs them, it takes none for zeros; GPT-2 would add the embedding of token 0.
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._narrow):
             out = self._model(**tensors)

@@ -1,0 +1,29 @@
+"""m2v-distill[torch] where PyTorch is missing; with it, see tests/integration/test_parity_torch.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from m2v_core import MissingPackageError, ModelFormatError
+from m2v_distill import Teacher, distill
+from m2v_distill.teacher.registry import FAMILIES
+from m2v_distill.teacher.torch_encoder import has_torch
+
+pytestmark = pytest.mark.skipif(has_torch(), reason="PyTorch is installed")
+
+
+@pytest.mark.parametrize("backend", ["auto", "flax"])
+def test_an_architecture_that_we_lack(teacher_folder: Path, backend: str) -> None:
+    config = json.loads((teacher_folder / "config.json").read_text())
+    (teacher_folder / "config.json").write_text(json.dumps({**config, "model_type": "funnel"}))
+    with pytest.raises(ModelFormatError, match=", ".join(sorted(FAMILIES))) as caught:
+        distill(teacher_folder, backend=backend)
+    assert "pip install m2v-distill[torch]" in str(caught.value)
+
+
+def test_pytorch_asked_for(teacher_folder: Path) -> None:
+    with pytest.raises(MissingPackageError, match=r"pip install m2v-distill\[torch\]"):
+        Teacher.from_pretrained(teacher_folder, backend="torch")
