@@ -36,9 +36,11 @@ from m2v_core.rows import token_rows
 from m2v_core.splitting import Splitting
 from m2v_core.tokens import Vocabulary
 from m2v_distill.config import DistillConfig
-from m2v_distill.forward import bucket_length
+from m2v_distill.batching import batch_rows, bucket_length, plan, tile_rows
+from m2v_distill.chunks import ChunkStore
 from m2v_distill.pca import apply_pca
 from m2v_distill.pipeline import distill, distill_from_model
+from m2v_distill.placement import Placement
 from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
 from m2v_distill.weighting import sif_weights, sif_weights_of

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +28,9 @@ def test_every_sequence_has_one_place(lengths: np.ndarray, batch_tokens: int, co
         assert 0 < len(batch.rows) <= batch.height
         assert lengths[batch.rows].max() <= batch.width
         assert batch.height % copies == 0
-    assert all(len(batch.rows) == batch.height for batch in batches[:-1] if batch.width != batches[-1].width)
+    assert all(len(one.rows) == one.height for one, after in pairwise(batches) if one.width == after.width)
+    alone = plan(lengths, batch_tokens=batch_tokens)
+    assert {batch.width: batch.height // copies for batch in batches} == {batch.width: batch.height for batch in alone}
     heights = {batch.width: batch.height for batch in batches}
     assert all(batch.height == heights[batch.width] for batch in batches)
 
@@ -43,12 +48,14 @@ def test_few_sequences_make_few_programs() -> None:
     assert len({batch.width for batch in plan(lengths, batch_tokens=1024)}) == 1
 
 
-def test_a_vocabulary_wastes_little() -> None:
+@pytest.mark.parametrize("batch_tokens", [1024, 32768])
+@pytest.mark.parametrize(("low", "high", "count"), [(3, 4, 0), (4, 12, 1500), (4, 60, 2000)])
+def test_a_vocabulary_wastes_little(batch_tokens: int, low: int, high: int, count: int) -> None:
     """Single tokens, and some phrases of several."""
-    lengths = np.concatenate([np.full(29000, 3), np.random.default_rng(0).integers(4, 12, 1500)])
-    batches = plan(lengths, batch_tokens=1024)
+    lengths = np.concatenate([np.full(29000, 3), np.random.default_rng(0).integers(low, high, count)])
+    batches = plan(lengths, batch_tokens=batch_tokens)
     assert waste(batches, lengths) < 0.1
-    assert len({batch.width for batch in batches}) <= 8
+    assert len({batch.width for batch in batches}) <= 12
 
 
 @given(LENGTHS)

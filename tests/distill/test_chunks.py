@@ -95,6 +95,17 @@ def test_chunks_of_something_else_do_not_count(teacher: Teacher, tmp_path: Path)
     assert len(list(tmp_path.iterdir())) == 3  # nothing was written over them
 
 
+def test_chunks_that_cannot_be_checked_do_not_count(teacher: Teacher, tmp_path: Path) -> None:
+    """Of another plan, and no batch of this one is finished: they must not stay beside what this teacher computes."""
+    interrupted(teacher, tmp_path)
+    other = teacher.pooled("first")
+    whole = embed_sequences(other, SEQUENCES, batch_tokens=1024, chunks=ChunkStore(tmp_path, interval=0))
+    store = Counting(tmp_path)
+    assert np.array_equal(embed_sequences(other, SEQUENCES, batch_tokens=1024, chunks=store), whole)
+    assert store.added == 0
+    assert len(store.found()) == 1
+
+
 def test_short_runs_write_nothing(teacher: Teacher, tmp_path: Path) -> None:
     assert m2v_distill.chunks.INTERVAL >= 5
     embed_sequences(teacher, SEQUENCES, chunks=ChunkStore(tmp_path / "chunks"))

@@ -62,6 +62,17 @@ def test_the_listing_is_light_and_helpful() -> None:
         (["distill", "{teacher}", "{out}", "--no-subword"], 1, "use_subword=False leaves only"),
         (["distill", "{teacher}", "{out}", "--frequencies", "{teacher}/tokenizer.json"], 1, "frequencies"),
         (["distill", "{teacher}", "{out}", "--pca-dims", "x"], 2, "--pca-dims"),
+        (["distill", "{teacher}", "{out}", "--model-parallel", "3"], 1, "model_parallel should divide"),
+        (["distill", "{teacher}", "{out}", "--precision", "half"], 1, "found 'half'"),
+        (["distill", "{teacher}", "{out}", "--backend", "tf"], 1, "found 'tf'"),
+        (["distill", "{teacher}", "{out}", "--prompt", "a", "--prompt-name", "b"], 1, "found both"),
+        (["distill", "{teacher}", "{out}", "--processes", "2"], 1, "all three"),
+        (["distill", "{teacher}", "{out}", "--distributed", "--process", "0"], 1, "and --distributed"),
+        (
+            ["distill", "{teacher}", "{out}", "--coordinator", "localhost:1", "--processes", "2", "--process", "2"],
+            1,
+            "0 to 1",
+        ),
         (["distill", "{teacher}"], 2, "OUT"),
     ],
 )

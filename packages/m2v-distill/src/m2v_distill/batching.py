@@ -9,10 +9,16 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32
 from numpy import ndarray
 
-#: A length gets a program of its own if it fills this many batches; else its sequences are padded to the next one.
-WORTH_COMPILING = 4
+#: What a program costs, in positions that could be computed instead, and at least which share of all positions.
+PROGRAM, PROGRAM_SHARE = 2048, 1 / 64
 
-#: No batch has more rows than this for each 1024 positions.
+#: The sequences of a program make about this many tiles or more, so that the last one's empty rows are no matter.
+TILES = 32
+
+#: No tile is made smaller than this many positions for the sake of `TILES`.
+SMALL = 1024
+
+#: No tile has more rows than this for each 1024 positions.
 ROWS_PER_1024 = 256
 
 
@@ -43,13 +49,15 @@ def bucket_length(length: int) -> int:
 def plan(lengths: Int[ndarray, " N"], *, batch_tokens: int, copies: int = 1, longest: int | None = None) -> list[Batch]:
     """Batches of sequences of like length, short ones first; all batches of a width have one height.
 
-    A width that does not fill `WORTH_COMPILING` batches, and what is left of a width after its last full batch, waits
-    for the next width; only the last batch of all may have empty rows.
+    Neighbouring lengths share a width where padding costs less than a program more: of all ways to cut the sorted
+    lengths into groups, the one with the least positions and programs is taken. A batch is one tile for each copy, and
+    tiles do not depend on how many copies there are: every layout computes the same shapes. Only the last batch of a
+    width has empty rows.
 
     Args:
         lengths: Of the sequences, each 1 or more.
-        batch_tokens: Positions that one copy of the weights computes at once, about.
-        copies: Among which the rows of a batch are split.
+        batch_tokens: Positions of a tile, at the most and about.
+        copies: Of the weights, each of which computes one tile of a batch.
         longest: No width is above it.
 
     Example:
@@ -57,26 +65,45 @@ def plan(lengths: Int[ndarray, " N"], *, batch_tokens: int, copies: int = 1, lon
         [([1, 2], 2, 3), ([0], 2, 3)]
     """
     order = np.argsort(lengths, kind="stable")
-    widths = np.array([bucket_length(int(length)) for length in lengths[order]], np.int64)
-    if longest is not None:
-        widths = np.minimum(widths, longest)
-    batches = []
-    start = 0  # of those who wait
-    for width in np.unique(widths):
-        stop = int(np.searchsorted(widths, width, side="right"))
-        height = batch_rows(int(width), batch_tokens) * copies
-        last = stop == len(order)
-        if last:
-            height = min(height, copies * (1 << (-(-(stop - start) // copies) - 1).bit_length()))
-        if last or stop - start >= WORTH_COMPILING * height:
-            end = stop if last else stop - (stop - start) % height
-            batches += [Batch(order[i : min(i + height, end)], height, int(width)) for i in range(start, end, height)]
-            start = end
+    padded_lengths = [bucket_length(int(length)) for length in lengths[order]]
+    widths, counts = np.unique(np.minimum(padded_lengths, longest or 1 << 62), return_counts=True)
+    stops = [0, *map(int, np.cumsum(counts))]
+    price = max(PROGRAM, PROGRAM_SHARE * float(lengths.sum()))
+    # The cheapest way to compute the sequences before each stop, and where its last group starts.
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for last, width in enumerate(map(int, widths)):
+        ways = []
+        for first in range(last + 1):
+            count = stops[last + 1] - stops[first]
+            tile = tile_rows(count, width, batch_tokens)
+            ways.append((best[first][0] + -(-count // tile) * tile * width + price, first))
+        best.append(min(ways))
+    batches: list[Batch] = []
+    last = len(widths)
+    while last:
+        first, width = best[last][1], int(widths[last - 1])
+        rows = order[stops[first] : stops[last]]
+        height = tile_rows(len(rows), width, batch_tokens) * copies
+        group = [Batch(rows[i : i + height], height, width) for i in range(0, len(rows), height)]
+        batches, last = group + batches, first
     return batches
 
 
+def tile_rows(count: int, width: int, batch_tokens: int) -> int:
+    """Rows of a tile, a power of two, for a number of sequences of a width.
+
+    Example:
+        >>> tile_rows(30000, 3, 1024), tile_rows(30000, 3, 32768), tile_rows(10**6, 3, 32768), tile_rows(9, 3, 1024)
+        (256, 512, 8192, 16)
+    """
+    most, least = batch_rows(width, batch_tokens), batch_rows(width, min(batch_tokens, SMALL))
+    if count <= least:
+        return 1 << (count - 1).bit_length()
+    return min(most, max(least, (1 << (count // TILES).bit_length()) // 2))
+
+
 def batch_rows(width: int, batch_tokens: int) -> int:
-    """Rows of a batch of a width: a power of two.
+    """The most rows of a tile of a width: a power of two.
 
     Example:
         >>> batch_rows(3, 1024), batch_rows(20, 1024), batch_rows(4000, 1024)

@@ -47,7 +47,7 @@ class ChunkStore:
         *,
         fresh: bool = False,
         writes: bool = True,
-        interval: float = INTERVAL,
+        interval: float | None = None,
     ) -> None:
         """A store.
 
@@ -55,20 +55,25 @@ class ChunkStore:
             folder: Made when the first chunk is written.
             fresh: Take nothing over from what is there.
             writes: Whether this process is the one that keeps chunks.
-            interval: Seconds of work in a chunk.
+            interval: Seconds of work in a chunk. Default: `INTERVAL`.
         """
         self.folder = Path(folder)
-        self._fresh, self._writes, self._interval = fresh, writes, interval
+        self._fresh, self._writes = fresh, writes
+        self._interval = INTERVAL if interval is None else interval
         self._digest = ""
         self._kept: list[Path] = []
         self._waiting: list[tuple[ndarray, ndarray]] = []
         self._last = time.monotonic()
 
+    def found(self) -> list[Path]:
+        """The chunks in the folder, whether or not they count."""
+        return sorted(self.folder.glob("chunk-?????.safetensors"))
+
     def read(self, sequences: Sequence[Sequence[int]], table: Float32[ndarray, "N D"]) -> Bool[ndarray, " N"]:
         """Put the finished rows of these sequences into the table, and say which they are."""
         self._digest = _digest_of(sequences, table.shape[1])
         finished = np.zeros(len(table), bool)
-        for path in [] if self._fresh or not self._writes else sorted(self.folder.glob("chunk-?????.safetensors")):
+        for path in [] if self._fresh or not self._writes else self.found():
             chunk = self._checked(path)
             if chunk is not None:
                 rows, vectors = chunk

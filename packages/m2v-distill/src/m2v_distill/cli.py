@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,13 @@ def register(commands: Subcommands) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from what an interrupted run left beside OUT, in OUT.chunks"
     )
+    group = parser.add_argument_group("several processes or hosts, which all run this command; process 0 writes OUT")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    group.add_argument(
+        "--distributed", action="store_true", help="in place of these where JAX finds out itself: TPU pods, Slurm, MPI"
+    )
     parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="let the teacher's repository bring tokenizer code"
@@ -139,18 +146,57 @@ def _notes_on_stderr() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@_notes_on_stderr()
+def _is_first(options: argparse.Namespace) -> bool:
+    """Join the other processes, if there are any, and say whether this is the one that writes."""
+    given = (options.coordinator, options.processes, options.process)
+    none = (None, None, None)
+    if not options.distributed and given == none:
+        return True
+    if given != none if options.distributed else None in given:
+        raise InvalidInputError(
+            "Expected --coordinator, --processes and --process, all three, or --distributed alone; found "
+            f"{', '.join(map(str, given))}{' and --distributed' if options.distributed else ''}."
+        )
+    if not options.distributed and not 0 <= options.process < options.processes:
+        raise InvalidInputError(f"--process should be 0 to {options.processes - 1}; found {options.process}.")
+    import jax
+
+    try:
+        jax.distributed.initialize(*given)
+    except (RuntimeError, ValueError) as error:
+        raise InvalidInputError(f"JAX could not join the other processes: {error}") from None
+    return bool(jax.process_index() == 0)
+
+
 def _run(options: argparse.Namespace) -> int:
+    first = _is_first(options)
+    with _notes_on_stderr() if first else nullcontext():
+        return _distill(options, first=first)
+
+
+def _distill(options: argparse.Namespace, *, first: bool) -> int:
     started = time.perf_counter()
     if options.out.exists() and not options.out.is_dir():
         raise InvalidInputError(f"OUT should be a folder, or nothing yet; found a file: {options.out}")
+    from m2v_distill.chunks import ChunkStore
     from m2v_distill.pipeline import distill
 
+    out = options.out.resolve()
+    chunks = ChunkStore(out.parent / f"{out.name}.chunks")
+    if first and not options.resume and chunks.found():
+        print(f"{chunks.folder} holds parts of an interrupted run: --resume goes on from them", file=sys.stderr)
     model = distill(
         options.teacher,
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
         device=options.device,
+        precision=options.precision,
+        model_parallel=options.model_parallel,
+        backend=options.backend,
+        prompt=options.prompt,
+        prompt_name=options.prompt_name,
+        checkpoint_dir=chunks.folder,
+        resume=options.resume,
         pca_dims=options.pca_dims,
         sif_coefficient=options.sif_coefficient,
         frequencies=options.frequencies,
@@ -160,8 +206,12 @@ def _run(options: argparse.Namespace) -> int:
         quantize_to=options.quantize_to,
         vocabulary_quantization=options.vocabulary_quantization,
         pooling=options.pooling,
+        show_progress_bar=None if first else False,
     )
+    if not first:
+        return 0
     model.save_pretrained(options.out)
+    chunks.discard()
     seconds = time.perf_counter() - started
     print(
         f"{options.out}: {model.n_tokens} tokens x {model.dim} dimensions, {model.embedding_dtype}, {seconds:.1f} s",

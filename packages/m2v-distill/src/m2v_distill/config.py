@@ -30,6 +30,7 @@ class DistillOptions(TypedDict, total=False):
     prompt: str | None
     prompt_name: str | None
     checkpoint_dir: str | os.PathLike[str] | None
+    resume: bool
     pca_dims: PCADims
     sif_coefficient: float | None
     frequencies: Frequencies | None
@@ -59,7 +60,8 @@ class DistillConfig:
         prompt: Put before each token, as the teacher would see it in a text with a prompt.
         prompt_name: A prompt of the teacher's, by name.
         checkpoint_dir: A folder to keep finished parts of the forward pass in, of which a run that was interrupted and
-            is started again makes use.
+            is started again makes use. It stays when all is done, and may then be removed.
+        resume: If False, what `checkpoint_dir` holds is not used, and replaced as soon as there is something new.
         pca_dims: Dimensions to keep (int), the share of variance to keep (float from 0 to 1), "auto" to rotate
             without dropping any, `None` for no PCA.
         sif_coefficient: `a` of SIF weighting, above 0 and below 1; `None` for no weighting.
@@ -97,6 +99,7 @@ class DistillConfig:
     prompt: str | None = None
     prompt_name: str | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
+    resume: bool = True
     pca_dims: PCADims = 256
     sif_coefficient: float | None = 1e-4
     frequencies: Frequencies | None = None

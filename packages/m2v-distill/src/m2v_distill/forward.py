@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -26,6 +27,8 @@ from m2v_distill.teacher.torch_encoder import TorchEncoder
 if TYPE_CHECKING:
     from m2v_distill.chunks import ChunkStore
     from m2v_distill.teacher.teacher import Teacher
+
+logger = logging.getLogger("m2v_distill")
 
 #: Batches that the device may be given before the first one's vectors are fetched.
 AHEAD = 2
@@ -117,16 +120,20 @@ def _resumed(
     Chunks do not know their teacher: that it is the same shows in one batch of theirs, which is computed again.
     """
     finished = chunks.read(sequences, vectors)
-    known = [batch for batch in batches if finished[batch.rows].all()]
     if jax.process_count() > 1:  # the first process has the chunks, and all must agree on what is left
         finished, vectors[:] = multihost_utils.broadcast_one_to_all((finished, vectors))
-        known = [batch for batch in batches if finished[batch.rows].all()]
+    if not finished.any():
+        return batches
+    known = [batch for batch in batches if finished[batch.rows].all()]
     if known:
         rows, values = next(_results(run, known[:1], sequences, pad_id))
-        if not np.allclose(values, vectors[rows], rtol=0, atol=1e-5 * float(np.abs(values).max())):
-            chunks.forget()
-            return batches
-    return [batch for batch in batches if not finished[batch.rows].all()]
+        if np.allclose(values, vectors[rows], rtol=0, atol=1e-5 * float(np.abs(values).max())):
+            left = [batch for batch in batches if not finished[batch.rows].all()]
+            logger.info("resumed: %d of %d batches were finished", len(known), len(batches))
+            return left
+    chunks.forget()
+    logger.info("not resumed: what is in %s does not fit this teacher and these options", chunks.folder)
+    return batches
 
 
 def _results(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -153,7 +154,7 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
         pad_id=vocabulary.pad_id,
         prompt_length=prompt_length,
         normalize=False,  # a student normalises texts; here it would only take away how strong a token's output is
-        chunks=None if config.checkpoint_dir is None else ChunkStore(config.checkpoint_dir),
+        chunks=_chunks(config),
         show_progress_bar=config.show_progress_bar,
     )
     table[[not sequence for sequence in vocabulary.sequences]] = 0  # the teacher has no ids for these tokens
@@ -167,6 +168,12 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     return quantize_model(
         student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
     )
+
+
+def _chunks(config: DistillConfig) -> ChunkStore | None:
+    if config.checkpoint_dir is None:
+        return None
+    return ChunkStore(config.checkpoint_dir, fresh=not config.resume, writes=jax.process_index() == 0)
 
 
 def _weights(config: DistillConfig, tokens: Sequence[str]) -> NDArray[np.float64] | None:

@@ -102,6 +102,8 @@ class Placement:
 
     def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
         sharding = NamedSharding(self.mesh, spec)
+        if isinstance(array, jax.Array) and array.is_fully_addressable and not sharding.is_fully_addressable:
+            array = np.asarray(array)
         if isinstance(array, jax.Array) or sharding.is_fully_addressable:
             return jax.device_put(array, sharding)
         return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)

@@ -1,0 +1,93 @@
+"""`m2v distill` killed in the middle, and started again."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+#: The command itself, with a chunk for every batch, that kills itself at some point.
+DRIVER = """
+import os, signal, sys
+import m2v_distill.chunks as chunks
+from m2v_core.cli import main
+from m2v_core.model import StaticModel
+
+chunks.INTERVAL = 0
+where, add, save = sys.argv[1], chunks.ChunkStore.add, StaticModel.save_pretrained
+batches = 0
+
+def killed_add(self, rows, vectors):
+    global batches
+    add(self, rows, vectors)
+    batches += 1
+    if where == "forward" and batches == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def killed_save(self, folder):
+    if where == "save":
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self, folder)
+
+chunks.ChunkStore.add, StaticModel.save_pretrained = killed_add, killed_save
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def distill(teacher_folder: Path, tmp_path: Path):
+    phrases = [f"{'good ' * (i % 9 + 1)}{'day ' * (i // 9 % 9)}{'sunny ' * (i // 81)}" for i in range(1, 1500)]
+    (tmp_path / "words.txt").write_text("\n".join(phrases))
+
+    def run(where: str, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        arguments = ("distill", teacher_folder, tmp_path / name, "--vocabulary", tmp_path / "words.txt", *options)
+        command = [sys.executable, "-c", DRIVER, where, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_killed_run_goes_on(distill, tmp_path: Path) -> None:
+    assert distill("", "whole").returncode == 0
+    whole = content(tmp_path / "whole")
+    assert not (tmp_path / "whole.chunks").exists()
+
+    assert distill("forward", "out").returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    chunks = sorted((tmp_path / "out.chunks").iterdir())
+    assert len(chunks) == 3
+    damaged = bytearray(chunks[1].read_bytes())
+    damaged[-5] ^= 1
+    chunks[1].write_bytes(damaged)
+
+    killed = distill("save", "out", "--resume")
+    assert killed.returncode == -signal.SIGKILL
+    assert "resumed: 2 of " in killed.stderr
+    assert not (tmp_path / "out").exists()
+    done = distill("", "out", "--resume")
+    assert done.returncode == 0, done.stderr
+    known, total = re.search(r"resumed: (\d+) of (\d+) batches", done.stderr).groups()
+    assert known == total
+    assert content(tmp_path / "out") == whole
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(("out", "."))} == {"out"}
+
+
+def test_a_run_without_resume_starts_anew(distill, tmp_path: Path) -> None:
+    assert distill("", "out").returncode == 0
+    before = content(tmp_path / "out")
+    assert distill("forward", "out", "--pca-dims", "4").returncode == -signal.SIGKILL
+    assert content(tmp_path / "out") == before
+    done = distill("", "out")
+    assert done.returncode == 0
+    assert "out.chunks holds parts of an interrupted run: --resume goes on from them" in done.stderr
+    assert "resumed" not in done.stderr.replace("--resume", "")
+    assert content(tmp_path / "out") == before
+    assert not (tmp_path / "out.chunks").exists()
