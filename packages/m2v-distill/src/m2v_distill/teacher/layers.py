@@ -145,7 +145,7 @@ def attention(
         # The barrier keeps XLA from merging the projections into these sums, which jaxlib 0.10.2 does wrongly on a CPU
         # for one text of 14 to 16 tokens (test_forward.py has the case).
         query, key, value = jax.lax.optimization_barrier((query, key, value))
-        scores = (query[:, :, None] * key[:, None]).sum(axis=-1).transpose(0, 3, 1, 2)
+        scores = _sum_by_halves(query[:, :, None] * key[:, None]).transpose(0, 3, 1, 2)
     else:
         query, key = query.astype(dtype), key.astype(dtype)
         scores = jnp.einsum("bqnk,bmnk->bnqm", query, key, preferred_element_type=jnp.float32)
@@ -157,6 +157,14 @@ def attention(
         return (shares.transpose(0, 2, 3, 1)[..., None] * value[:, None]).sum(axis=2)
     shares, value = shares.astype(dtype), value.astype(dtype)
     return jnp.einsum("bnqm,bmnk->bqnk", shares, value, preferred_element_type=jnp.float32)
+
+
+def _sum_by_halves(x: Float[Array, "*rows K"]) -> Float[Array, "*rows"]:
+    """The sum over the last axis, halves added until they are odd: a CPU adds them side by side, not one by one."""
+    while x.shape[-1] % 2 == 0:
+        half = x.shape[-1] // 2
+        x = x[..., :half] + x[..., half:]
+    return x.sum(axis=-1)
 
 
 class PostNormBlock(nnx.Module):
