@@ -55,6 +55,5 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
     else:
         keep = pca_dims
     scores: ndarray = centred @ components[:, :keep].astype(np.float32)
-    signs = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(keep)])
-    scores *= np.where(signs == 0, np.float32(1), signs)
+    scores *= np.where(scores.max(axis=0) >= -scores.min(axis=0), np.float32(1), np.float32(-1))
     return scores

@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
 
@@ -17,7 +18,7 @@ from m2v_core import Config, StaticModel, quantize_model
 from m2v_core.cluster import check_clusters
 from m2v_distill.chunks import ChunkStore
 from m2v_distill.config import DistillConfig, DistillOptions
-from m2v_distill.forward import embed_sequences
+from m2v_distill.forward import compile_for_tokens, embed_sequences
 from m2v_distill.frequencies import counts_by_id
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.pca import apply_pca
@@ -138,7 +139,9 @@ def distill_from_model(
 
 def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
     words = cast("Sequence[str]", config.vocabulary or ())
-    vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern, words, use_subword=config.use_subword)
+    with ThreadPoolExecutor(1) as meanwhile:
+        meanwhile.submit(compile_for_tokens, teacher, tokenizer)  # if it fails, so will the forward pass, and say why
+        vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern, words, use_subword=config.use_subword)
     if words:
         logger.info("%s", vocabulary.word_counts)
     weights = _weights(config, vocabulary.tokens)
@@ -160,7 +163,7 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     table[[not sequence for sequence in vocabulary.sequences]] = 0  # the teacher has no ids for these tokens
     table = apply_pca(table, config.pca_dims)
     if weights is not None:
-        table = (table * weights[:, None]).astype(np.float32)
+        table = table * weights[:, None].astype(np.float32)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:
         # It never counts here; zeros (its weight, with clusters) keep it from counting where all ids are averaged.

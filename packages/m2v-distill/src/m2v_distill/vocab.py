@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from m2v_core.errors import InvalidInputError
-from m2v_distill.hf import quiet
+from m2v_distill.hf import quiet, uncollected
 from m2v_distill.words import WordCounts, sort_words
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def student_vocabulary(
     from skeletoken import TokenizerModel
     from skeletoken.padding import Padding
 
-    with quiet("skeletoken"):
+    with quiet("skeletoken"), uncollected():
         teacher = TokenizerModel.from_transformers_tokenizer(tokenizer).prune_added_tokens()
         student = _cleaned(teacher, token_remove_pattern) if use_subword else _word_level(teacher)
         present = frozenset(teacher.vocabulary if use_subword else student.vocabulary)
