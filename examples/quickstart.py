@@ -18,8 +18,6 @@ import numpy as np
 
 from m2v_core import StaticModel
 from m2v_distill import Teacher, distill
-from m2v_distill.forward import embed_sequences
-from m2v_distill.hf import load_tokenizer
 
 SENTENCES = [
     "A man is playing the guitar.",
@@ -45,13 +43,8 @@ def main() -> None:
     print(f"distilled all-MiniLM-L6-v2 in {time.perf_counter() - started:.1f} s -> {out.resolve()}\n")
 
     student = StaticModel.from_pretrained(out)
-    teacher, tokenizer = Teacher.from_pretrained(folder), load_tokenizer(folder)
-
-    def teach() -> np.ndarray:
-        return embed_sequences(teacher, tokenizer(SENTENCES)["input_ids"], batch_size=len(SENTENCES))
-
-    by_student, by_teacher = student.encode(SENTENCES), teach()
-    by_teacher /= np.linalg.norm(by_teacher, axis=1, keepdims=True)
+    teacher = Teacher.from_pretrained(folder)
+    by_student, by_teacher = student.encode(SENTENCES), teacher.encode(SENTENCES)
     print(f"{'student':>8}{'teacher':>9}   nearest pairs by the student")
     for one, other in nearest_pairs(by_student):
         similarities = (float(vectors[one] @ vectors[other]) for vectors in (by_student, by_teacher))
@@ -60,7 +53,7 @@ def main() -> None:
 
     print(f"\n{'':10}{'size on disk':>14}{'dimensions':>12}{'time per sentence':>20}")
     for name, place, dims, encode in (
-        ("teacher", folder, teacher.hidden_size, teach),
+        ("teacher", folder, teacher.hidden_size, lambda: teacher.encode(SENTENCES)),
         ("student", out, student.dim, lambda: student.encode(SENTENCES)),
     ):
         size = sum(file.stat().st_size for pattern in ("*.safetensors", "*.json") for file in place.glob(pattern))

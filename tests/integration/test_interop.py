@@ -110,7 +110,9 @@ def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Pa
         assert list(student.tokens) == list(expected.tokens)
         difference = np.abs(student.encode(texts[:100]) - expected.encode(texts[:100])).max()
         report(capsys, f"distill(path) and {route}: largest difference {difference:.1e}")
-        assert difference <= 1e-5
+        assert difference <= (
+            5e-5 if "backend" in route else 0
+        )  # another library rounds otherwise, PCA makes more of it
     assert all((before[name] == tensor).all() for name, tensor in model.state_dict().items())
 
 
