@@ -28,6 +28,7 @@ from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
 from m2v_distill.teacher.weights import Checkpoint, Place, fill, open_checkpoint, weights_file
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 
@@ -197,6 +198,13 @@ class Teacher:
                 f"folder and load it by Teacher.from_pretrained."
             )
         return load_tokenizer(folder, trust_remote_code=self.trust_remote_code)
+
+    @cached_property
+    def text_tokenizer(self) -> Tokenizer:
+        """A copy of its tokenizer that prepares texts: cuts them, and lowers their case if asked."""
+        from m2v_distill.teacher.texts import text_tokenizer
+
+        return text_tokenizer(self)
 
     def pooled(self, pooling: Pooling | None) -> Teacher:
         """The same with another pooling, in place of all that comes after the encoder; `None` changes nothing.

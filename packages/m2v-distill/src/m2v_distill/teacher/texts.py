@@ -36,7 +36,7 @@ def encode_texts(
     if wrong:
         raise InvalidInputError(f"Expected texts; found {', '.join(sorted(wrong))}.")
     prefix = prompt_of(teacher, prompt_name=prompt_name, prompt=prompt)
-    tokenizer = text_tokenizer(teacher)
+    tokenizer = teacher.text_tokenizer
     encodings = tokenizer.encode_batch_fast([prefix + text for text in texts])
     if "token_type_ids" in teacher.tokenizer.model_input_names and any(any(found.type_ids) for found in encodings):
         raise InvalidInputError(
