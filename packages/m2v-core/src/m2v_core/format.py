@@ -66,6 +66,8 @@ class Config:
         pooling: How the teacher's outputs became one vector: mean, first, last or pooler.
         apply_pca: The `pca_dims` of the distillation.
         sif_coefficient: The `a` of SIF weighting, `None` if the tokens are not weighted.
+        distillation: How the table was made: "token" (each token through the teacher alone), "composed" (fitted to
+            random groups of tokens), "corpus" (fitted to texts).
         extra: Keys that m2v does not know; kept as they are.
 
     Example:
@@ -84,6 +86,7 @@ class Config:
     pooling: str | None = None
     apply_pca: int | float | str | None = None
     sif_coefficient: float | None = None
+    distillation: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,6 +140,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "pooling": ((str,), "a string"),
     "apply_pca": ((int, float, str), "a number or a string"),
     "sif_coefficient": ((int, float), "a number"),
+    "distillation": ((str,), "a string"),
 }
 
 

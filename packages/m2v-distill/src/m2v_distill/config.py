@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from dataclasses import dataclass, fields
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from m2v_core.cluster import check_clusters
 from m2v_core.errors import InvalidInputError
@@ -16,6 +16,7 @@ from m2v_distill.words import Words, read_words
 
 Pooling = Literal["mean", "first", "last", "pooler", "max", "mean_sqrt_len_tokens", "weightedmean"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Method = Literal["composed", "token"]
 Backend = Literal["auto", "flax", "torch"]
 PCADims = int | float | Literal["auto"] | None
 
@@ -23,6 +24,10 @@ PCADims = int | float | Literal["auto"] | None
 class DistillOptions(TypedDict, total=False):
     """The keywords of `distill` and `distill_from_model`, for editors and type checkers; see `DistillConfig`."""
 
+    method: Method
+    corpus: Any
+    text_column: str | None
+    seed: int
     device: str | None
     precision: Precision
     model_parallel: int
@@ -48,6 +53,12 @@ class DistillConfig:
     """Settings of a distillation, checked.
 
     Attributes:
+        method: "composed" fits the table to the teacher's vectors of random groups of tokens, or of a corpus; "token"
+            passes each token through the teacher alone, as model2vec does.
+        corpus: Plain texts that the table is fitted to, for method "composed": an iterable of texts, a file or several
+            (`Path`s; a text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
+        text_column: The column of the texts, in files that have columns. Default: "text".
+        seed: Of the random groups.
         device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all
             devices of the best kind that JAX finds, the vocabulary split among them, on every host if
             `jax.distributed` is initialised.
@@ -92,6 +103,10 @@ class DistillConfig:
         m2v_core.errors.InvalidInputError: pooling should be one of mean, first, last, ...
     """
 
+    method: Method = "composed"
+    corpus: Any = None
+    text_column: str | None = None
+    seed: int = 0
     device: str | None = None
     precision: Precision = "auto"
     model_parallel: int = 1
@@ -133,10 +148,17 @@ class DistillConfig:
             object.__setattr__(self, "pooling", {"cls": "first", "lasttoken": "last"}.get(name, name))
         object.__setattr__(self, "quantize_to", checked_dtype(self.quantize_to))
         check_clusters(self.vocabulary_quantization)
-        for name, kind in (("pooling", Pooling), ("precision", Precision), ("backend", Backend)):
+        for name, kind in (
+            ("method", Method),
+            ("pooling", Pooling),
+            ("precision", Precision),
+            ("backend", Backend),
+        ):
             value, known = getattr(self, name), get_args(kind)
             if value not in known and not (name == "pooling" and value is None):
                 raise InvalidInputError(f"{name} should be one of {', '.join(known)}; found {value!r}.")
+        if self.corpus is not None and self.method != "composed":
+            raise InvalidInputError(f"corpus needs method 'composed'; found {self.method!r}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         self._check_pca()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from m2v_distill.config import PCADims
@@ -32,28 +31,80 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
         >>> apply_pca(table, 1).round(2).ravel().tolist()
         [-2.0, -1.0, 3.0]
     """
-    if pca_dims is None:
+    keep = _possible(pca_dims, table)
+    if keep is None:
         return table
+    centred = table - table.mean(axis=0, dtype=np.float64).astype(np.float32)
+    covariance = (centred.T @ centred).astype(np.float64) / max(len(table) - 1, 1)
+    return _signed(centred @ principal_axes(covariance, keep)[1].astype(np.float32))
+
+
+def principal_axes(
+    covariance: Float64[ndarray, "H H"], pca_dims: int | float
+) -> tuple[Float64[ndarray, " D"], Float64[ndarray, "H D"]]:
+    """Variances and directions of the largest principal components; see `apply_pca` for how many."""
+    variances, axes = np.linalg.eigh(covariance)
+    variances, axes = np.clip(variances[::-1], 0, None), axes[:, ::-1]
+    if isinstance(pca_dims, float):
+        shares = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float64).tiny)
+        keep = min(int(np.searchsorted(shares, pca_dims)) + 1, len(variances))
+    else:
+        keep = pca_dims
+    return variances[:keep], axes[:, :keep]
+
+
+def apply_whitened_pca(
+    table: Float32[ndarray, "V H"],
+    centre: Float64[ndarray, " H"],
+    covariance: Float64[ndarray, "H H"],
+    pca_dims: PCADims,
+    exponent: float,
+) -> Float32[ndarray, "V D"]:
+    """Rotate rows to the principal components of given moments, each divided by a power of its standard deviation.
+
+    Whitening in part: an exponent of 1 makes all components count alike, 0 none more than in plain PCA (Su et al.,
+    Whitening Sentence Representations, 2021, is 1). Components without variance, next to the largest, become 0.
+
+    Args:
+        table: Token vectors.
+        centre: Taken from every row.
+        covariance: Of the vectors whose components count.
+        pca_dims: As in `apply_pca`; `None` does nothing at all.
+        exponent: From 0 to 1.
+
+    Warns:
+        UserWarning: As `apply_pca`.
+
+    Example:
+        >>> table = np.array([[2, 0], [-2, 0], [0, 1], [0, -1]], np.float32)
+        >>> apply_whitened_pca(table, np.zeros(2), np.diag([4.0, 1.0]), 2, 1).tolist()
+        [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
+    """
+    keep = _possible(pca_dims, table)
+    if keep is None:
+        return table
+    variances, axes = principal_axes(covariance, keep)
+    real = variances > 1e-9 * variances[0]
+    scales = np.where(real, np.where(real, variances, 1.0) ** (-exponent / 2), 0.0)
+    return _signed((table - centre.astype(np.float32)) @ (axes * scales).astype(np.float32))
+
+
+def _possible(pca_dims: PCADims, table: Float32[ndarray, "V H"]) -> int | float | None:
+    """What to keep of a table's dimensions: "auto" is all; `None` where there is to be no PCA."""
     n_tokens, width = table.shape
     if pca_dims == "auto":
         pca_dims = width
     if isinstance(pca_dims, int) and pca_dims > width:
         warnings.warn(
-            f"pca_dims is {pca_dims}, but the teacher has {width} dimensions: all {width} are kept.", stacklevel=2
+            f"pca_dims is {pca_dims}, but the teacher has {width} dimensions: all {width} are kept.", stacklevel=3
         )
         pca_dims = width
     if isinstance(pca_dims, int) and pca_dims >= n_tokens:
-        warnings.warn(f"pca_dims is {pca_dims}, but there are only {n_tokens} tokens: no PCA is done.", stacklevel=2)
-        return table
-    centred = table - table.mean(axis=0, dtype=np.float64).astype(np.float32)
-    covariance = (centred.T @ centred).astype(np.float64) / max(n_tokens - 1, 1)
-    variances, components = np.linalg.eigh(covariance)
-    variances, components = np.clip(variances[::-1], 0, None), components[:, ::-1]
-    if isinstance(pca_dims, float):
-        shares = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float64).tiny)
-        keep = min(int(np.searchsorted(shares, pca_dims)) + 1, width)
-    else:
-        keep = pca_dims
-    scores: ndarray = centred @ components[:, :keep].astype(np.float32)
+        warnings.warn(f"pca_dims is {pca_dims}, but there are only {n_tokens} tokens: no PCA is done.", stacklevel=3)
+        return None
+    return pca_dims
+
+
+def _signed(scores: Float32[ndarray, "V D"]) -> Float32[ndarray, "V D"]:
     scores *= np.where(scores.max(axis=0) >= -scores.min(axis=0), np.float32(1), np.float32(-1))
     return scores

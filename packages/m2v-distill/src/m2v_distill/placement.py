@@ -100,6 +100,18 @@ class Placement:
         whole: jax.Array = jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, PartitionSpec()))
         return whole
 
+    def fetched(self, array: jax.Array) -> NDArray[Any]:
+        """All of an array, on every host."""
+        if not (array.is_fully_addressable or array.is_fully_replicated):
+            array = jax.jit(self.gathered)(array)
+        return np.asarray(array)
+
+    @property
+    def columns(self) -> Mesh:
+        """This host's devices, for work that every host does by itself and that columns of a table can share."""
+        devices = [device for device in self.mesh.devices.flat if device.process_index == jax.process_index()]
+        return Mesh(np.array(devices), ("columns",))
+
     def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
         sharding = NamedSharding(self.mesh, spec)
         if isinstance(array, jax.Array) and array.is_fully_addressable and not sharding.is_fully_addressable:

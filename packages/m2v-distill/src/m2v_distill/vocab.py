@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ class TeacherVocabulary:
     sequences: For each of them the teacher's ids: the token between whatever the teacher puts around a text ([CLS]
         and [SEP], say). One may be empty: some tokenizers have no ids for what they cannot spell.
     tokenizer_json: The student's `tokenizer.json`.
+    before: The teacher's ids before any text.
+    after: And behind it.
     pad_id: The teacher's padding id.
     word_counts: What became of the words that were to be added.
     """
@@ -30,8 +32,16 @@ class TeacherVocabulary:
     tokens: tuple[str, ...]
     sequences: list[list[int]]
     tokenizer_json: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
     pad_id: int
     word_counts: WordCounts
+
+    @property
+    def pieces(self) -> list[list[int]]:
+        """The sequences without what is before and behind them."""
+        start, end = len(self.before), len(self.after)
+        return [sequence[start : len(sequence) - end] for sequence in self.sequences]
 
 
 def student_vocabulary(
@@ -79,10 +89,12 @@ def student_vocabulary(
         tokens = student.sorted_vocabulary
         if not tokens:
             raise _nothing_left(token_remove_pattern)
-        spell = _speller(tokenizer, teacher, student, known=present)
+        ids = tokenizer.get_vocab()
+        before, after = (tuple(ids[token] for token in tokens or []) for tokens in (teacher.bos, teacher.eos))
+        spell = _speller(ids, teacher, student, known=present, around=(before, after))
         sequences = [spell(token) for token in tokens]
     pad_id = 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
-    return TeacherVocabulary(tuple(tokens), sequences, student.to_tokenizer().to_str(), pad_id, word_counts)
+    return TeacherVocabulary(tuple(tokens), sequences, student.to_tokenizer().to_str(), before, after, pad_id, word_counts)
 
 
 def _nothing_left(pattern: str | None) -> InvalidInputError:
@@ -166,18 +178,23 @@ def _with_words(
 
 
 def _speller(
-    tokenizer: PreTrainedTokenizerFast, teacher: TokenizerModel, student: TokenizerModel, known: Collection[str]
+    ids: Mapping[str, int],
+    teacher: TokenizerModel,
+    student: TokenizerModel,
+    *,
+    known: Collection[str],
+    around: tuple[Sequence[int], Sequence[int]],
 ) -> Callable[[str], list[int]]:
     """A function from a student's token to the teacher's ids for it.
 
     Args:
-        tokenizer: The teacher's; ids are its own, because those of the edited copies have moved.
+        ids: The teacher's own, because those of the edited copies have moved.
         teacher: The teacher's without the tokens that play no part.
         student: The student's, with its added tokens.
         known: The student's tokens that are the teacher's too.
+        around: Ids to put before and behind those of a token.
     """
-    ids = tokenizer.get_vocab()
-    before, after = ([ids[token] for token in tokens or []] for tokens in (teacher.bos, teacher.eos))
+    before, after = around
     pieces, backend = teacher.sorted_vocabulary, teacher.to_tokenizer()
     backend.no_padding()  # else a word is mostly padding, which the teacher would attend to
     several = {token.content for token in student.added_tokens.root}

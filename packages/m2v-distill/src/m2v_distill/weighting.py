@@ -20,7 +20,18 @@ def sif_weights(n_tokens: int, sif_coefficient: float) -> Float64[ndarray, " V"]
         >>> sif_weights(3, 0.5).round(3).tolist()
         [0.52, 0.619, 0.684]
     """
-    return sif_weights_of(1 / np.arange(2, n_tokens + 2, dtype=np.float64), sif_coefficient)
+    return sif_weights_of(zipf_frequencies(n_tokens), sif_coefficient)
+
+
+def zipf_frequencies(n_tokens: int) -> Float64[ndarray, " V"]:
+    """Frequencies by Zipf's law, in no scale: 1 / rank, with the first token at rank 2.
+
+    Example:
+        >>> zipf_frequencies(3).round(3).tolist()
+        [0.5, 0.333, 0.25]
+    """
+    ranks: ndarray = np.arange(2, n_tokens + 2, dtype=np.float64)
+    return 1 / ranks
 
 
 def sif_weights_of(counts: Float64[ndarray, " V"], sif_coefficient: float) -> Float64[ndarray, " V"]:

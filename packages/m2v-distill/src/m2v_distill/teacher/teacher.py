@@ -175,6 +175,13 @@ class Teacher:
         return limit
 
     @property
+    def words(self) -> Float32[ndarray, "V E"]:
+        """The embeddings of ids that it starts from."""
+        if isinstance(self.module, TorchEncoder):
+            return self.module.words
+        return self.placement.fetched(self.module.words.embedding[...]).astype(np.float32)
+
+    @property
     def has_pooler(self) -> bool:
         """Whether its checkpoint has a pooler."""
         return bool(self.module.config.pooler)

@@ -104,6 +104,14 @@ def text_tokenizer(teacher: Teacher) -> Tokenizer:
     return tokenizer
 
 
+def text_limit(teacher: Teacher, prompt: str) -> int | None:
+    """How many ids of a text the teacher sees, behind a prompt and between special ones; `None` for all."""
+    tokenizer = teacher.text_tokenizer
+    if tokenizer.truncation is None:
+        return None
+    return max(1, int(tokenizer.truncation["max_length"]) - len(tokenizer.encode(prompt).ids))
+
+
 def lowers_case(normalizer: dict[str, Any] | None) -> bool:
     """Whether a normalizer of a `tokenizer.json` has a step that puts texts into lower case.
 

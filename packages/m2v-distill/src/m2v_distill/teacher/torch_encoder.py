@@ -125,3 +125,9 @@ class TorchEncoder:
             out = self._model(**tensors)
         pooled = getattr(out, "pooler_output", None)
         return out.last_hidden_state.float().cpu().numpy(), None if pooled is None else pooled.float().cpu().numpy()
+
+    @property
+    def words(self) -> Float32[ndarray, "V E"]:
+        """The embeddings of ids that it starts from."""
+        table: ndarray = self._model.get_input_embeddings().weight.detach().float().cpu().numpy()
+        return table

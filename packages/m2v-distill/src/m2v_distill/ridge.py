@@ -1,0 +1,121 @@
+"""Tables whose token means come near to a teacher's vectors of texts: least squares in closed form.
+
+With X the token shares of texts (see `Design`) and Y the teacher's vectors of them, both centred, a static model is
+Y = X E. Everything here is in terms of two products, X'X times a table and C = X'Y.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32
+from numpy import ndarray
+from tqdm import tqdm
+
+from m2v_distill.design import Design
+
+#: The share of its diagonal that is added to a matrix of features, so that it can be solved.
+JITTER = 1e-3
+
+#: Columns of a table that one device solves at once: what is at work is five times V x COLUMNS x 4 bytes.
+COLUMNS = 64
+
+
+def fitted_scale(design: Design, cross: Float32[ndarray, "V H"], table: Float32[ndarray, "V H"]) -> float:
+    """The number a that makes a X E nearest to Y: <E, C> / <E, X'X E>; 0 if X E is 0."""
+    power = float(np.vdot(table, design.gram(table)))
+    return float(np.vdot(table, cross)) / power if power > 0 else 0.0
+
+
+def linear_table(
+    design: Design, cross: Float32[ndarray, "V H"], features: Float32[ndarray, "V F"]
+) -> Float32[ndarray, "V H"]:
+    """The table F W that makes X F W nearest to Y, for features F of the tokens: W solves (F'X'X F) W = F'C.
+
+    A token that the texts lack gets a row from its features, as all others do.
+
+    Args:
+        design: X.
+        cross: C.
+        features: F. Columns of like scale, since a thousandth of the mean of the diagonal is added to it.
+    """
+    inner = (features.T @ design.gram(features)).astype(np.float64)
+    inner[np.diag_indices_from(inner)] += JITTER * max(float(np.trace(inner)) / len(inner), np.finfo(np.float32).tiny)
+    table: ndarray = features @ np.linalg.solve(inner, (features.T @ cross).astype(np.float64)).astype(np.float32)
+    return table
+
+
+def ridge(
+    design: Design,
+    cross: Float32[ndarray, "V H"],
+    prior: Float32[ndarray, "V H"],
+    strength: float,
+    *,
+    tolerance: float = 1e-2,
+    max_steps: int = 60,
+    show_progress_bar: bool | None = False,
+) -> Float32[ndarray, "V H"]:
+    """The table E that minimises |Y - X E|^2 + strength N |E - prior|^2; tokens that X lacks keep their prior.
+
+    E = prior + D with (X'X + strength N I) D = C - X'X prior, by conjugate gradients (Hestenes and Stiefel 1952) on all
+    columns side by side, with a diagonal preconditioner.
+
+    Args:
+        design: X.
+        cross: C.
+        prior: Of which E is a correction.
+        strength: Of the prior, per text.
+        tolerance: The norm of each column's residual, as a share of what it was at first, at which it is solved.
+        max_steps: Products with X'X at the most.
+        show_progress_bar: On stderr; `None` shows it on a terminal only.
+    """
+    decay = np.float32(strength * len(design))
+    inverse = 1 / (design.scale + decay)
+    at_once = COLUMNS * design.mesh.size
+    table = prior.copy()
+    hidden = None if show_progress_bar is None else not show_progress_bar
+    blocks = range(0, prior.shape[1], at_once)
+    with tqdm(total=len(blocks) * max_steps, desc="Solve", unit=" steps", disable=hidden) as bar:
+        for number, first in enumerate(blocks, 1):
+            block = np.s_[:, first : first + at_once]
+            start = design.on_device(prior[block])
+            residual = design.on_device(cross[block]) - design.gram_on_device(start)
+            state = _start(residual, inverse)
+            goal = tolerance**2 * (residual**2).sum(axis=0)
+            for _ in range(max_steps):
+                product = design.gram_on_device(state[2])
+                *state, left = _step(*state, product, inverse, decay)
+                bar.update()
+                if bool((left <= goal).all()):
+                    break
+            bar.update(number * max_steps - bar.n)
+            table[block] += design.collected(state[0], table[block].shape[1])
+    return table
+
+
+@jax.jit
+def _start(residual: Float[Array, "V D"], inverse: Float[Array, " V"]) -> list[Array]:
+    direction = residual * inverse[:, None]
+    return [jnp.zeros_like(residual), residual, direction, (residual * direction).sum(axis=0)]
+
+
+@partial(jax.jit, donate_argnums=(0, 1, 2))
+def _step(
+    found: Float[Array, "V D"],
+    residual: Float[Array, "V D"],
+    direction: Float[Array, "V D"],
+    power: Float[Array, " D"],
+    product: Float[Array, "V D"],
+    inverse: Float[Array, " V"],
+    decay: Float[Array, ""],
+) -> tuple[Array, Array, Array, Array, Array]:
+    product = product + decay * direction
+    length = power / jnp.maximum((direction * product).sum(axis=0), jnp.finfo(jnp.float32).tiny)
+    found, residual = found + length * direction, residual - length * product
+    preconditioned = residual * inverse[:, None]
+    new = (residual * preconditioned).sum(axis=0)
+    direction = preconditioned + new / jnp.maximum(power, jnp.finfo(jnp.float32).tiny) * direction
+    return found, residual, direction, new, (residual**2).sum(axis=0)
