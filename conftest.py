@@ -8,6 +8,8 @@ if find_spec("jaxtyping") and find_spec("beartype"):
     ARRAY_MODULES = (
         "m2v_distill.forward",
         "m2v_distill.pca",
+        "m2v_distill.shards",
+        "m2v_distill.store",
         "m2v_distill.teacher",
         "m2v_distill.weighting",
         "m2v_train",

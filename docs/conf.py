@@ -38,9 +38,13 @@ from m2v_core.tokens import Vocabulary
 from m2v_distill.config import DistillConfig
 from m2v_distill.batching import batch_rows, bucket_length, plan, tile_rows
 from m2v_distill.chunks import ChunkStore
+from m2v_distill.corpus import distinct, read_texts
+from m2v_distill.features import FeatureStore, featurize
 from m2v_distill.pca import apply_pca
 from m2v_distill.pipeline import distill, distill_from_model
 from m2v_distill.placement import Placement
+from m2v_distill.shards import Packed
+from m2v_distill.store import unit
 from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
 from m2v_distill.weighting import sif_weights, sif_weights_of

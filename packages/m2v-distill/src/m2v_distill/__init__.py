@@ -10,15 +10,18 @@ from m2v_distill.__about__ import __version__
 
 if TYPE_CHECKING:
     from m2v_distill.config import DistillConfig
+    from m2v_distill.features import FeatureStore, featurize
     from m2v_distill.frequencies import token_counts
     from m2v_distill.pipeline import distill, distill_from_model
     from m2v_distill.teacher import Teacher
 
 _HOMES = {
     "DistillConfig": "m2v_distill.config",
+    "FeatureStore": "m2v_distill.features",
     "Teacher": "m2v_distill.teacher",
     "distill": "m2v_distill.pipeline",
     "distill_from_model": "m2v_distill.pipeline",
+    "featurize": "m2v_distill.features",
     "token_counts": "m2v_distill.frequencies",
 }
 
@@ -28,8 +31,10 @@ __all__ = [
     "distill",
     "distill_from_model",
     "token_counts",
-    # teachers
+    # teachers, and what they make of a corpus
+    "FeatureStore",
     "Teacher",
+    "featurize",
     # version
     "__version__",
 ]

@@ -116,7 +116,7 @@ class ChunkStore:
         number = 1 + max((int(path.name[6:11]) for path in self._kept), default=-1)
         path = self.folder / f"chunk-{number:05d}.safetensors"
         tensors = {"rows": rows.astype(np.int64), "vectors": vectors}
-        metadata = {"sequences": self._digest, "sha256": _checksum(tensors)}
+        metadata = {"sequences": self._digest, "sha256": checksum(tensors)}
         unfinished = path.with_name(path.name + ".part")
         unfinished.write_bytes(save(tensors, metadata))
         unfinished.replace(path)
@@ -132,7 +132,7 @@ class ChunkStore:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
         except (OSError, SafetensorError):
             return None
-        if metadata.get("sequences") != self._digest or metadata.get("sha256") != _checksum(tensors):
+        if metadata.get("sequences") != self._digest or metadata.get("sha256") != checksum(tensors):
             return None
         return tensors["rows"], tensors["vectors"]
 
@@ -141,7 +141,8 @@ def _digest_of(sequences: Sequence[Sequence[int]], width: int) -> str:
     return hashlib.sha256(json.dumps([width, [list(map(int, ids)) for ids in sequences]]).encode()).hexdigest()
 
 
-def _checksum(tensors: dict[str, ndarray]) -> str:
+def checksum(tensors: dict[str, ndarray]) -> str:
+    """SHA-256 of names, dtypes, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())

@@ -39,7 +39,6 @@ def register(commands: Subcommands) -> None:
     default = DistillConfig()
     parser.add_argument("teacher", metavar="TEACHER", help="a folder, or org/name on the Hugging Face Hub")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
-    parser.add_argument("--device", help="cpu, gpu, tpu, gpu:1 (default: the best that JAX finds)")
     parser.add_argument(
         "--pca-dims",
         type=_pca_dims,
@@ -82,6 +81,24 @@ def register(commands: Subcommands) -> None:
         metavar="N",
         help="rows of the table, each for a cluster of tokens (default: one a token)",
     )
+    add_teacher_options(parser, each="token")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from what an interrupted run left beside OUT, in OUT.chunks"
+    )
+    group = parser.add_argument_group("several processes or hosts, which all run this command; process 0 writes OUT")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    group.add_argument(
+        "--distributed", action="store_true", help="in place of these where JAX finds out itself: TPU pods, Slurm, MPI"
+    )
+    parser.set_defaults(run=_run)
+
+
+def add_teacher_options(parser: argparse.ArgumentParser, *, each: str) -> None:
+    """Add the options of the teacher, which gets a prompt before `each` token or text."""
+    default = DistillConfig()
+    parser.add_argument("--device", help="cpu, gpu, tpu, gpu:1 (default: the best that JAX finds)")
     parser.add_argument(
         "--pooling",
         help="mean, first, last, max, weightedmean, mean_sqrt_len_tokens or pooler, in place of what the teacher's "
@@ -104,23 +121,12 @@ def register(commands: Subcommands) -> None:
         default=default.backend,
         help="flax, torch (needs m2v-distill[torch]) or auto: torch only for what flax lacks (default: %(default)s)",
     )
-    parser.add_argument("--prompt-name", help="put this prompt of the teacher's before each token")
-    parser.add_argument("--prompt", help="put this text before each token")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from what an interrupted run left beside OUT, in OUT.chunks"
-    )
-    group = parser.add_argument_group("several processes or hosts, which all run this command; process 0 writes OUT")
-    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
-    group.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
-    group.add_argument(
-        "--distributed", action="store_true", help="in place of these where JAX finds out itself: TPU pods, Slurm, MPI"
-    )
+    parser.add_argument("--prompt-name", help=f"put this prompt of the teacher's before each {each}")
+    parser.add_argument("--prompt", help=f"put this text before each {each}")
     parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="let the teacher's repository bring tokenizer code"
     )
-    parser.set_defaults(run=_run)
 
 
 def _pca_dims(text: str) -> int | float | str | None:
@@ -134,7 +140,8 @@ def _optional_float(text: str) -> float | None:
 
 
 @contextmanager
-def _notes_on_stderr() -> Iterator[None]:
+def notes_on_stderr() -> Iterator[None]:
+    """Show what the package logs."""
     logger, notes = logging.getLogger("m2v_distill"), logging.StreamHandler()
     level = logger.level
     logger.addHandler(notes)
@@ -170,7 +177,7 @@ def _is_first(options: argparse.Namespace) -> bool:
 
 def _run(options: argparse.Namespace) -> int:
     first = _is_first(options)
-    with _notes_on_stderr() if first else nullcontext():
+    with notes_on_stderr() if first else nullcontext():
         return _distill(options, first=first)
 
 
