@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ examples:
   m2v distill sentence-transformers/all-MiniLM-L6-v2 my-model
   m2v distill ./my-teacher my-model --pca-dims 128 --quantize-to int8
   m2v distill BAAI/bge-base-en-v1.5 my-model --pca-dims 0.95     keep 95% of the variance
+  m2v distill ./my-teacher my-model --corpus texts.txt           fit it to texts, as good as yours are like them
 
 then: m2v info my-model, m2v encode my-model texts.txt --out vectors.npy
 """
@@ -32,13 +34,28 @@ def register(commands: Subcommands) -> None:
     parser = commands.add_parser(
         "distill",
         help="make a static model of a sentence transformer",
-        description="Make a static model of a sentence transformer: its vocabulary goes through it once.",
+        description="Make a static model of a sentence transformer: its vocabulary (and texts) go through it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = DistillConfig()
     parser.add_argument("teacher", metavar="TEACHER", help="a folder, or org/name on the Hugging Face Hub")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
+    parser.add_argument(
+        "--method",
+        default=default.method,
+        help="composed: fit the table to random groups of tokens, or to a corpus; token: each token alone, as "
+        "model2vec (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="fit the table to texts: .txt, one a line; .csv, .tsv, .jsonl, .parquet; or a folder of m2v featurize",
+    )
+    parser.add_argument("--text-column", metavar="NAME", help="the column or key of the texts (default: text)")
+    parser.add_argument("--seed", type=int, default=default.seed, help="of the random groups (default: %(default)s)")
     parser.add_argument(
         "--pca-dims",
         type=_pca_dims,
@@ -187,6 +204,7 @@ def _distill(options: argparse.Namespace, *, first: bool) -> int:
         raise InvalidInputError(f"OUT should be a folder, or nothing yet; found a file: {options.out}")
     from m2v_distill.chunks import ChunkStore
     from m2v_distill.pipeline import distill
+    from m2v_distill.tables import CORPUS
 
     out = options.out.resolve()
     chunks = ChunkStore(out.parent / f"{out.name}.chunks")
@@ -196,6 +214,10 @@ def _distill(options: argparse.Namespace, *, first: bool) -> int:
         options.teacher,
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
+        method=options.method,
+        corpus=options.corpus[0] if options.corpus and len(options.corpus) == 1 else options.corpus,
+        text_column=options.text_column,
+        seed=options.seed,
         device=options.device,
         precision=options.precision,
         model_parallel=options.model_parallel,
@@ -218,6 +240,7 @@ def _distill(options: argparse.Namespace, *, first: bool) -> int:
     if not first:
         return 0
     model.save_pretrained(options.out)
+    shutil.rmtree(chunks.folder / CORPUS, ignore_errors=True)
     chunks.discard()
     seconds = time.perf_counter() - started
     print(

@@ -1,8 +1,8 @@
 """A student that is fitted to texts: what its tokens come to in the mean, not what each is alone.
 
 Seen alone, a token's output tells what the teacher makes of a text of one token. In a text it counts for more or less,
-and means what its neighbours let it mean. So the teacher embeds texts, and the table is the one whose means come nearest
-(`ridge`). Without a corpus the texts are random groups of tokens, which is enough to learn how much each token counts.
+and means what its neighbours let it mean. So the teacher embeds texts, and the table is the one whose means come
+nearest (`ridge`). Without a corpus the texts are random groups of tokens: enough to learn how much each counts.
 """
 
 from __future__ import annotations
@@ -92,19 +92,14 @@ def mean_rows(table: Float32[ndarray, "I E"], pieces: Sequence[Sequence[int]]) -
     return means
 
 
-def unit(vectors: Float32[ndarray, "N H"]) -> Float32[ndarray, "N H"]:
-    """Vectors divided by their lengths; zeros stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-
-
 def standard(features: Float32[ndarray, "V F"]) -> Float32[ndarray, "V F"]:
     """Features centred, and divided by the standard deviation of all of them together."""
-    centred: ndarray = features - features.mean(axis=0)
-    return centred / max(float(centred.std()), np.finfo(np.float32).tiny)
+    centred = features - features.mean(axis=0)
+    scaled: ndarray = centred / max(float(centred.std()), np.finfo(np.float32).tiny)
+    return scaled
 
 
-def composed_table(
+def fit_groups(
     design: Design, targets: Float32[ndarray, "N H"], features: Sequence[Float32[ndarray, "V F"]]
 ) -> Float32[ndarray, "V H"]:
     """The table fitted to the teacher's vectors of groups.
@@ -117,12 +112,12 @@ def composed_table(
         targets: The teacher's vectors of them, of length 1.
         features: Tables of one or several kinds.
     """
-    cross = design.cross([targets])
+    cross = design.cross([targets], targets.shape[1])
     prior = linear_table(design, cross, np.concatenate([standard(table) for table in features], axis=1))
     return ridge(design, cross, prior, GROUP_STRENGTH)
 
 
-def corpus_table(
+def fit_corpus(
     design: Design,
     targets: Iterator[Float32[ndarray, "n H"]],
     prior: Float32[ndarray, "V H"],
@@ -137,7 +132,7 @@ def corpus_table(
         prior: A student's table, weights and all, for tokens of which the texts tell little; its scale is fitted.
         show_progress_bar: On stderr; `None` shows it on a terminal only.
     """
-    cross = design.cross(targets)
+    cross = design.cross(targets, prior.shape[1])
     scaled = np.float32(fitted_scale(design, cross, prior)) * prior
     return ridge(design, cross, scaled, CORPUS_STRENGTH, show_progress_bar=show_progress_bar)
 
@@ -157,8 +152,6 @@ def token_moments(
     return centre, ((centred * share[:, None].astype(np.float32)).T @ centred).astype(np.float64)
 
 
-def text_moments(
-    design: Design, table: Float32[ndarray, "V H"]
-) -> tuple[Float[ndarray, " H"], Float[ndarray, "H H"]]:
+def text_moments(design: Design, table: Float32[ndarray, "V H"]) -> tuple[Float[ndarray, " H"], Float[ndarray, "H H"]]:
     """Centre and covariance of the vectors X E of texts."""
     return design.mean @ table, (table.T @ design.gram(table)).astype(np.float64) / len(design)

@@ -117,7 +117,9 @@ class Design:
         """A table with its columns split among the devices, and as many columns of zeros as that needs."""
         width = -(-table.shape[1] // self.mesh.size) * self.mesh.size
         whole = np.pad(table, ((0, 0), (0, width - table.shape[1])))
-        return jax.device_put(whole, NamedSharding(self.mesh, PartitionSpec(None, self.mesh.axis_names)))
+        spec = PartitionSpec(None, self.mesh.axis_names)  # type: ignore[no-untyped-call]
+        placed: Array = jax.device_put(whole, NamedSharding(self.mesh, spec))
+        return placed
 
     @staticmethod
     def collected(table: Float[Array, "V D2"], width: int) -> Float32[ndarray, "V D"]:
@@ -129,30 +131,26 @@ class Design:
         total = jnp.zeros_like(table)
         for _, chunk in self.chunks():
             total = _add_gram(total, table, *chunk)
-        mean = self.mean.astype(np.float32)
-        return _less_mean(total, table, mean, len(self))
+        gram: Array = _less_mean(total, table, self.mean.astype(np.float32), len(self))
+        return gram
 
-    def cross(self, targets: Iterable[Float32[ndarray, "n H"]]) -> Float32[ndarray, "V H"]:
+    def cross(self, targets: Iterable[Float32[ndarray, "n H"]], width: int) -> Float32[ndarray, "V H"]:
         """X'Y, with Y centred too.
 
         Args:
             targets: The rows of Y in order, in parts of any size.
+            width: H.
         """
-        rest, parts = np.empty((0, 0), np.float32), iter(targets)
-        total: Array | None = None
-        ys: Float64[ndarray, " H"] | float = 0.0
+        total = self.on_device(np.zeros((self.n_tokens, width), np.float32))
+        rest, parts = np.empty((0, width), np.float32), iter(targets)
+        ys = np.zeros(width)
         for rows, chunk in self.chunks():
             wanted = rows.stop - rows.start
             while len(rest) < wanted:
-                part = next(parts)
-                rest = np.concatenate([rest, part]) if len(rest) else part
+                rest = np.concatenate([rest, next(parts)])
             y, rest = rest[:wanted], rest[wanted:]
-            ys = ys + y.sum(axis=0, dtype=np.float64)
-            padded = self.on_device(np.pad(y, ((0, CHUNK_TEXTS - wanted), (0, 0))))
-            total = jnp.zeros((self.n_tokens, padded.shape[1]), device=padded.sharding) if total is None else total
-            total = _add_cross(total, padded, *chunk)
-            width = y.shape[1]
-        assert total is not None, "a design has texts"
+            ys += y.sum(axis=0, dtype=np.float64)
+            total = _add_cross(total, self.on_device(np.pad(y, ((0, CHUNK_TEXTS - wanted), (0, 0)))), *chunk)
         return self.collected(total, width) - np.outer(self.mean, ys).astype(np.float32)
 
 
@@ -206,5 +204,4 @@ def spooled(texts: Iterable[Sequence[int]], folder: Path, *, n_tokens: int, mesh
             ends.write(np.int64(n_ids).tobytes())
     if not n_ids:
         raise InvalidInputError("The corpus should have texts with tokens of the vocabulary; found none.")
-    mapped = (np.memmap(folder / name, dtype, "r") for name, dtype in (("ids", np.int32), ("ends", np.int64)))
-    return Design(*mapped, n_tokens, mesh)
+    return Design(np.memmap(folder / "ids", np.int32, "r"), np.memmap(folder / "ends", np.int64, "r"), n_tokens, mesh)

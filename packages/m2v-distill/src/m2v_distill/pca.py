@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
@@ -92,17 +93,18 @@ def apply_whitened_pca(
 def _possible(pca_dims: PCADims, table: Float32[ndarray, "V H"]) -> int | float | None:
     """What to keep of a table's dimensions: "auto" is all; `None` where there is to be no PCA."""
     n_tokens, width = table.shape
-    if pca_dims == "auto":
-        pca_dims = width
-    if isinstance(pca_dims, int) and pca_dims > width:
+    if pca_dims is None or isinstance(pca_dims, float):
+        return pca_dims
+    keep = width if pca_dims == "auto" else pca_dims
+    if keep > width:
         warnings.warn(
-            f"pca_dims is {pca_dims}, but the teacher has {width} dimensions: all {width} are kept.", stacklevel=3
+            f"pca_dims is {keep}, but the teacher has {width} dimensions: all {width} are kept.", stacklevel=3
         )
-        pca_dims = width
-    if isinstance(pca_dims, int) and pca_dims >= n_tokens:
-        warnings.warn(f"pca_dims is {pca_dims}, but there are only {n_tokens} tokens: no PCA is done.", stacklevel=3)
+        keep = width
+    if keep >= n_tokens:
+        warnings.warn(f"pca_dims is {keep}, but there are only {n_tokens} tokens: no PCA is done.", stacklevel=3)
         return None
-    return pca_dims
+    return keep
 
 
 def _signed(scores: Float32[ndarray, "V D"]) -> Float32[ndarray, "V D"]:

@@ -8,43 +8,22 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
 
-import jax
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 from numpy import ndarray
 
 from m2v_core import Config, StaticModel, quantize_model
 from m2v_core.cluster import check_clusters
-from m2v_distill.chunks import ChunkStore
-from m2v_distill.compose import (
-    WHITENING,
-    composed_table,
-    corpus_table,
-    joined,
-    mean_rows,
-    text_moments,
-    token_groups,
-    token_moments,
-    unit,
-)
 from m2v_distill.config import DistillConfig, DistillOptions
-from m2v_distill.corpus import read_texts
-from m2v_distill.design import Design, spooled
-from m2v_distill.features import featurize
-from m2v_distill.forward import compile_for_tokens, embed_sequences
+from m2v_distill.forward import compile_for_tokens
 from m2v_distill.frequencies import counts_by_id
 from m2v_distill.hf import load_tokenizer
-from m2v_distill.pca import apply_pca, apply_whitened_pca
 from m2v_distill.placement import Placement
-from m2v_distill.prompts import after_prompt
-from m2v_distill.store import FeatureStore, is_store
+from m2v_distill.tables import composed_table, token_table
 from m2v_distill.teacher.teacher import Teacher
-from m2v_distill.teacher.texts import prompt_of, text_limit
-from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
+from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights_of, zipf_frequencies
 
 if TYPE_CHECKING:
@@ -167,7 +146,7 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     weights = np.ones(len(frequencies))
     if config.sif_coefficient is not None:
         weights = sif_weights_of(frequencies, config.sif_coefficient)
-    make = _token_table if config.method == "token" else _composed_table
+    make = token_table if config.method == "token" else composed_table
     table = make(teacher, tokenizer, vocabulary, config, frequencies, weights)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:
@@ -176,126 +155,6 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     return quantize_model(
         student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
     )
-
-
-def _token_table(
-    teacher: Teacher,
-    tokenizer: PreTrainedTokenizerFast,
-    vocabulary: TeacherVocabulary,
-    config: DistillConfig,
-    _frequencies: Float64[ndarray, " V"],
-    weights: Float64[ndarray, " V"],
-) -> Float32[ndarray, "V D"]:
-    """Each token as the teacher sees it alone."""
-    table = _teacher_vectors(teacher, tokenizer, vocabulary, config, [])
-    return apply_pca(table, config.pca_dims) * weights[:, None].astype(np.float32)
-
-
-def _composed_table(
-    teacher: Teacher,
-    tokenizer: PreTrainedTokenizerFast,
-    vocabulary: TeacherVocabulary,
-    config: DistillConfig,
-    frequencies: Float64[ndarray, " V"],
-    weights: Float64[ndarray, " V"],
-) -> Float32[ndarray, "V D"]:
-    """Each token as the teacher sees it among others: random ones, and then those of a corpus."""
-    n_tokens, pieces = len(vocabulary.tokens), vocabulary.pieces
-    spelt = np.flatnonzero([bool(ids) for ids in pieces])
-    groups, sequences = joined(token_groups(spelt, seed=config.seed), pieces, _room(teacher, tokenizer, vocabulary, config))
-    vectors = _teacher_vectors(teacher, tokenizer, vocabulary, config, sequences)
-    design = Design.of(groups, n_tokens=n_tokens, mesh=teacher.placement.columns)
-    features = [vectors[:n_tokens], mean_rows(teacher.words, pieces)]
-    table = composed_table(design, unit(vectors[n_tokens:]), features)
-    centre, covariance = token_moments(table, frequencies, weights)
-    heard = weights[:, None].astype(np.float32)
-    if config.corpus is None:
-        return apply_whitened_pca(table, centre, covariance, config.pca_dims, WHITENING) * heard
-    prior = (table - centre.astype(np.float32)) * heard
-    with TemporaryDirectory(prefix="m2v-") as scratch:
-        store = _corpus_store(teacher, config, Path(scratch))
-        settings = Config(max_length=text_limit(teacher, store.prompt))
-        student = StaticModel(prior, vocabulary.tokenizer_json, config=settings)
-        ids = (text for texts, _ in store.shards() for text in student.tokenize(texts))
-        design = spooled(ids, Path(scratch), n_tokens=n_tokens, mesh=design.mesh)
-        targets = (vectors for _, vectors in store.shards())
-        table = corpus_table(design, targets, prior, show_progress_bar=config.show_progress_bar)
-        centre, covariance = text_moments(design, table)
-    return apply_whitened_pca(table, centre, covariance, config.pca_dims, WHITENING)
-
-
-def _corpus_store(teacher: Teacher, config: DistillConfig, scratch: Path) -> FeatureStore:
-    """What the teacher makes of the corpus: found in a folder, or made now."""
-    if isinstance(config.corpus, str | os.PathLike) and is_store(config.corpus):
-        store = FeatureStore.open(config.corpus)
-        store.check(teacher)
-        return store
-    folder = scratch if config.checkpoint_dir is None else Path(config.checkpoint_dir)
-    return featurize(
-        teacher,
-        read_texts(config.corpus, text_column=config.text_column),
-        folder / "corpus",
-        prompt=config.prompt,
-        prompt_name=config.prompt_name,
-        show_progress_bar=config.show_progress_bar,
-    )
-
-
-def _around(
-    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, config: DistillConfig, sequences: Sequence[Sequence[int]]
-) -> tuple[Sequence[Sequence[int]], int]:
-    """Sequences behind the prompt, if there is one, and how many ids at their start are special ones or its own."""
-    if not (config.prompt or config.prompt_name):
-        return sequences, 0
-    return after_prompt(sequences, tokenizer, prompt_of(teacher, prompt_name=config.prompt_name, prompt=config.prompt))
-
-
-def _room(
-    teacher: Teacher, tokenizer: PreTrainedTokenizerFast, vocabulary: TeacherVocabulary, config: DistillConfig
-) -> int | None:
-    """How many ids of a text the teacher takes."""
-    if teacher.max_length is None:
-        return None
-    (empty,), _ = _around(tokenizer, teacher, config, [[*vocabulary.before, *vocabulary.after]])
-    return teacher.max_length - len(empty)
-
-
-def _teacher_vectors(
-    teacher: Teacher,
-    tokenizer: PreTrainedTokenizerFast,
-    vocabulary: TeacherVocabulary,
-    config: DistillConfig,
-    groups: Sequence[Sequence[int]],
-) -> Float32[ndarray, "N H"]:
-    """The teacher's vectors of each token alone, and behind them those of groups of tokens, given by its ids."""
-    before, after = vocabulary.before, vocabulary.after
-    sequences, prompt_length = _around(
-        tokenizer,
-        teacher,
-        config,
-        [
-            *(sequence or [vocabulary.pad_id] for sequence in vocabulary.sequences),
-            *([*before, *ids, *after] for ids in groups),
-        ],
-    )
-    vectors = embed_sequences(
-        teacher,
-        sequences,
-        pad_id=vocabulary.pad_id,
-        prompt_length=prompt_length,
-        normalize=False,  # a student normalises texts; here it would only take away how strong a token's output is
-        chunks=_chunks(config),
-        show_progress_bar=config.show_progress_bar,
-    )
-    # The teacher has no ids for these tokens.
-    vectors[: len(vocabulary.sequences)][[not sequence for sequence in vocabulary.sequences]] = 0
-    return vectors
-
-
-def _chunks(config: DistillConfig) -> ChunkStore | None:
-    if config.checkpoint_dir is None:
-        return None
-    return ChunkStore(config.checkpoint_dir, fresh=not config.resume, writes=jax.process_index() == 0)
 
 
 def _frequencies(config: DistillConfig, tokens: Sequence[str]) -> Float64[ndarray, " V"]:

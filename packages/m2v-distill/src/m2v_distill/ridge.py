@@ -11,7 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Float, Float32
 from numpy import ndarray
 from tqdm import tqdm
 
@@ -19,6 +19,9 @@ from m2v_distill.design import Design
 
 #: The share of its diagonal that is added to a matrix of features, so that it can be solved.
 JITTER = 1e-3
+
+#: In place of a divisor that is 0.
+TINY = float(np.finfo(np.float32).tiny)
 
 #: Columns of a table that one device solves at once: what is at work is five times V x COLUMNS x 4 bytes.
 COLUMNS = 64
@@ -43,7 +46,7 @@ def linear_table(
         features: F. Columns of like scale, since a thousandth of the mean of the diagonal is added to it.
     """
     inner = (features.T @ design.gram(features)).astype(np.float64)
-    inner[np.diag_indices_from(inner)] += JITTER * max(float(np.trace(inner)) / len(inner), np.finfo(np.float32).tiny)
+    inner[np.diag_indices_from(inner)] += JITTER * max(float(np.trace(inner)) / len(inner), TINY)
     table: ndarray = features @ np.linalg.solve(inner, (features.T @ cross).astype(np.float64)).astype(np.float32)
     return table
 
@@ -113,9 +116,9 @@ def _step(
     decay: Float[Array, ""],
 ) -> tuple[Array, Array, Array, Array, Array]:
     product = product + decay * direction
-    length = power / jnp.maximum((direction * product).sum(axis=0), jnp.finfo(jnp.float32).tiny)
+    length = power / jnp.maximum((direction * product).sum(axis=0), TINY)
     found, residual = found + length * direction, residual - length * product
     preconditioned = residual * inverse[:, None]
     new = (residual * preconditioned).sum(axis=0)
-    direction = preconditioned + new / jnp.maximum(power, jnp.finfo(jnp.float32).tiny) * direction
+    direction = preconditioned + new / jnp.maximum(power, TINY) * direction
     return found, residual, direction, new, (residual**2).sum(axis=0)

@@ -94,7 +94,9 @@ def student_vocabulary(
         spell = _speller(ids, teacher, student, known=present, around=(before, after))
         sequences = [spell(token) for token in tokens]
     pad_id = 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
-    return TeacherVocabulary(tuple(tokens), sequences, student.to_tokenizer().to_str(), before, after, pad_id, word_counts)
+    return TeacherVocabulary(
+        tuple(tokens), sequences, student.to_tokenizer().to_str(), before, after, pad_id, word_counts
+    )
 
 
 def _nothing_left(pattern: str | None) -> InvalidInputError:
