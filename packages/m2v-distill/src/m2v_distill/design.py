@@ -25,6 +25,9 @@ from m2v_core.errors import InvalidInputError
 #: Tokens of a chunk, and texts at the most.
 CHUNK, CHUNK_TEXTS = 1 << 14, 1 << 11
 
+#: Columns of a table that one device works on at once: all of a wide one would not stay in a CPU's cache.
+COLUMNS = 64
+
 
 class Chunk(NamedTuple):
     """Some texts, padded to one shape with tokens of share 0.
@@ -111,12 +114,20 @@ class Design:
 
     def gram(self, table: Float32[ndarray, "V D"]) -> Float32[ndarray, "V D"]:
         """X'X table."""
-        return self.collected(self.gram_on_device(self.on_device(table)), table.shape[1])
+        out = np.empty_like(table)
+        for block in self.blocks(table.shape[1]):
+            out[block] = self.collected(self.gram_on_device(self.on_device(table[block])), out[block].shape[1])
+        return out
 
-    def on_device(self, table: Float32[ndarray, "V D"]) -> Float[Array, "V D2"]:
-        """A table with its columns split among the devices, and as many columns of zeros as that needs."""
-        width = -(-table.shape[1] // self.mesh.size) * self.mesh.size
-        whole = np.pad(table, ((0, 0), (0, width - table.shape[1])))
+    def blocks(self, width: int) -> list[tuple[slice, slice]]:
+        """Indices of the columns of a table that are worked on at once."""
+        step = COLUMNS * self.mesh.size
+        return [np.s_[:, first : min(first + step, width)] for first in range(0, width, step)]
+
+    def on_device(self, table: Float32[ndarray, "R D"]) -> Float[Array, "R D2"]:
+        """Columns split among the devices, `COLUMNS` on each or a multiple of that: the missing ones are zeros."""
+        step = COLUMNS * self.mesh.size
+        whole = np.pad(table, ((0, 0), (0, -table.shape[1] % step)))
         spec = PartitionSpec(None, self.mesh.axis_names)  # type: ignore[no-untyped-call]
         placed: Array = jax.device_put(whole, NamedSharding(self.mesh, spec))
         return placed

@@ -23,9 +23,6 @@ JITTER = 1e-3
 #: In place of a divisor that is 0.
 TINY = float(np.finfo(np.float32).tiny)
 
-#: Columns of a table that one device solves at once: what is at work is five times V x COLUMNS x 4 bytes.
-COLUMNS = 64
-
 
 def fitted_scale(design: Design, cross: Float32[ndarray, "V H"], table: Float32[ndarray, "V H"]) -> float:
     """The number a that makes a X E nearest to Y: <E, C> / <E, X'X E>; 0 if X E is 0."""
@@ -77,13 +74,11 @@ def ridge(
     """
     decay = np.float32(strength * len(design))
     inverse = 1 / (design.scale + decay)
-    at_once = COLUMNS * design.mesh.size
     table = prior.copy()
     hidden = None if show_progress_bar is None else not show_progress_bar
-    blocks = range(0, prior.shape[1], at_once)
+    blocks = design.blocks(prior.shape[1])
     with tqdm(total=len(blocks) * max_steps, desc="Solve", unit=" steps", disable=hidden) as bar:
-        for number, first in enumerate(blocks, 1):
-            block = np.s_[:, first : first + at_once]
+        for number, block in enumerate(blocks, 1):
             start = design.on_device(prior[block])
             residual = design.on_device(cross[block]) - design.gram_on_device(start)
             state = _start(residual, inverse)
