@@ -25,8 +25,6 @@ from m2v_distill.teacher.head import Head
 from m2v_distill.teacher.torch_encoder import TorchEncoder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
     from m2v_distill.chunks import ChunkStore
     from m2v_distill.teacher.teacher import Teacher
 
@@ -93,19 +91,19 @@ def embed_sequences(
     return vectors if np.isfinite(vectors).all() else np.nan_to_num(vectors, copy=False)
 
 
-def compile_for_tokens(teacher: Teacher, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Compile, ahead of time, the program that a vocabulary of single tokens will most likely need.
+def compile_ahead(teacher: Teacher, lengths: Int[ndarray, " N"]) -> None:
+    """Compile, ahead of time, the programs for sequences of these lengths; `embed_sequences` finds them.
 
-    `embed_sequences` finds it if most sequences are one token between special ones; else nothing is lost but work.
+    If its sequences turn out to be others, nothing is lost but work.
     """
-    width = len(tokenizer("")["input_ids"]) + 1
-    if jax.process_count() > 1 or isinstance(teacher.module, TorchEncoder) or width > (teacher.max_length or width):
+    longest = teacher.max_length
+    if jax.process_count() > 1 or isinstance(teacher.module, TorchEncoder) or lengths.max() > (longest or np.inf):
         return
     placement = teacher.placement
-    lengths = np.full(len(tokenizer), width)
-    first = plan(lengths, batch_tokens=placement.batch_tokens, copies=placement.copies, longest=teacher.max_length)[0]
+    batches = plan(lengths, batch_tokens=placement.batch_tokens, copies=placement.copies, longest=longest)
     run = _runner(teacher.module, teacher.settings.head.unnormalized(), placement, 0)
-    run(np.zeros((first.height, width), np.int32), np.ones((first.height, width), bool))
+    for shape in sorted({(batch.height, batch.width) for batch in batches}):
+        run(np.zeros(shape, np.int32), np.ones(shape, bool))
 
 
 def _check(teacher: Teacher, sequences: Sequence[Sequence[int]], lengths: Int[ndarray, " N"]) -> None:

@@ -17,11 +17,11 @@ from numpy import ndarray
 from m2v_core import Config, StaticModel, quantize_model
 from m2v_core.cluster import check_clusters
 from m2v_distill.config import DistillConfig, DistillOptions
-from m2v_distill.forward import compile_for_tokens
+from m2v_distill.forward import compile_ahead
 from m2v_distill.frequencies import counts_by_id
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.placement import Placement
-from m2v_distill.tables import composed_table, token_table
+from m2v_distill.tables import composed_table, likely_lengths, token_table
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights_of, zipf_frequencies
@@ -137,7 +137,8 @@ def distill_from_model(
 def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
     words = cast("Sequence[str]", config.vocabulary or ())
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(compile_for_tokens, teacher, tokenizer)  # if it fails, so will the forward pass, and say why
+        # If it fails, so will the forward pass, and say why.
+        meanwhile.submit(compile_ahead, teacher, likely_lengths(tokenizer, config))
         vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern, words, use_subword=config.use_subword)
     if words:
         logger.info("%s", vocabulary.word_counts)

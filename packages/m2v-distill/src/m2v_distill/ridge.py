@@ -79,15 +79,12 @@ def ridge(
     blocks = design.blocks(prior.shape[1])
     with tqdm(total=len(blocks) * max_steps, desc="Solve", unit=" steps", disable=hidden) as bar:
         for number, block in enumerate(blocks, 1):
-            start = design.on_device(prior[block])
-            residual = design.on_device(cross[block]) - design.gram_on_device(start)
-            state = _start(residual, inverse)
-            goal = tolerance**2 * (residual**2).sum(axis=0)
+            start = design.gram_on_device(design.on_device(prior[block]))
+            *state, goal = _start(design.on_device(cross[block]), start, inverse, tolerance)
             for _ in range(max_steps):
-                product = design.gram_on_device(state[2])
-                *state, left = _step(*state, product, inverse, decay)
+                *state, done = _step(*state, design.gram_on_device(state[2]), inverse, decay, goal)
                 bar.update()
-                if bool((left <= goal).all()):
+                if done:
                     break
             bar.update(number * max_steps - bar.n)
             table[block] += design.collected(state[0], table[block].shape[1])
@@ -95,12 +92,16 @@ def ridge(
 
 
 @jax.jit
-def _start(residual: Float[Array, "V D"], inverse: Float[Array, " V"]) -> list[Array]:
+def _start(
+    cross: Float[Array, "V D"], product: Float[Array, "V D"], inverse: Float[Array, " V"], tolerance: float
+) -> tuple[Array, ...]:
+    residual = cross - product
     direction = residual * inverse[:, None]
-    return [jnp.zeros_like(residual), residual, direction, (residual * direction).sum(axis=0)]
+    power, goal = (residual * direction).sum(axis=0), tolerance**2 * (residual**2).sum(axis=0)
+    return jnp.zeros_like(residual), residual, direction, power, goal
 
 
-@partial(jax.jit, donate_argnums=(0, 1, 2))
+@partial(jax.jit, donate_argnums=(0, 1, 2, 3))
 def _step(
     found: Float[Array, "V D"],
     residual: Float[Array, "V D"],
@@ -109,11 +110,12 @@ def _step(
     product: Float[Array, "V D"],
     inverse: Float[Array, " V"],
     decay: Float[Array, ""],
-) -> tuple[Array, Array, Array, Array, Array]:
+    goal: Float[Array, " D"],
+) -> tuple[Array, ...]:
     product = product + decay * direction
     length = power / jnp.maximum((direction * product).sum(axis=0), TINY)
     found, residual = found + length * direction, residual - length * product
     preconditioned = residual * inverse[:, None]
     new = (residual * preconditioned).sum(axis=0)
     direction = preconditioned + new / jnp.maximum(power, TINY) * direction
-    return found, residual, direction, new, (residual**2).sum(axis=0)
+    return found, residual, direction, new, ((residual**2).sum(axis=0) <= goal).all()

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
 from m2v_core import Config, StaticModel
 from m2v_distill.chunks import ChunkStore
 from m2v_distill.compose import (
+    GROUP_SIZE,
+    ROUNDS,
     WHITENING,
     fit_corpus,
     fit_groups,
@@ -43,6 +45,13 @@ if TYPE_CHECKING:
 
 #: Where a corpus is kept in `checkpoint_dir`.
 CORPUS = "corpus"
+
+
+def likely_lengths(tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> Int[ndarray, " N"]:
+    """Lengths of the sequences that a vocabulary makes if each of its tokens is one to the teacher."""
+    around, n_tokens = len(tokenizer("")["input_ids"]), len(tokenizer)
+    n_groups = ROUNDS * (n_tokens // GROUP_SIZE) if config.method == "composed" else 0
+    return np.repeat([around + 1, around + GROUP_SIZE], [n_tokens, n_groups])
 
 
 def token_table(
