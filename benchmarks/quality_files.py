@@ -89,25 +89,23 @@ def read_labelled(file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Raises:
         InvalidInputError: A line has too few columns.
     """
-    rows = list(_rows(file))
+    rows = _rows(file)
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    text, label = 0, 1
-    if "text" in header and "label" in header:
-        text, label = header.index("text"), header.index("label")
-        rows = rows[1:]
+    named = "text" in header and "label" in header
+    text, label = (header.index("text"), header.index("label")) if named else (0, 1)
     for line, row in rows:
         if len(row) <= max(text, label):
             raise InvalidInputError(f"{file}, line {line}: expected a text and a label; found {row}.")
-    labels = [row[label] for _, row in rows]
-    start = 1 if labels and labels.count(labels[0]) == 1 else 0
-    return tuple(row[text] for _, row in rows[start:]), tuple(labels[start:])
+    texts, labels = [row[text] for _, row in rows], [row[label] for _, row in rows]
+    start = 1 if named or (labels and labels.count(labels[0]) == 1) else 0
+    return tuple(texts[start:]), tuple(labels[start:])
 
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
-    """The lines that are not empty, with their numbers. Tabs are separators where the first line has one."""
+    """The lines that are not empty, with their numbers. Tabs separate if the first that is no comment has one."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            tabs = "\t" in stream.readline()
+            tabs = "\t" in next((line for line in stream if not line.startswith("#")), "")
             stream.seek(0)
             reader = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(stream)
             return [(reader.line_num, row) for row in reader if any(row)]
