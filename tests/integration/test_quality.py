@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, combinations
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import quality_encoders
+import quality_plot
 from quality import DEFAULT_ENCODERS, main, measure
 from quality_encoders import Spec, unit
 from quality_files import dev_tasks, label_task, pair_task, read_labelled
@@ -282,6 +286,13 @@ def test_rare_labels_are_allowed(model: StaticModel) -> None:
 )
 def test_encoders_of_the_command_line(text: str, spec: Spec) -> None:
     assert Spec.parse(text) == spec
+
+
+@pytest.mark.parametrize("module", [quality_encoders, quality_plot])
+def test_examples_in_docstrings(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_default_encoders_are_well_formed() -> None:
