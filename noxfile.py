@@ -107,9 +107,15 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode`."""
-    install(session, "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill"))
+    """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode`.
+
+    `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
+    """
+    install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill"))
     install_teacher(session)
+    if session.posargs[:1] == ["quality"]:
+        session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
+        return
     peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], ["--no-deps", TEACHER])
     for name in session.posargs or ("imports", "distill", "encode"):
         more = []
