@@ -10,7 +10,7 @@ An ENCODER is [NAME=][teacher:|distill:]FOLDER[?KEY=VALUE&...]:
 
 For instance:
 
-  python benchmarks/quality.py                                  # all-MiniLM-L6-v2 and its student
+  python benchmarks/quality.py                                  # all-MiniLM-L6-v2 and its students
   python benchmarks/quality.py teacher:minilm mine=out/student 'mine in int8=out/student?quantize_to=int8'
   python benchmarks/quality.py 'distill:minilm?pca_dims=64' --plot out/plot
   python benchmarks/quality.py out/student --pairs wordsim.tsv --labelled tickets.csv
@@ -48,7 +48,7 @@ from texts import tweets
 
 from m2v_core.errors import InvalidInputError, M2VError
 
-DEFAULT_ENCODERS = ("teacher:minilm", "distill:minilm")
+DEFAULT_ENCODERS = ("teacher:minilm", "distill:minilm", "token by token=distill:minilm?method=token")
 DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SPEED_TEXTS = 5000
 
