@@ -20,8 +20,10 @@ autoclass_content = "class"
 napoleon_use_ivar = True
 doctest_test_doctest_blocks = "default"
 doctest_global_setup = """
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.cli import describe
 from m2v_core.cluster import clustered
@@ -38,16 +40,18 @@ from m2v_core.tokens import Vocabulary
 from m2v_distill.config import DistillConfig
 from m2v_distill.batching import batch_rows, bucket_length, plan, tile_rows
 from m2v_distill.chunks import ChunkStore
+from m2v_distill.compose import mean_rows, token_groups
 from m2v_distill.corpus import distinct, read_texts
+from m2v_distill.design import Design
 from m2v_distill.features import FeatureStore, featurize
-from m2v_distill.pca import apply_pca
+from m2v_distill.pca import apply_pca, apply_whitened_pca
 from m2v_distill.pipeline import distill, distill_from_model
 from m2v_distill.placement import Placement
 from m2v_distill.shards import Packed
 from m2v_distill.store import unit
 from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
-from m2v_distill.weighting import sif_weights, sif_weights_of
+from m2v_distill.weighting import sif_weights, sif_weights_of, zipf_frequencies
 from m2v_distill.words import WordCounts, read_words
 from m2v_train.encoder import mean_embeddings, parameters_of, to_static_model
 """

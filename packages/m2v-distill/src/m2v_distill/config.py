@@ -68,7 +68,7 @@ class DistillConfig:
         model_parallel: Devices that share one copy of the weights, for a teacher that does not fit into one.
         backend: "flax", "torch" (transformers' own PyTorch model, which needs m2v-distill[torch]), or "auto": Flax, and
             PyTorch for an architecture that m2v-distill lacks.
-        prompt: Put before each token, as the teacher would see it in a text with a prompt.
+        prompt: Put before each token, and each text of a corpus, as the teacher would see it in a text with a prompt.
         prompt_name: A prompt of the teacher's, by name.
         checkpoint_dir: A folder to keep finished parts of the forward pass in, of which a run that was interrupted and
             is started again makes use. It stays when all is done, and may then be removed.

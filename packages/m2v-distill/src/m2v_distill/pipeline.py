@@ -56,7 +56,7 @@ def distill(
     revision: str | None = None,
     **options: Unpack[DistillOptions],
 ) -> StaticModel:
-    """Make a static model of a sentence transformer: each token of its vocabulary goes through it once.
+    """Make a static model of a sentence transformer: its vocabulary, and texts if there are any, go through it.
 
     Args:
         model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub, with safetensors weights. Of an

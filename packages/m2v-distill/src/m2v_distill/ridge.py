@@ -58,7 +58,7 @@ def ridge(
     max_steps: int = 60,
     show_progress_bar: bool | None = False,
 ) -> Float32[ndarray, "V H"]:
-    """The table E that minimises |Y - X E|^2 + strength N |E - prior|^2; tokens that X lacks keep their prior.
+    """The table E that minimises `|Y - X E|^2 + strength N |E - prior|^2`; tokens that X lacks keep their prior.
 
     E = prior + D with (X'X + strength N I) D = C - X'X prior, by conjugate gradients (Hestenes and Stiefel 1952) on all
     columns side by side, with a diagonal preconditioner.
