@@ -25,6 +25,9 @@ from m2v_core.errors import InvalidInputError
 #: Tokens of a chunk, and texts at the most.
 CHUNK, CHUNK_TEXTS = 1 << 14, 1 << 11
 
+#: A device has this many columns of a table, or a multiple: the width of an array may change how its sums are rounded.
+COLUMNS = 64
+
 
 class Chunk(NamedTuple):
     """Some texts, padded to one shape with tokens of share 0.
@@ -49,7 +52,7 @@ class Design:
         ends: Where each text ends in `ids`; none is longer than `CHUNK`.
         n_tokens: V.
         mesh: Devices among which the columns of a table are split. Columns do not depend on each other, so that the
-            layout changes no value.
+            number of devices changes no value.
 
     Example:
         >>> mesh = Mesh(np.array(jax.devices()[:1]), ("columns",))
@@ -67,7 +70,7 @@ class Design:
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], *, n_tokens: int, mesh: Mesh) -> Design:
-        """A design of N lists of ids in memory, none empty."""
+        """A design of N lists of ids in memory; an empty one is a row of zeros."""
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
         ids = np.fromiter((token for text in texts for token in text), np.int32, int(ends[-1]) if len(ends) else 0)
         return cls(ids, ends, n_tokens, mesh)
@@ -87,7 +90,7 @@ class Design:
             chunk.ids[: stop - start] = self.ids[start:stop]
             chunk.rows[: stop - start] = np.repeat(np.arange(last - first, dtype=np.int32), lengths)
             chunk.rows[stop - start :] = last - first - 1
-            chunk.shares[: stop - start] = np.repeat(1 / lengths.astype(np.float32), lengths)
+            chunk.shares[: stop - start] = np.repeat(1 / np.maximum(lengths, 1).astype(np.float32), lengths)
             yield slice(first, last), chunk
             first, start = last, stop
 
@@ -115,7 +118,8 @@ class Design:
 
     def on_device(self, table: Float32[ndarray, "V D"]) -> Float[Array, "V D2"]:
         """A table with its columns split among the devices, and as many columns of zeros as that needs."""
-        width = -(-table.shape[1] // self.mesh.size) * self.mesh.size
+        share = COLUMNS * self.mesh.size
+        width = -(-table.shape[1] // share) * share
         whole = np.pad(table, ((0, 0), (0, width - table.shape[1])))
         spec = PartitionSpec(None, self.mesh.axis_names)  # type: ignore[no-untyped-call]
         placed: Array = jax.device_put(whole, NamedSharding(self.mesh, spec))
@@ -134,7 +138,7 @@ class Design:
         gram: Array = _less_mean(total, table, self.mean.astype(np.float32), len(self))
         return gram
 
-    def cross(self, targets: Iterable[Float32[ndarray, "n H"]], width: int) -> Float32[ndarray, "V H"]:
+    def cross(self, targets: Iterable[Float32[ndarray, "_ H"]], width: int) -> Float32[ndarray, "V H"]:
         """X'Y, with Y centred too.
 
         Args:
@@ -179,7 +183,7 @@ def _add_cross(
 
 @partial(jax.jit, donate_argnums=0)
 def _less_mean(
-    total: Float[Array, "V D"], table: Float[Array, "V D"], mean: Float[Array, " V"], n: int
+    total: Float[Array, "V D"], table: Float[Array, "V D"], mean: Float[Array, " V"], n: Int[Array, ""]
 ) -> Float[Array, "V D"]:
     return total - n * mean[:, None] * (mean @ table)
 

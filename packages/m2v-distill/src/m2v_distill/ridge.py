@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Float32
 from numpy import ndarray
 from tqdm import tqdm
 
-from m2v_distill.design import Design
+from m2v_distill.design import COLUMNS, Design
 
 #: The share of its diagonal that is added to a matrix of features, so that it can be solved.
 JITTER = 1e-3
@@ -23,8 +23,8 @@ JITTER = 1e-3
 #: In place of a divisor that is 0.
 TINY = float(np.finfo(np.float32).tiny)
 
-#: Columns of a table that one device solves at once: what is at work is five times V x COLUMNS x 4 bytes.
-COLUMNS = 64
+#: What is found, the residual, the next direction, the residual's products with itself: preconditioned, and plain.
+State = tuple[Array, Array, Array, Array, Array]
 
 
 def fitted_scale(design: Design, cross: Float32[ndarray, "V H"], table: Float32[ndarray, "V H"]) -> float:
@@ -77,7 +77,7 @@ def ridge(
     """
     decay = np.float32(strength * len(design))
     inverse = 1 / (design.scale + decay)
-    at_once = COLUMNS * design.mesh.size
+    at_once = COLUMNS * design.mesh.size  # a device needs five times V x COLUMNS x 4 bytes
     table = prior.copy()
     hidden = None if show_progress_bar is None else not show_progress_bar
     blocks = range(0, prior.shape[1], at_once)
@@ -87,12 +87,12 @@ def ridge(
             start = design.on_device(prior[block])
             residual = design.on_device(cross[block]) - design.gram_on_device(start)
             state = _start(residual, inverse)
-            goal = tolerance**2 * (residual**2).sum(axis=0)
+            goal = np.float32(tolerance**2) * state[-1]
             for _ in range(max_steps):
                 product = design.gram_on_device(state[2])
-                *state, left = _step(*state, product, inverse, decay)
+                state = _step(*state, goal, product, inverse, decay)
                 bar.update()
-                if bool((left <= goal).all()):
+                if bool((state[-1] <= goal).all()):
                     break
             bar.update(number * max_steps - bar.n)
             table[block] += design.collected(state[0], table[block].shape[1])
@@ -100,9 +100,10 @@ def ridge(
 
 
 @jax.jit
-def _start(residual: Float[Array, "V D"], inverse: Float[Array, " V"]) -> list[Array]:
+def _start(residual: Float[Array, "V D"], inverse: Float[Array, " V"]) -> State:
     direction = residual * inverse[:, None]
-    return [jnp.zeros_like(residual), residual, direction, (residual * direction).sum(axis=0)]
+    power, left = (residual * direction).sum(axis=0), (residual**2).sum(axis=0)
+    return jnp.zeros_like(residual), residual, direction, power, left
 
 
 @partial(jax.jit, donate_argnums=(0, 1, 2))
@@ -111,12 +112,15 @@ def _step(
     residual: Float[Array, "V D"],
     direction: Float[Array, "V D"],
     power: Float[Array, " D"],
+    left: Float[Array, " D"],
+    goal: Float[Array, " D"],
     product: Float[Array, "V D"],
     inverse: Float[Array, " V"],
     decay: Float[Array, ""],
-) -> tuple[Array, Array, Array, Array, Array]:
+) -> State:
     product = product + decay * direction
-    length = power / jnp.maximum((direction * product).sum(axis=0), TINY)
+    # A column that is solved stays as it is, so that it does not matter which others are solved beside it.
+    length = jnp.where(left <= goal, 0, power / jnp.maximum((direction * product).sum(axis=0), TINY))
     found, residual = found + length * direction, residual - length * product
     preconditioned = residual * inverse[:, None]
     new = (residual * preconditioned).sum(axis=0)
