@@ -102,7 +102,7 @@ def standard(features: Float32[ndarray, "V F"]) -> Float32[ndarray, "V F"]:
 
 
 def fit_groups(
-    design: Design, targets: Float32[ndarray, "N H"], features: Sequence[Float32[ndarray, "V F"]]
+    design: Design, targets: Float32[ndarray, "N H"], features: Sequence[Float32[ndarray, "V _"]]
 ) -> Float32[ndarray, "V H"]:
     """The table fitted to the teacher's vectors of groups.
 
