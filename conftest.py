@@ -6,10 +6,14 @@ if find_spec("jaxtyping") and find_spec("beartype"):
     from jaxtyping import install_import_hook
 
     ARRAY_MODULES = (
+        "m2v_distill.compose",
+        "m2v_distill.design",
         "m2v_distill.forward",
         "m2v_distill.pca",
+        "m2v_distill.ridge",
         "m2v_distill.shards",
         "m2v_distill.store",
+        "m2v_distill.tables",
         "m2v_distill.teacher",
         "m2v_distill.weighting",
         "m2v_train",

@@ -43,6 +43,7 @@ def test_round_trip(
         pooling="mean",
         apply_pca="auto",
         sif_coefficient=1e-4,
+        distillation="composed",
         extra={"mine": {"a": [1, None]}},
     )
     model = StaticModel(any_model.embedding, any_model.stored.tokenizer_json, config)

@@ -44,7 +44,7 @@ def test_settings_are_checked(options: dict, part: str) -> None:
 def test_unknown_keywords_are_errors() -> None:
     with pytest.raises(TypeError, match="Did you mean 'pca_dims'"):
         distill("nowhere", pca_dim=3)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="Known ones: device"):
+    with pytest.raises(TypeError, match="Known ones: method"):
         distill("nowhere", zzz=3)  # type: ignore[call-arg]
 
 

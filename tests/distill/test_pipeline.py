@@ -17,12 +17,18 @@ def test_steps_by_hand(teacher_folder: Path) -> None:
     teacher = Teacher.from_pretrained(teacher_folder)
     vocabulary = student_vocabulary(load_tokenizer(teacher_folder), r"\[unused\d+\]")
     outputs = embed_sequences(teacher, vocabulary.sequences)
-    student = distill(teacher_folder, pca_dims=None, quantize_to="float32", precision="float32")
+    options = {"pca_dims": None, "quantize_to": "float32", "precision": "float32"}
+    student = distill(teacher_folder, method="token", **options)
     expected = outputs * sif_weights(len(outputs), 1e-4)[:, None]
     expected[student.unk_token_id] = 0
     np.testing.assert_allclose(student.embedding, expected, rtol=1e-6)
     assert student.config == Config(
-        normalize=True, base_model="bert", pooling="mean", apply_pca=None, sif_coefficient=1e-4
+        normalize=True,
+        base_model="bert",
+        pooling="mean",
+        apply_pca=None,
+        sif_coefficient=1e-4,
+        distillation="token",
     )
 
 

@@ -38,7 +38,8 @@ def test_students_of_a_prompt(teacher_folder: Path) -> None:
     (teacher_folder / "1_Pooling/config.json").write_text(json.dumps(pooling))
     (teacher_folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "good day "}}))
     teacher = Teacher.from_pretrained(teacher_folder)
-    options = {"pca_dims": None, "sif_coefficient": None, "quantize_to": "float32", "precision": "float32"}
+    options = {"method": "token", "pca_dims": None, "sif_coefficient": None}
+    options |= {"quantize_to": "float32", "precision": "float32"}
     student = distill(teacher_folder, prompt_name="query", **options)
     row = student.embedding[list(student.tokens).index("bad")]
     np.testing.assert_allclose(row, teacher.encode("bad", prompt_name="query"), atol=1e-5)

@@ -24,6 +24,9 @@ from tokenizer_files import KINDS, SPACES, WORDS
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
 
+#: As model2vec does it.
+OURS = {"method": "token", "precision": "float32"}
+
 PLAIN = ["good day", "Bad, sunny days!", "a", "good good good bad", "unable day", "", "[CLS] good", "✪ day"]
 
 
@@ -59,7 +62,7 @@ def theirs(minilm: Path):
 
 @pytest.fixture(scope="module")
 def ours(minilm: Path) -> StaticModel:
-    return distill(str(minilm), quantize_to="float32", precision="float32")
+    return distill(str(minilm), quantize_to="float32", **OURS)
 
 
 def test_our_student_is_model2vecs(ours: StaticModel, theirs, texts: list[str], capsys) -> None:
@@ -77,7 +80,7 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
 
     teacher = random_teacher(case, tmp_path / case)
     options = {"pca_dims": 16, "quantize_to": "float32", "pooling": pooling}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), precision="float32", **options)
+    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **OURS, **options)
     assert list(ours.tokens) == list(theirs.tokens)
     difference = np.abs(cosines(ours.encode(PLAIN)) - cosines(theirs.encode(PLAIN))).max()
     report(capsys, f"{case:12} {pooling:6} cosines, ours and model2vec's: largest difference {difference:.1e}")
@@ -95,7 +98,7 @@ def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Pa
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     SentenceTransformer(str(minilm), device="cpu").save(str(tmp_path / "saved"))
-    options = {"quantize_to": "float32", "precision": "float32"}
+    options = {"quantize_to": "float32", **OURS}
     expected = distill(minilm, **options)
     students = {
         "distill(a folder that sentence-transformers saved)": distill(tmp_path / "saved", **options),
@@ -313,7 +316,7 @@ def test_students_with_words(kind: str, tmp_path: Path, texts: list[str], capsys
     teacher = random_teacher(KINDS_OF_TEACHERS[kind], tmp_path / kind, kind)
     words = WORDS["several words"] if kind == "byte_bpe" else [*WORDS["all"], *FREQUENT]
     options = {"vocabulary": words, "pca_dims": 16, "quantize_to": "float32"}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), precision="float32", **options)
+    theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **OURS, **options)
     assert list(ours.tokens) == list(theirs.tokens)
     difference = np.abs(cosines(ours.encode(texts)) - cosines(theirs.encode(texts))).max()
     report(capsys, f"{kind:16} with words: cosines of 1,000 texts, largest difference {difference:.1e}")
@@ -331,7 +334,7 @@ def test_the_real_teacher_with_words(minilm: Path, tmp_path: Path, many_texts: l
     raw = json.loads((teacher / "tokenizer.json").read_text(encoding="utf-8"))
     (teacher / "tokenizer.json").write_text(json.dumps({**raw, "padding": None}), encoding="utf-8")
     options = {"vocabulary": [*WORDS["all"], *FREQUENT], "quantize_to": "float32"}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(minilm), precision="float32", **options)
+    theirs, ours = distill_there(str(teacher), **options), distill(str(minilm), **OURS, **options)
     assert list(ours.tokens) == list(theirs.tokens)
     encodings = theirs.tokenizer.encode_batch_fast(many_texts, add_special_tokens=False)
     expected = [[index for index in encoding.ids if index != ours.unk_token_id] for encoding in encodings]

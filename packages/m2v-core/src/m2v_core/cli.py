@@ -213,6 +213,7 @@ def describe(model: StaticModel) -> dict[str, object]:
         "pooling": model.config.pooling,
         "pca": model.config.apply_pca,
         "sif_coefficient": model.config.sif_coefficient,
+        "distillation": model.config.distillation,
     }
 
 

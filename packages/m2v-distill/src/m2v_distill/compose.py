@@ -34,7 +34,8 @@ def token_groups(
 
     Args:
         tokens: Ids.
-        size: Of a group; a round's last one may be smaller.
+        size: Of a group; a round's last one may be smaller. Few tokens are cut in two at least: from a group of them
+            all there is nothing to learn, and from one token neither.
         rounds: How many groups each token is in.
         seed: The same seed gives the same groups.
 
@@ -44,7 +45,8 @@ def token_groups(
         ([2, 2, 1, 2, 2, 1], [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
     """
     random = np.random.default_rng(seed)
-    shuffled = [random.permutation(tokens) for _ in range(rounds)]
+    size = min(size, len(tokens) // 2)
+    shuffled = [random.permutation(tokens) for _ in range(rounds if size else 0)]
     return [order[start : start + size].tolist() for order in shuffled for start in range(0, len(order), size)]
 
 
@@ -100,7 +102,7 @@ def standard(features: Float32[ndarray, "V F"]) -> Float32[ndarray, "V F"]:
 
 
 def fit_groups(
-    design: Design, targets: Float32[ndarray, "N H"], features: Sequence[Float32[ndarray, "V F"]]
+    design: Design, targets: Float32[ndarray, "N H"], features: Sequence[Float32[ndarray, "V _"]]
 ) -> Float32[ndarray, "V H"]:
     """The table fitted to the teacher's vectors of groups.
 
@@ -119,7 +121,7 @@ def fit_groups(
 
 def fit_corpus(
     design: Design,
-    targets: Iterator[Float32[ndarray, "n H"]],
+    targets: Iterator[Float32[ndarray, "_ H"]],
     prior: Float32[ndarray, "V H"],
     *,
     show_progress_bar: bool | None = False,

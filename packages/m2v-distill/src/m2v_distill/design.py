@@ -25,7 +25,8 @@ from m2v_core.errors import InvalidInputError
 #: Tokens of a chunk, and texts at the most.
 CHUNK, CHUNK_TEXTS = 1 << 14, 1 << 11
 
-#: Columns of a table that one device works on at once: all of a wide one would not stay in a CPU's cache.
+#: Columns of a table that one device works on at once: all of a wide one would not stay in a CPU's cache, and another
+#: width would have its sums rounded in another way.
 COLUMNS = 64
 
 
@@ -52,7 +53,7 @@ class Design:
         ends: Where each text ends in `ids`; none is longer than `CHUNK`.
         n_tokens: V.
         mesh: Devices among which the columns of a table are split. Columns do not depend on each other, so that the
-            layout changes no value.
+            number of devices changes no value.
 
     Example:
         >>> mesh = Mesh(np.array(jax.devices()[:1]), ("columns",))
@@ -70,7 +71,7 @@ class Design:
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], *, n_tokens: int, mesh: Mesh) -> Design:
-        """A design of N lists of ids in memory, none empty."""
+        """A design of N lists of ids in memory; an empty one is a row of zeros."""
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
         ids = np.fromiter((token for text in texts for token in text), np.int32, int(ends[-1]) if len(ends) else 0)
         return cls(ids, ends, n_tokens, mesh)
@@ -90,7 +91,7 @@ class Design:
             chunk.ids[: stop - start] = self.ids[start:stop]
             chunk.rows[: stop - start] = np.repeat(np.arange(last - first, dtype=np.int32), lengths)
             chunk.rows[stop - start :] = last - first - 1
-            chunk.shares[: stop - start] = np.repeat(1 / lengths.astype(np.float32), lengths)
+            chunk.shares[: stop - start] = np.repeat(1 / np.maximum(lengths, 1).astype(np.float32), lengths)
             yield slice(first, last), chunk
             first, start = last, stop
 
@@ -145,7 +146,7 @@ class Design:
         gram: Array = _less_mean(total, table, self.mean.astype(np.float32), len(self))
         return gram
 
-    def cross(self, targets: Iterable[Float32[ndarray, "n H"]], width: int) -> Float32[ndarray, "V H"]:
+    def cross(self, targets: Iterable[Float32[ndarray, "_ H"]], width: int) -> Float32[ndarray, "V H"]:
         """X'Y, with Y centred too.
 
         Args:
@@ -190,7 +191,7 @@ def _add_cross(
 
 @partial(jax.jit, donate_argnums=0)
 def _less_mean(
-    total: Float[Array, "V D"], table: Float[Array, "V D"], mean: Float[Array, " V"], n: int
+    total: Float[Array, "V D"], table: Float[Array, "V D"], mean: Float[Array, " V"], n: Int[Array, ""]
 ) -> Float[Array, "V D"]:
     return total - n * mean[:, None] * (mean @ table)
 

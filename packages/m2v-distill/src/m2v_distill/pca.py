@@ -78,7 +78,7 @@ def apply_whitened_pca(
 
     Example:
         >>> table = np.array([[2, 0], [-2, 0], [0, 1], [0, -1]], np.float32)
-        >>> apply_whitened_pca(table, np.zeros(2), np.diag([4.0, 1.0]), 2, 1).tolist()
+        >>> apply_whitened_pca(table, np.zeros(2), np.diag([4.0, 1.0]), 2, 1.0).tolist()
         [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
     """
     keep = _possible(pca_dims, table)

@@ -80,9 +80,9 @@ def ridge(
     with tqdm(total=len(blocks) * max_steps, desc="Solve", unit=" steps", disable=hidden) as bar:
         for number, block in enumerate(blocks, 1):
             start = design.gram_on_device(design.on_device(prior[block]))
-            *state, goal = _start(design.on_device(cross[block]), start, inverse, tolerance)
+            *state, goal = _start(design.on_device(cross[block]), start, inverse, np.float32(tolerance))
             for _ in range(max_steps):
-                *state, done = _step(*state, design.gram_on_device(state[2]), inverse, decay, goal)
+                *state, done = _step(*state, goal, design.gram_on_device(state[2]), inverse, decay)
                 bar.update()
                 if done:
                     break
@@ -93,29 +93,32 @@ def ridge(
 
 @jax.jit
 def _start(
-    cross: Float[Array, "V D"], product: Float[Array, "V D"], inverse: Float[Array, " V"], tolerance: float
+    cross: Float[Array, "V D"], product: Float[Array, "V D"], inverse: Float[Array, " V"], tolerance: Float[Array, ""]
 ) -> tuple[Array, ...]:
     residual = cross - product
     direction = residual * inverse[:, None]
-    power, goal = (residual * direction).sum(axis=0), tolerance**2 * (residual**2).sum(axis=0)
-    return jnp.zeros_like(residual), residual, direction, power, goal
+    power, left = (residual * direction).sum(axis=0), (residual**2).sum(axis=0)
+    return jnp.zeros_like(residual), residual, direction, power, left, tolerance**2 * left
 
 
-@partial(jax.jit, donate_argnums=(0, 1, 2, 3))
+@partial(jax.jit, donate_argnums=(0, 1, 2, 3, 4))
 def _step(
     found: Float[Array, "V D"],
     residual: Float[Array, "V D"],
     direction: Float[Array, "V D"],
     power: Float[Array, " D"],
+    left: Float[Array, " D"],
+    goal: Float[Array, " D"],
     product: Float[Array, "V D"],
     inverse: Float[Array, " V"],
     decay: Float[Array, ""],
-    goal: Float[Array, " D"],
 ) -> tuple[Array, ...]:
     product = product + decay * direction
-    length = power / jnp.maximum((direction * product).sum(axis=0), TINY)
+    # A column that is solved stays as it is, so that it does not matter which others are solved beside it.
+    length = jnp.where(left <= goal, 0, power / jnp.maximum((direction * product).sum(axis=0), TINY))
     found, residual = found + length * direction, residual - length * product
     preconditioned = residual * inverse[:, None]
     new = (residual * preconditioned).sum(axis=0)
     direction = preconditioned + new / jnp.maximum(power, TINY) * direction
-    return found, residual, direction, new, ((residual**2).sum(axis=0) <= goal).all()
+    left = (residual**2).sum(axis=0)
+    return found, residual, direction, new, left, (left <= goal).all()

@@ -84,7 +84,7 @@ def composed_table(
     vectors = _teacher_vectors(teacher, tokenizer, vocabulary, config, sequences)
     design = Design.of(groups, n_tokens=n_tokens, mesh=teacher.placement.columns)
     features = [vectors[:n_tokens], mean_rows(teacher.words, pieces)]
-    table = fit_groups(design, unit(vectors[n_tokens:]), features)
+    table = fit_groups(design, unit(vectors[n_tokens:]), features) if groups else vectors[:n_tokens]
     centre, covariance = token_moments(table, frequencies, weights)
     heard = weights[:, None].astype(np.float32)
     if config.corpus is None:
