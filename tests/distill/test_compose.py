@@ -41,16 +41,16 @@ def test_groups(n_tokens: int, size: int, rounds: int, seed: int) -> None:
 
 def test_groups_of_other_seeds() -> None:
     tokens = np.arange(100)
-    seeds = [token_groups(tokens, seed=seed) for seed in range(3)]
+    seeds = [token_groups(tokens, rounds=3, seed=seed) for seed in range(3)]
     assert len({str(groups) for groups in seeds}) == 3
-    assert seeds[0] == token_groups(tokens)
+    assert seeds[0] == token_groups(tokens, rounds=3)
     assert {len(group) for group in seeds[0]} == {GROUP_SIZE, 100 % GROUP_SIZE}
     assert len({str(groups[:13]) for groups in (seeds[0], seeds[0][13:], seeds[0][26:])}) == 3  # each round is another
 
 
 @pytest.mark.parametrize("n_tokens", [0, 1])
 def test_too_few_tokens_for_groups(n_tokens: int) -> None:
-    assert token_groups(np.arange(n_tokens)) == []
+    assert token_groups(np.arange(n_tokens), rounds=3) == []
 
 
 @given(

@@ -55,6 +55,13 @@ def register(commands: Subcommands) -> None:
         help="fit the table to texts: .txt, one a line; .csv, .tsv, .jsonl, .parquet; or a folder of m2v featurize",
     )
     parser.add_argument("--text-column", metavar="NAME", help="the column or key of the texts (default: text)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=default.rounds,
+        metavar="N",
+        help="random groups that each token is in; more take longer and fit a little better (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=default.seed, help="of the random groups (default: %(default)s)")
     parser.add_argument(
         "--pca-dims",
@@ -217,6 +224,7 @@ def _distill(options: argparse.Namespace, *, first: bool) -> int:
         method=options.method,
         corpus=options.corpus[0] if options.corpus and len(options.corpus) == 1 else options.corpus,
         text_column=options.text_column,
+        rounds=options.rounds,
         seed=options.seed,
         device=options.device,
         precision=options.precision,

@@ -17,8 +17,8 @@ from numpy import ndarray
 from m2v_distill.design import Design
 from m2v_distill.ridge import fitted_scale, linear_table, ridge
 
-#: Tokens of a random group, and how often each token of the vocabulary is in one.
-GROUP_SIZE, ROUNDS = 8, 7
+#: Tokens of a random group.
+GROUP_SIZE = 8
 
 #: Components are divided by this power of their standard deviation.
 WHITENING = 0.3
@@ -27,9 +27,7 @@ WHITENING = 0.3
 GROUP_STRENGTH, CORPUS_STRENGTH = 3e-6, 6e-6
 
 
-def token_groups(
-    tokens: Int[ndarray, " T"], *, size: int = GROUP_SIZE, rounds: int = ROUNDS, seed: int = 0
-) -> list[list[int]]:
+def token_groups(tokens: Int[ndarray, " T"], *, rounds: int, size: int = GROUP_SIZE, seed: int = 0) -> list[list[int]]:
     """Random groups of tokens: the vocabulary, shuffled and cut, `rounds` times over.
 
     Args:

@@ -27,6 +27,7 @@ class DistillOptions(TypedDict, total=False):
     method: Method
     corpus: Any
     text_column: str | None
+    rounds: int
     seed: int
     device: str | None
     precision: Precision
@@ -58,6 +59,7 @@ class DistillConfig:
         corpus: Plain texts that the table is fitted to, for method "composed": an iterable of texts, a file or several
             (`Path`s; a text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
         text_column: The column of the texts, in files that have columns. Default: "text".
+        rounds: How many random groups each token is in; more take longer and fit a little better.
         seed: Of the random groups.
         device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all
             devices of the best kind that JAX finds, the vocabulary split among them, on every host if
@@ -106,6 +108,7 @@ class DistillConfig:
     method: Method = "composed"
     corpus: Any = None
     text_column: str | None = None
+    rounds: int = 7
     seed: int = 0
     device: str | None = None
     precision: Precision = "auto"
@@ -159,6 +162,8 @@ class DistillConfig:
                 raise InvalidInputError(f"{name} should be one of {', '.join(known)}; found {value!r}.")
         if self.corpus is not None and self.method != "composed":
             raise InvalidInputError(f"corpus needs method 'composed'; found {self.method!r}.")
+        if type(self.rounds) is not int or self.rounds < 1:
+            raise InvalidInputError(f"rounds should be a whole number, 1 or more; found {self.rounds!r}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         self._check_pca()

@@ -18,7 +18,6 @@ from m2v_core import Config, StaticModel
 from m2v_distill.chunks import ChunkStore
 from m2v_distill.compose import (
     GROUP_SIZE,
-    ROUNDS,
     WHITENING,
     fit_corpus,
     fit_groups,
@@ -50,7 +49,7 @@ CORPUS = "corpus"
 def likely_lengths(tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> Int[ndarray, " N"]:
     """Lengths of the sequences that a vocabulary makes if each of its tokens is one to the teacher."""
     around, n_tokens = len(tokenizer("")["input_ids"]), len(tokenizer)
-    n_groups = ROUNDS * (n_tokens // GROUP_SIZE) if config.method == "composed" else 0
+    n_groups = config.rounds * (n_tokens // GROUP_SIZE) if config.method == "composed" else 0
     return np.repeat([around + 1, around + GROUP_SIZE], [n_tokens, n_groups])
 
 
@@ -79,7 +78,9 @@ def composed_table(
     n_tokens, pieces = len(vocabulary.tokens), vocabulary.pieces
     spelt = np.flatnonzero([bool(ids) for ids in pieces])
     groups, sequences = joined(
-        token_groups(spelt, seed=config.seed), pieces, _room(teacher, tokenizer, vocabulary, config)
+        token_groups(spelt, rounds=config.rounds, seed=config.seed),
+        pieces,
+        _room(teacher, tokenizer, vocabulary, config),
     )
     vectors = _teacher_vectors(teacher, tokenizer, vocabulary, config, sequences)
     design = Design.of(groups, n_tokens=n_tokens, mesh=teacher.placement.columns)
