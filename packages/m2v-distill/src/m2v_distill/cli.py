@@ -58,9 +58,9 @@ def register(commands: Subcommands) -> None:
     parser.add_argument(
         "--rounds",
         type=int,
-        default=default.rounds,
         metavar="N",
-        help="random groups that each token is in; more take longer and fit a little better (default: %(default)s)",
+        help="random groups that each token is in; more take longer and fit a little better (default: 7, or 20 with "
+        "a corpus)",
     )
     parser.add_argument("--seed", type=int, default=default.seed, help="of the random groups (default: %(default)s)")
     parser.add_argument(

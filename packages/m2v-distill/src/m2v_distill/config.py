@@ -20,6 +20,9 @@ Method = Literal["composed", "token"]
 Backend = Literal["auto", "flax", "torch"]
 PCADims = int | float | Literal["auto"] | None
 
+#: Defaults of `rounds`.
+ROUNDS, ROUNDS_BESIDE_CORPUS = 7, 20
+
 
 class DistillOptions(TypedDict, total=False):
     """The keywords of `distill` and `distill_from_model`, for editors and type checkers; see `DistillConfig`."""
@@ -27,7 +30,7 @@ class DistillOptions(TypedDict, total=False):
     method: Method
     corpus: Any
     text_column: str | None
-    rounds: int
+    rounds: int | None
     seed: int
     device: str | None
     precision: Precision
@@ -59,7 +62,8 @@ class DistillConfig:
         corpus: Plain texts that the table is fitted to, for method "composed": an iterable of texts, a file or several
             (`Path`s; a text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
         text_column: The column of the texts, in files that have columns. Default: "text".
-        rounds: How many random groups each token is in; more take longer and fit a little better.
+        rounds: How many random groups each token is in; more take longer and fit a little better. Default: 7, or 20
+            beside a corpus, which takes a while in any case.
         seed: Of the random groups.
         device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all
             devices of the best kind that JAX finds, the vocabulary split among them, on every host if
@@ -108,7 +112,7 @@ class DistillConfig:
     method: Method = "composed"
     corpus: Any = None
     text_column: str | None = None
-    rounds: int = 7
+    rounds: int | None = None
     seed: int = 0
     device: str | None = None
     precision: Precision = "auto"
@@ -145,6 +149,12 @@ class DistillConfig:
                 raise TypeError(f"unexpected keyword {name!r}.{hint}")
         return cls(**options)  # type: ignore[arg-type]
 
+    @property
+    def group_rounds(self) -> int:
+        """`rounds`, or its default."""
+        default = ROUNDS if self.corpus is None else ROUNDS_BESIDE_CORPUS
+        return default if self.rounds is None else self.rounds
+
     def __post_init__(self) -> None:
         if self.pooling is not None:
             name = str(getattr(self.pooling, "value", self.pooling))
@@ -162,7 +172,7 @@ class DistillConfig:
                 raise InvalidInputError(f"{name} should be one of {', '.join(known)}; found {value!r}.")
         if self.corpus is not None and self.method != "composed":
             raise InvalidInputError(f"corpus needs method 'composed'; found {self.method!r}.")
-        if type(self.rounds) is not int or self.rounds < 1:
+        if type(self.group_rounds) is not int or self.group_rounds < 1:
             raise InvalidInputError(f"rounds should be a whole number, 1 or more; found {self.rounds!r}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")

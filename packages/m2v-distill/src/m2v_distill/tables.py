@@ -49,7 +49,7 @@ CORPUS = "corpus"
 def likely_lengths(tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> Int[ndarray, " N"]:
     """Lengths of the sequences that a vocabulary makes if each of its tokens is one to the teacher."""
     around, n_tokens = len(tokenizer("")["input_ids"]), len(tokenizer)
-    n_groups = config.rounds * (n_tokens // GROUP_SIZE) if config.method == "composed" else 0
+    n_groups = config.group_rounds * (n_tokens // GROUP_SIZE) if config.method == "composed" else 0
     return np.repeat([around + 1, around + GROUP_SIZE], [n_tokens, n_groups])
 
 
@@ -78,7 +78,7 @@ def composed_table(
     n_tokens, pieces = len(vocabulary.tokens), vocabulary.pieces
     spelt = np.flatnonzero([bool(ids) for ids in pieces])
     groups, sequences = joined(
-        token_groups(spelt, rounds=config.rounds, seed=config.seed),
+        token_groups(spelt, rounds=config.group_rounds, seed=config.seed),
         pieces,
         _room(teacher, tokenizer, vocabulary, config),
     )
