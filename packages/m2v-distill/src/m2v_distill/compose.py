@@ -82,13 +82,12 @@ def mean_rows(table: Float32[ndarray, "I E"], pieces: Sequence[Sequence[int]]) -
         >>> mean_rows(np.array([[1], [3]], np.float32), [[0], [0, 1], []]).tolist()
         [[1.0], [2.0], [0.0]]
     """
-    lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
-    ids = np.fromiter((piece for each in pieces for piece in each), np.int64, int(lengths.sum()))
     means = np.zeros((len(pieces), table.shape[1]), np.float32)
-    filled = np.flatnonzero(lengths)
-    if len(filled):
-        starts = (np.cumsum(lengths) - lengths)[filled]
-        means[filled] = np.add.reduceat(table[ids], starts, axis=0) / lengths[filled, None]
+    single = [token for token, ids in enumerate(pieces) if len(ids) == 1]
+    means[single] = table[[pieces[token][0] for token in single]]
+    for token, ids in enumerate(pieces):
+        if len(ids) > 1:
+            means[token] = table[ids].mean(axis=0)
     return means
 
 
