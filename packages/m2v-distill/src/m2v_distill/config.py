@@ -159,6 +159,10 @@ class DistillConfig:
                 raise InvalidInputError(f"{name} should be one of {', '.join(known)}; found {value!r}.")
         if self.corpus is not None and self.method != "composed":
             raise InvalidInputError(f"corpus needs method 'composed'; found {self.method!r}.")
+        if self.corpus is None and self.text_column is not None:
+            raise InvalidInputError(f"text_column is for files of a corpus; found {self.text_column!r} and no corpus.")
+        if type(self.seed) is not int or self.seed < 0:
+            raise InvalidInputError(f"seed should be a whole number, 0 or more; found {self.seed!r}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         self._check_pca()
