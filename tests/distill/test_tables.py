@@ -86,8 +86,8 @@ def test_more_of_the_teacher(teacher: Teacher, teacher_folder: Path) -> None:
             {"corpus": TEXTS},
         )
     )
-    assert token + 0.04 < corpus, (token, corpus)
-    assert composed + 0.04 < corpus, (composed, corpus)
+    assert token + 0.02 < corpus, (token, corpus)
+    assert composed + 0.02 < corpus, (composed, corpus)
     assert weighted == pytest.approx(corpus, abs=0.02)
 
 
@@ -114,7 +114,7 @@ def test_the_same_each_time(teacher_folder: Path, tmp_path: Path) -> None:
 def test_dimensions(teacher_folder: Path, corpus: list[str] | None) -> None:
     whole = distill(teacher_folder, pca_dims=None, corpus=corpus, **RAW)
     assert whole.dim == 24
-    for dims, expected in ((1, {1}), (5, {5}), ("auto", {24}), (0.9, set(range(2, 24))), (1.0, {24})):
+    for dims, expected in ((1, {1}), (5, {5}), ("auto", {24}), (0.9, set(range(2, 24))), (1.0, set(range(12, 25)))):
         student = distill(teacher_folder, pca_dims=dims, corpus=corpus, **RAW)
         assert student.dim in expected
         assert student.tokens == whole.tokens
@@ -204,7 +204,7 @@ def test_prompts(teacher: Teacher, teacher_folder: Path) -> None:
         for options in ({}, {"prompt": "good day "}, {"prompt_name": "query"})
     )
     assert np.array_equal(by_text.embedding, by_name.embedding)
-    assert not np.allclose(by_text.embedding, plain.embedding, atol=1e-2)
+    assert not np.allclose(by_text.embedding, plain.embedding, atol=0.1 * plain.embedding.std())
     options = {"pca_dims": None, "corpus": TEXTS, **RAW}
     plain, prompted = (distill(teacher_folder, **options, **more) for more in ({}, {"prompt_name": "query"}))
     for prompt, fitting, other in (("", plain, prompted), ("good day ", prompted, plain)):
@@ -257,9 +257,9 @@ def test_each_kind_of_tokenizer(
     assert np.array_equal(vectors, student.encode(MULTILINGUAL))
     expected = [bool(ids) for ids in student.tokenize(MULTILINGUAL)]
     assert (np.linalg.norm(vectors, axis=1) > 0.5).tolist() == expected
-    distinct = {tuple(sorted(ids)) for ids in student.tokenize(MULTILINGUAL) if ids}
-    assert len(np.unique(vectors[expected].round(4), axis=0)) == len(distinct)
-    assert len(distinct) >= {"wordpiece": 0, "wordlevel": 1}.get(kind, 2)
+    distinct = {tuple(sorted({(i, ids.count(i) / len(ids)) for i in ids})) for ids in student.tokenize(MULTILINGUAL)}
+    assert len(np.unique(vectors.round(4), axis=0)) == len(distinct)
+    assert len(distinct) >= {"wordpiece": 1, "wordlevel": 2}.get(kind, 3)
 
 
 # --- corpora ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,9 @@ from m2v_distill.design import COLUMNS, Design
 #: The share of its diagonal that is added to a matrix of features, so that it can be solved.
 JITTER = 1e-3
 
+#: A residual of this share of C is rounding, and a prior that leaves no more than that needs no correction.
+ROUNDING = 1e-5
+
 #: In place of a divisor that is 0.
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -71,7 +74,8 @@ def ridge(
         cross: C.
         prior: Of which E is a correction.
         strength: Of the prior, per text.
-        tolerance: The norm of each column's residual, as a share of what it was at first, at which it is solved.
+        tolerance: The norm of each column's residual, as a share of what it was at first, at which it is solved; or
+            `ROUNDING`, as a share of C's.
         max_steps: Products with X'X at the most.
         show_progress_bar: On stderr; `None` shows it on a terminal only.
     """
@@ -85,9 +89,9 @@ def ridge(
         for number, first in enumerate(blocks, 1):
             block = np.s_[:, first : first + at_once]
             start = design.on_device(prior[block])
-            residual = design.on_device(cross[block]) - design.gram_on_device(start)
-            state = _start(residual, inverse)
-            goal = np.float32(tolerance**2) * state[-1]
+            wanted = design.on_device(cross[block])
+            state = _start(wanted - design.gram_on_device(start), inverse)
+            goal = jnp.maximum(np.float32(tolerance**2) * state[-1], ROUNDING**2 * (wanted**2).sum(axis=0))
             for _ in range(max_steps):
                 product = design.gram_on_device(state[2])
                 state = _step(*state, goal, product, inverse, decay)
@@ -120,7 +124,9 @@ def _step(
 ) -> State:
     product = product + decay * direction
     # A column that is solved stays as it is, so that it does not matter which others are solved beside it.
-    length = jnp.where(left <= goal, 0, power / jnp.maximum((direction * product).sum(axis=0), TINY))
+    # Nor does one move where rounding has left no curvature.
+    curvature = (direction * product).sum(axis=0)
+    length = jnp.where((left <= goal) | (curvature <= 0), 0, power / jnp.maximum(curvature, TINY))
     found, residual = found + length * direction, residual - length * product
     preconditioned = residual * inverse[:, None]
     new = (residual * preconditioned).sum(axis=0)
