@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from m2v_core import StaticModel
+from m2v_distill import Teacher, featurize
 
 
 def m2v(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -50,7 +51,7 @@ def test_methods_and_corpora(teacher_folder: Path, tmp_path: Path) -> None:
     texts = [f"{'good ' * (i % 5)}day {'bad ' * (i % 3)}{'sunny ' * (i % 4)}" for i in range(60)]
     lines.write_text("\n".join(texts))
     table.write_text("\n".join(["number,sentence", *(f"{i},{text}" for i, text in enumerate(texts))]))
-    assert m2v("featurize", teacher_folder, store, "--corpus", lines).returncode == 0
+    featurize(Teacher.from_pretrained(teacher_folder, precision="auto"), texts, store)
     tables = {}
     for name, options in {
         "composed": (),

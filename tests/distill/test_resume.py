@@ -109,7 +109,10 @@ def test_a_run_that_is_killed_in_its_corpus_goes_on(distill, tmp_path: Path) -> 
     """In the second shard; the first one, and the vectors of tokens and groups, are not computed again."""
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(
-        "\n".join(f"{'good ' * (i % 7)}day {'bad ' * (i // 7 % 7)}{'sunny ' * (i // 49)}" for i in range(5000))
+        "\n".join(
+            f"{'good ' * (i % 7)}day {'bad ' * (i // 7 % 7)}{'sunny ' * (i // 49 % 10)}{'a ' * (i // 490)}"
+            for i in range(9000)
+        )
     )
     options = ("--corpus", str(corpus), "--pca-dims", "8")
     assert distill("", "whole", *options).returncode == 0
