@@ -1,11 +1,10 @@
-"""Random teachers with tokenizers, as folders of transformers (needs PyTorch)."""
+"""Random teachers with tokenizers, as folders of transformers."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from golden.make_teachers import make_model
 from m2v_core.tokens import Vocabulary
 from tokenizer_files import SPACES
 
@@ -21,7 +20,12 @@ SPECIAL = {
 
 
 def random_teacher(case: str, folder: Path, kind: str | None = None, **settings: object) -> Path:
-    """A tiny model of a family with as many rows as its tokenizer has tokens; `settings` are the tokenizer's."""
+    """A tiny model of a family with as many rows as its tokenizer has tokens; `settings` are the tokenizer's.
+
+    Needs PyTorch.
+    """
+    from golden.make_teachers import make_model
+
     tokenizer = SPACES[kind or TOKENIZERS.get(case, "wordpiece")]()
     make_model(case, vocab_size=len(Vocabulary.from_json(tokenizer).tokens)).save_pretrained(folder)
     return with_tokenizer(folder, tokenizer, **settings)

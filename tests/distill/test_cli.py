@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from m2v_core import StaticModel
+from m2v_distill import Teacher, featurize
 
 
 def m2v(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -43,6 +45,37 @@ def test_distill_with_words(teacher_folder: Path, tmp_path: Path) -> None:
     assert StaticModel.from_pretrained(out).tokens == ("[UNK]", "[PAD]", "sunny", "good", "good day")
 
 
+def test_methods_and_corpora(teacher_folder: Path, tmp_path: Path) -> None:
+    """Token, composed, and of a corpus in each form; two files are one corpus."""
+    lines, table, store = tmp_path / "a.txt", tmp_path / "b.csv", tmp_path / "store"
+    texts = [f"{'good ' * (i % 5)}day {'bad ' * (i % 3)}{'sunny ' * (i % 4)}" for i in range(60)]
+    lines.write_text("\n".join(texts))
+    table.write_text("\n".join(["number,sentence", *(f"{i},{text}" for i, text in enumerate(texts))]))
+    featurize(Teacher.from_pretrained(teacher_folder, precision="auto"), texts, store)
+    tables = {}
+    for name, options in {
+        "composed": (),
+        "said": ("--method", "composed", "--seed", "0"),
+        "seed": ("--seed", "1"),
+        "token": ("--method", "token"),
+        "lines": ("--corpus", lines),
+        "table": ("--corpus", table, "--text-column", "sentence"),
+        "both": ("--corpus", lines, table, "--text-column", "sentence"),
+        "store": ("--corpus", store),
+    }.items():
+        done = m2v("distill", teacher_folder, tmp_path / name, "--pca-dims", "8", *options)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / f"{name}.chunks").exists()
+        tables[name] = (tmp_path / name / "model.safetensors").read_bytes()
+    assert tables["said"] == tables["composed"]
+    assert tables["table"] == tables["both"] == tables["store"] == tables["lines"]
+    assert len(set(tables.values())) == 4
+    assert store.is_dir()
+    facts = json.loads(m2v("info", tmp_path / "lines", "--json").stdout)
+    assert facts["distillation"] == "corpus"
+
+
 def test_the_listing_is_light_and_helpful() -> None:
     code = "import sys; from m2v_core.cli import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -66,6 +99,12 @@ def test_the_listing_is_light_and_helpful() -> None:
         (["distill", "{teacher}", "{out}", "--precision", "half"], 1, "found 'half'"),
         (["distill", "{teacher}", "{out}", "--backend", "tf"], 1, "found 'tf'"),
         (["distill", "{teacher}", "{out}", "--prompt", "a", "--prompt-name", "b"], 1, "found both"),
+        (["distill", "{teacher}", "{out}", "--method", "word"], 1, "found 'word'"),
+        (["distill", "{teacher}", "{out}", "--method", "token", "--corpus", "a.txt"], 1, "needs method 'composed'"),
+        (["distill", "{teacher}", "{out}", "--corpus", "none.txt"], 1, "no such file"),
+        (["distill", "{teacher}", "{out}", "--corpus", "{teacher}"], 1, "is a folder"),
+        (["distill", "{teacher}", "{out}", "--text-column", "a"], 1, "no corpus"),
+        (["distill", "{teacher}", "{out}", "--seed", "-1"], 1, "0 or more"),
         (["distill", "{teacher}", "{out}", "--processes", "2"], 1, "all three"),
         (["distill", "{teacher}", "{out}", "--distributed", "--process", "0"], 1, "and --distributed"),
         (

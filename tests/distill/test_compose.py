@@ -30,8 +30,8 @@ RANDOM = np.random.default_rng(0)
 @settings(deadline=None)
 def test_groups(n_tokens: int, size: int, rounds: int, seed: int) -> None:
     tokens = np.arange(n_tokens) * 3 + 1
-    groups = token_groups(tokens, size=size, rounds=rounds, seed=seed)
-    assert groups == token_groups(tokens, size=size, rounds=rounds, seed=seed)
+    groups = token_groups(tokens, size=size, rounds=rounds, at_least=0, seed=seed)
+    assert groups == token_groups(tokens, size=size, rounds=rounds, at_least=0, seed=seed)
     assert {len(group) for group in groups[:-1]} <= set(range(1, size + 1))
     a_round = len(groups) // rounds
     assert a_round >= 2  # else there is but one text
@@ -44,6 +44,8 @@ def test_groups_of_other_seeds() -> None:
     seeds = [token_groups(tokens, rounds=3, seed=seed) for seed in range(3)]
     assert len({str(groups) for groups in seeds}) == 3
     assert seeds[0] == token_groups(tokens, rounds=3)
+    assert len(seeds[0]) == 4108  # GROUPS, or what whole rounds of 13 make of it
+    assert len(token_groups(np.arange(10_000), rounds=5)) == 10_000 // GROUP_SIZE * 5
     assert {len(group) for group in seeds[0]} == {GROUP_SIZE, 100 % GROUP_SIZE}
     assert len({str(groups[:13]) for groups in (seeds[0], seeds[0][13:], seeds[0][26:])}) == 3  # each round is another
 
@@ -58,7 +60,7 @@ def test_too_few_tokens_for_groups(n_tokens: int) -> None:
     longest=st.integers(1, 20) | st.none(),
 )
 def test_joined(pieces: list[list[int]], longest: int | None) -> None:
-    groups = token_groups(np.arange(len(pieces)), size=5, rounds=2)
+    groups = token_groups(np.arange(len(pieces)), size=5, rounds=2, at_least=0)
     kept, sequences = joined(groups, pieces, longest)
     for group, ids in zip(kept, sequences, strict=True):
         assert group
@@ -96,7 +98,7 @@ def linear_world(seed: int) -> tuple[Design, np.ndarray, np.ndarray]:
     """Groups of 200 tokens, vectors that are the mean of hidden rows, and those rows."""
     random = np.random.default_rng(seed)
     truth = random.normal(size=(200, 6)).astype(np.float32)
-    groups = token_groups(np.arange(200), size=4, rounds=12, seed=seed)
+    groups = token_groups(np.arange(200), size=4, rounds=12, at_least=0, seed=seed)
     targets = np.stack([truth[group].mean(axis=0) for group in groups])
     return Design.of(groups, n_tokens=200, mesh=MESH), targets, truth
 

@@ -34,6 +34,11 @@ def test_one_list_of_parameters() -> None:
         ({"vocabulary_quantization": 0}, "1 or more; found 0"),
         ({"vocabulary_quantization": 0.5}, "whole number of clusters"),
         ({"token_remove_pattern": "("}, "regular expression"),
+        ({"method": "corpus"}, "composed, token; found 'corpus'"),
+        ({"method": "token", "corpus": ["a text"]}, "corpus needs method 'composed'; found 'token'"),
+        ({"text_column": "text"}, "no corpus"),
+        ({"seed": -1}, "0 or more; found -1"),
+        ({"seed": 1.0}, "found 1.0"),
     ],
 )
 def test_settings_are_checked(options: dict, part: str) -> None:

@@ -126,4 +126,4 @@ def test_memory_does_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     peak(2000)  # compiles
     small = peak(8_000)
     assert (tmp_path / "8000/ids").stat().st_size == 8_000 * 90 * 4
-    assert peak(48_000) < small + 1_000_000
+    assert peak(48_000) < small + 4_000_000  # JAX may have 32 chunks under way

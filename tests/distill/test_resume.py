@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 DRIVER = """
 import os, signal, sys
 import m2v_distill.chunks as chunks
+import m2v_distill.features as features
 from m2v_core.cli import main
 from m2v_core.model import StaticModel
 
@@ -33,6 +35,16 @@ def killed_save(self, folder):
         os.kill(os.getpid(), signal.SIGKILL)
     save(self, folder)
 
+shards, write_shard = 0, features.write_shard
+
+def killed_write(path, texts, vectors):
+    global shards
+    if where == "corpus" and shards == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write_shard(path, texts, vectors)
+    shards += 1
+
+features.write_shard = killed_write
 chunks.ChunkStore.add, StaticModel.save_pretrained = killed_add, killed_save
 sys.exit(main(sys.argv[2:]))
 """
@@ -90,4 +102,47 @@ def test_a_run_without_resume_starts_anew(distill, tmp_path: Path) -> None:
     assert "out.chunks holds parts of an interrupted run: --resume goes on from them" in done.stderr
     assert "resumed" not in done.stderr.replace("--resume", "")
     assert content(tmp_path / "out") == before
+    assert not (tmp_path / "out.chunks").exists()
+
+
+def test_a_run_that_is_killed_in_its_corpus_goes_on(distill, tmp_path: Path) -> None:
+    """In the second shard; the first one, and the vectors of tokens and groups, are not computed again."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text(
+        "\n".join(
+            f"{'good ' * (i % 7)}day {'bad ' * (i // 7 % 7)}{'sunny ' * (i // 49 % 10)}{'a ' * (i // 490)}"
+            for i in range(9000)
+        )
+    )
+    options = ("--corpus", str(corpus), "--pca-dims", "8")
+    assert distill("", "whole", *options).returncode == 0
+    whole = content(tmp_path / "whole")
+    assert not (tmp_path / "whole.chunks").exists()
+
+    assert distill("corpus", "out", *options).returncode == -signal.SIGKILL
+    store = tmp_path / "out.chunks" / "corpus"
+    assert sorted(path.name for path in store.iterdir()) == ["shard-00000.safetensors", "store.json"]
+    written = (store / "shard-00000.safetensors").stat().st_mtime_ns
+    assert distill("corpus", "out", "--resume", *options).returncode == -signal.SIGKILL
+    assert sorted(path.name for path in store.iterdir()) == [
+        "shard-00000.safetensors",
+        "shard-00001.safetensors",
+        "store.json",
+    ]
+    assert (store / "shard-00000.safetensors").stat().st_mtime_ns == written
+    done = distill("", "out", "--resume", *options)
+    assert done.returncode == 0, done.stderr
+    known, total = re.search(r"resumed: (\d+) of (\d+) batches", done.stderr).groups()
+    assert known == total
+    assert content(tmp_path / "out") == whole
+    assert not (tmp_path / "out.chunks").exists()
+
+    shutil.rmtree(tmp_path / "out")
+    assert distill("corpus", "out", *options).returncode == -signal.SIGKILL
+    for path in (tmp_path / "out.chunks").glob("chunk-*"):
+        path.unlink()
+    done = distill("", "out", *options)
+    assert done.returncode == 0
+    assert "--resume goes on from them" in done.stderr
+    assert content(tmp_path / "out") == whole
     assert not (tmp_path / "out.chunks").exists()

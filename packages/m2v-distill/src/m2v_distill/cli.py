@@ -59,7 +59,7 @@ def register(commands: Subcommands) -> None:
         "--rounds",
         type=int,
         metavar="N",
-        help="random groups that each token is in; more take longer and fit a little better (default: 7, or 20 with "
+        help="random groups that each token is in; more take longer and fit a little better (default: 6, or 20 with "
         "a corpus)",
     )
     parser.add_argument("--seed", type=int, default=default.seed, help="of the random groups (default: %(default)s)")
@@ -211,11 +211,12 @@ def _distill(options: argparse.Namespace, *, first: bool) -> int:
         raise InvalidInputError(f"OUT should be a folder, or nothing yet; found a file: {options.out}")
     from m2v_distill.chunks import ChunkStore
     from m2v_distill.pipeline import distill
+    from m2v_distill.store import is_store
     from m2v_distill.tables import CORPUS
 
     out = options.out.resolve()
     chunks = ChunkStore(out.parent / f"{out.name}.chunks")
-    if first and not options.resume and chunks.found():
+    if first and not options.resume and (chunks.found() or is_store(chunks.folder / CORPUS)):
         print(f"{chunks.folder} holds parts of an interrupted run: --resume goes on from them", file=sys.stderr)
     model = distill(
         options.teacher,

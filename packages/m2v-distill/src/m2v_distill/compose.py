@@ -20,6 +20,9 @@ from m2v_distill.ridge import fitted_scale, linear_table, ridge
 #: Tokens of a random group.
 GROUP_SIZE = 8
 
+#: Groups at the least. A prior of hundreds of features needs several for each, however small the vocabulary.
+GROUPS = 4096
+
 #: Components are divided by this power of their standard deviation.
 WHITENING = 0.3
 
@@ -27,24 +30,35 @@ WHITENING = 0.3
 GROUP_STRENGTH, CORPUS_STRENGTH = 3e-6, 6e-6
 
 
-def token_groups(tokens: Int[ndarray, " T"], *, rounds: int, size: int = GROUP_SIZE, seed: int = 0) -> list[list[int]]:
-    """Random groups of tokens: the vocabulary, shuffled and cut, `rounds` times over.
+def token_groups(
+    tokens: Int[ndarray, " T"],
+    *,
+    rounds: int,
+    size: int = GROUP_SIZE,
+    at_least: int = GROUPS,
+    seed: int = 0,
+) -> list[list[int]]:
+    """Random groups of tokens: the vocabulary, shuffled and cut, `rounds` times over or more often.
 
     Args:
         tokens: Ids.
+        rounds: How many groups each token is in at least.
         size: Of a group; a round's last one may be smaller. Few tokens are cut in two at least: from a group of them
             all there is nothing to learn, and from one token neither.
-        rounds: How many groups each token is in.
+        at_least: How many groups there are to be, by more rounds.
         seed: The same seed gives the same groups.
 
     Example:
-        >>> groups = token_groups(np.arange(5), size=2, rounds=2)
+        >>> groups = token_groups(np.arange(5), size=2, rounds=2, at_least=0)
         >>> [len(group) for group in groups], sorted(sum(groups, []))
         ([2, 2, 1, 2, 2, 1], [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
     """
     random = np.random.default_rng(seed)
     size = min(size, len(tokens) // 2)
-    shuffled = [random.permutation(tokens) for _ in range(rounds if size else 0)]
+    if not size:
+        return []
+    rounds = max(rounds, -(-at_least // -(-len(tokens) // size)))
+    shuffled = [random.permutation(tokens) for _ in range(rounds)]
     return [order[start : start + size].tolist() for order in shuffled for start in range(0, len(order), size)]
 
 

@@ -21,7 +21,7 @@ Backend = Literal["auto", "flax", "torch"]
 PCADims = int | float | Literal["auto"] | None
 
 #: Defaults of `rounds`.
-ROUNDS, ROUNDS_BESIDE_CORPUS = 7, 20
+ROUNDS, ROUNDS_BESIDE_CORPUS = 6, 20
 
 
 class DistillOptions(TypedDict, total=False):
@@ -62,7 +62,7 @@ class DistillConfig:
         corpus: Plain texts that the table is fitted to, for method "composed": an iterable of texts, a file or several
             (`Path`s; a text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
         text_column: The column of the texts, in files that have columns. Default: "text".
-        rounds: How many random groups each token is in; more take longer and fit a little better. Default: 7, or 20
+        rounds: How many random groups each token is in; more take longer and fit a little better. Default: 6, or 20
             beside a corpus, which takes a while in any case.
         seed: Of the random groups.
         device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all
@@ -174,6 +174,10 @@ class DistillConfig:
             raise InvalidInputError(f"corpus needs method 'composed'; found {self.method!r}.")
         if type(self.group_rounds) is not int or self.group_rounds < 1:
             raise InvalidInputError(f"rounds should be a whole number, 1 or more; found {self.rounds!r}.")
+        if self.corpus is None and self.text_column is not None:
+            raise InvalidInputError(f"text_column is for files of a corpus; found {self.text_column!r} and no corpus.")
+        if type(self.seed) is not int or self.seed < 0:
+            raise InvalidInputError(f"seed should be a whole number, 0 or more; found {self.seed!r}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         self._check_pca()

@@ -20,6 +20,9 @@ from m2v_distill.design import Design
 #: The share of its diagonal that is added to a matrix of features, so that it can be solved.
 JITTER = 1e-3
 
+#: A residual of this share of C is rounding, and a prior that leaves no more than that needs no correction.
+ROUNDING = 1e-5
+
 #: In place of a divisor that is 0.
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -68,7 +71,8 @@ def ridge(
         cross: C.
         prior: Of which E is a correction.
         strength: Of the prior, per text.
-        tolerance: The norm of each column's residual, as a share of what it was at first, at which it is solved.
+        tolerance: The norm of each column's residual, as a share of what it was at first, at which it is solved; or
+            `ROUNDING`, as a share of C's.
         max_steps: Products with X'X at the most.
         show_progress_bar: On stderr; `None` shows it on a terminal only.
     """
@@ -98,7 +102,8 @@ def _start(
     residual = cross - product
     direction = residual * inverse[:, None]
     power, left = (residual * direction).sum(axis=0), (residual**2).sum(axis=0)
-    return jnp.zeros_like(residual), residual, direction, power, left, tolerance**2 * left
+    goal = jnp.maximum(tolerance**2 * left, ROUNDING**2 * (cross**2).sum(axis=0))
+    return jnp.zeros_like(residual), residual, direction, power, left, goal
 
 
 @partial(jax.jit, donate_argnums=(0, 1, 2, 3, 4))
@@ -115,7 +120,9 @@ def _step(
 ) -> tuple[Array, ...]:
     product = product + decay * direction
     # A column that is solved stays as it is, so that it does not matter which others are solved beside it.
-    length = jnp.where(left <= goal, 0, power / jnp.maximum((direction * product).sum(axis=0), TINY))
+    # Nor does one move where rounding has left no curvature.
+    curvature = (direction * product).sum(axis=0)
+    length = jnp.where((left <= goal) | (curvature <= 0), 0, power / jnp.maximum(curvature, TINY))
     found, residual = found + length * direction, residual - length * product
     preconditioned = residual * inverse[:, None]
     new = (residual * preconditioned).sum(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
-from m2v_core import Config, StaticModel
+from m2v_core import Config, InvalidInputError, StaticModel
 from m2v_distill.chunks import ChunkStore
 from m2v_distill.compose import (
     GROUP_SIZE,
@@ -75,6 +75,7 @@ def composed_table(
     weights: Float64[ndarray, " V"],
 ) -> Float32[ndarray, "V D"]:
     """Each token as the teacher sees it among others: random ones, and then those of a corpus."""
+    corpus = None if config.corpus is None else _corpus(teacher, config)
     n_tokens, pieces = len(vocabulary.tokens), vocabulary.pieces
     spelt = np.flatnonzero([bool(ids) for ids in pieces])
     groups, sequences = joined(
@@ -88,11 +89,11 @@ def composed_table(
     table = fit_groups(design, unit(vectors[n_tokens:]), features) if groups else vectors[:n_tokens]
     centre, covariance = token_moments(table, frequencies, weights)
     heard = weights[:, None].astype(np.float32)
-    if config.corpus is None:
+    if corpus is None:
         return apply_whitened_pca(table, centre, covariance, config.pca_dims, WHITENING) * heard
     prior = (table - centre.astype(np.float32)) * heard
     with TemporaryDirectory(prefix="m2v-") as scratch:
-        store = _corpus_store(teacher, config, Path(scratch))
+        store = corpus if isinstance(corpus, FeatureStore) else _featurized(teacher, corpus, config, Path(scratch))
         settings = Config(max_length=text_limit(teacher, store.prompt))
         student = StaticModel(prior, vocabulary.tokenizer_json, config=settings)
         ids = (text for texts, _ in store.shards() for text in student.tokenize(texts))
@@ -103,18 +104,34 @@ def composed_table(
     return apply_whitened_pca(table, centre, covariance, config.pca_dims, WHITENING)
 
 
-def _corpus_store(teacher: Teacher, config: DistillConfig, scratch: Path) -> FeatureStore:
-    """What the teacher makes of the corpus: found in a folder, or made now."""
-    if isinstance(config.corpus, str | os.PathLike) and is_store(config.corpus):
-        store = FeatureStore.open(config.corpus)
-        store.check(teacher)
-        return store
+def _corpus(teacher: Teacher, config: DistillConfig) -> FeatureStore | Iterator[str]:
+    """The corpus, or a folder of what the teacher makes of it: what is amiss shows before the teacher has to work.
+
+    Raises:
+        InvalidInputError: There is no such file; or a folder is no store, or not this teacher's and prompt's.
+    """
+    if not (isinstance(config.corpus, str | os.PathLike) and is_store(config.corpus)):
+        return read_texts(config.corpus, text_column=config.text_column)
+    store = FeatureStore.open(config.corpus)
+    store.check(teacher)
+    if config.prompt is not None or config.prompt_name is not None:
+        prompt = prompt_of(teacher, prompt_name=config.prompt_name, prompt=config.prompt)
+        if store.prompt != prompt:
+            raise InvalidInputError(
+                f"{store.folder}: expected texts behind the prompt {prompt!r}; found {store.prompt!r}. Leave out the "
+                f"prompt, or featurize the texts with it."
+            )
+    return store
+
+
+def _featurized(teacher: Teacher, texts: Iterator[str], config: DistillConfig, scratch: Path) -> FeatureStore:
+    """What the teacher makes of texts: made now, as far as an earlier run has not."""
     folder = (scratch if config.checkpoint_dir is None else Path(config.checkpoint_dir)) / CORPUS
     if not config.resume and is_store(folder):
         shutil.rmtree(folder)
     return featurize(
         teacher,
-        read_texts(config.corpus, text_column=config.text_column),
+        texts,
         folder,
         prompt=config.prompt,
         prompt_name=config.prompt_name,
