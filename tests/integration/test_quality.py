@@ -296,7 +296,7 @@ def test_examples_in_docstrings(module: ModuleType) -> None:
 
 
 def test_default_encoders_are_well_formed() -> None:
-    assert [Spec.parse(text).kind for text in DEFAULT_ENCODERS] == ["teacher", "distill"]
+    assert [Spec.parse(text).kind for text in DEFAULT_ENCODERS] == ["teacher", "distill", "distill"]
 
 
 @pytest.mark.parametrize(
