@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, Integer
@@ -189,7 +189,7 @@ class TokenTexts:
     ends: Int64[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, model: StaticModel, texts: Sequence[str], *, max_length: Any = UNSET) -> Self:
+    def of(cls, model: StaticModel, texts: Sequence[str], *, max_length: Any = UNSET) -> TokenTexts:
         """Tokenise texts, some at a time.
 
         Args:
@@ -216,11 +216,11 @@ class TokenTexts:
         """How many ids each text has."""
         return lengths_of(self.ends)
 
-    def take(self, indices: Integer[np.ndarray, " m"]) -> Self:
+    def take(self, indices: Integer[np.ndarray, " m"]) -> TokenTexts:
         """Some texts, in the order given.
 
         Example:
             >>> TokenTexts.of(tiny_model(), ["good day", "day"]).take(np.array([1, 1])).ids.tolist()
             [2, 2]
         """
-        return type(self)(*take_rows(self.ids, self.ends, indices))
+        return TokenTexts(*take_rows(self.ids, self.ends, indices))

@@ -61,7 +61,11 @@ class Labels:
 
 
 def as_labels(
-    y: Any, name: str, *, classes: Sequence[str] | Sequence[int] | None = None, multilabel: bool | None = None
+    y: Any,
+    name: str,
+    *,
+    classes: Sequence[str] | Sequence[int] | np.ndarray | None = None,
+    multilabel: bool | None = None,
 ) -> Labels:
     """Labels, checked: all strings or all whole numbers; lists of those mean multi-label classification.
 
@@ -80,6 +84,7 @@ def as_labels(
         >>> as_labels([3, 1, 3], "y")
         Labels(classes=[1, 3], multilabel=False, targets=array([1, 0, 1], dtype=int32), ends=None, counts=array([1, 2]))
     """
+    known = None if classes is None else [_plain(label) for label in classes]
     column = as_column(y, name)
     if isinstance(column, np.ndarray) and column.ndim > 1:
         raise InvalidInputError(
@@ -101,7 +106,7 @@ def as_labels(
                 f"{name} should hold single labels, or lists of labels; found {shown(rows[0])} at index 0 and "
                 f"{shown(row)} at index {index}."
             )
-    return _multi(rows, name, classes) if found_lists else _single(rows, name, classes)
+    return _multi(rows, name, known) if found_lists else _single(rows, name, known)
 
 
 def class_weights(class_weight: Any, labels: Labels) -> Float32[np.ndarray, " C"]:
@@ -154,12 +159,12 @@ def class_weights(class_weight: Any, labels: Labels) -> Float32[np.ndarray, " C"
 
 def _is_weight(value: Any) -> bool:
     try:
-        return math.isfinite(value) and value >= 0
+        return bool(math.isfinite(value) and value >= 0)
     except TypeError:
         return False
 
 
-def _single(rows: list[Any], name: str, classes: Sequence[Any] | None) -> Labels:
+def _single(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
     labels = _checked(rows, lambda place: f"{name}[{place}]")
     if classes is None and len(set(labels)) < 2:
         raise InvalidInputError(
@@ -170,7 +175,7 @@ def _single(rows: list[Any], name: str, classes: Sequence[Any] | None) -> Labels
     return Labels(known, False, targets, None, np.bincount(targets, minlength=len(known)))  # noqa: FBT003
 
 
-def _multi(rows: list[Any], name: str, classes: Sequence[Any] | None) -> Labels:
+def _multi(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
     lists = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     text_of = np.repeat(np.arange(len(lists)), lengths)
@@ -222,9 +227,9 @@ def _plain(label: Any) -> Any:
     return label if kind is None else str.__str__(label) if kind is str else int(label)
 
 
-def _indexed(labels: list[Any], name: str, classes: Sequence[Any] | None) -> tuple[list[Any], Int32[np.ndarray, " n"]]:
+def _indexed(labels: list[Any], name: str, classes: list[Any] | None) -> tuple[list[Any], Int32[np.ndarray, " n"]]:
     """The classes, and the place of each label among them."""
-    known = sorted(set(labels)) if classes is None else [_plain(label) for label in classes]
+    known = sorted(set(labels)) if classes is None else classes
     places = {label: place for place, label in enumerate(known)}
     if unknown := [label for label in dict.fromkeys(labels) if label not in places]:
         raise InvalidInputError(

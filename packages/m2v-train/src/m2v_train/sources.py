@@ -36,8 +36,8 @@ def as_column(value: Any, name: str) -> Any:
         raise InvalidInputError(f"{name} should be a list or column; found a single {found}. Pass a list of it.")
     if _is_datasets_column(value):
         return _plain(value, name)
-    if isinstance(value, Mapping) or (hasattr(value, "__len__") and _names_of(value) is not None):
-        names = list(value) if isinstance(value, Mapping) else list(_names_of(value) or ())
+    names = _names_of(value)
+    if names is not None:
         listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
         raise InvalidInputError(
             f"{name} should be one column; found a {found} of {listed or 'no columns'}. Take a column of it: "
@@ -80,7 +80,7 @@ def shown(value: object) -> str:
         >>> shown(2.5)
         '2.5 (float)'
     """
-    text = repr(value)
+    text = repr(value.item() if isinstance(value, np.generic) else value)
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"
 
 
@@ -95,10 +95,12 @@ def is_missing(value: object) -> bool:
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _names_of(table: Any) -> Any:
+def _names_of(table: Any) -> list[Any] | None:
     """The column names of a table: datasets and pyarrow call them `column_names`, pandas and polars `columns`."""
-    names = getattr(table, "column_names", None)
-    return getattr(table, "columns", None) if names is None else names
+    if isinstance(table, Mapping):
+        return list(table)
+    names = getattr(table, "column_names", getattr(table, "columns", None))
+    return list(names) if names is not None and hasattr(table, "__len__") else None
 
 
 def _is_datasets_column(value: Any) -> bool:

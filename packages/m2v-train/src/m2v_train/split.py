@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import numbers
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Integer
 
 from m2v_core.errors import InvalidInputError
 
-Indices = Int64[np.ndarray, " rows"]
-
 
 def split_indices(
     n: int,
-    test_size: float | int,
+    test_size: Any,
     *,
     max_test_size: int = 10_000,
     strata: Integer[np.ndarray, " n"] | None = None,
     seed: int,
-) -> tuple[Indices, Indices]:
+) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " val"]]:
     """Rows for training and for validation, drawn at random.
 
     Args:
         n: How many rows there are.
-        test_size: The share of them that is for validation, above 0 and below 1, or how many (an `int`).
+        test_size: The share of them that is for validation (a `float` above 0 and below 1), or how many (an `int`).
         max_test_size: The most that a share comes to.
         strata: A class index of each row. Where each class that occurs has two rows, and there are no more such classes
             than rows for validation, each is split alone, in proportion, with a row on both sides at least. Else it is
@@ -32,7 +30,7 @@ def split_indices(
         seed: Of the draw.
 
     Returns:
-        Both ascending. Strata may make validation larger than asked for, or smaller, if their number demands it.
+        Both ascending. Strata make validation smaller than asked for where it would take the last row of a class.
 
     Raises:
         InvalidInputError: `test_size` is out of range, or there are not two rows.
@@ -57,15 +55,15 @@ def split_indices(
     return np.sort(order[n_val:]), np.sort(order[:n_val])
 
 
-def _validation_rows(n: int, test_size: float | int, max_test_size: int) -> int:
+def _validation_rows(n: int, test_size: Any, max_test_size: int) -> int:
     if n < 2:
         raise InvalidInputError(
             f"Expected two rows at least, for training and validation; found {n}. Add rows, or pass validation data."
         )
-    if isinstance(test_size, numbers.Integral) and not isinstance(test_size, bool) and 1 <= test_size < n:
+    if isinstance(test_size, int | np.integer) and not isinstance(test_size, bool) and 1 <= test_size < n:
         return int(test_size)
-    if isinstance(test_size, numbers.Real) and not isinstance(test_size, numbers.Integral) and 0 < test_size < 1:
-        return min(max(1, min(round(n * test_size), max_test_size)), n - 1)
+    if isinstance(test_size, float | np.floating) and 0 < test_size < 1:
+        return min(max(1, min(round(n * float(test_size)), max_test_size)), n - 1)
     raise InvalidInputError(
         f"test_size should be a share above 0 and below 1, or a number of rows from 1 to {n - 1}; found {test_size!r}."
     )
