@@ -83,22 +83,41 @@ def read_texts(path: str | os.PathLike[str], text: str | None = None) -> Iterato
     """The texts of a file, blank ones too; `text` names their column where the file has columns.
 
     Raises:
-        InvalidInputError: As `read_columns`; and a value is no text.
+        InvalidInputError: As `read_columns`; or a value is no text.
         MissingPackageError: A Parquet file needs pyarrow.
     """
     rows, place = read_columns(path, [] if text is None else [text]), place_of(path)
     return (as_text(value, place, number) for number, (value,) in rows)
 
 
-def read_labelled(path: str | os.PathLike[str], text: str, label: str) -> Iterator[tuple[str, Label]]:
+def read_labelled(
+    path: str | os.PathLike[str], text: str, label: str, *, separator: str | None = None, hint: str = ""
+) -> Iterator[tuple[str, Label]]:
     """Texts and their labels, from two columns of a table.
 
+    Args:
+        path: The file; see `read_columns`.
+        text: The column of the texts.
+        label: The column of the labels.
+        separator: What stands between the labels of a text where they are one string, as in CSV; spaces around a
+            label are dropped, and so are empty ones. Default: a string is one label.
+        hint: What to do if a column is missing, for the error.
+
     Raises:
-        InvalidInputError: As `read_columns`; and a value is no text, or no label.
+        InvalidInputError: As `read_columns`; or a value is no text, or no label.
         MissingPackageError: A Parquet file needs pyarrow.
     """
-    rows, place = read_columns(path, [text, label]), place_of(path)
-    return ((as_text(one, place, number), as_label(other, place, number)) for number, (one, other) in rows)
+    if separator == "":
+        raise InvalidInputError("The separator of labels should be a character or more; found ''.")
+    rows, place = read_columns(path, [text, label], hint=hint), place_of(path)
+
+    def labels(value: object, number: int) -> Label:
+        found = as_label(value, place, number)
+        if separator is None or not isinstance(found, str):
+            return found
+        return [one for part in found.split(separator) if (one := part.strip())]
+
+    return ((as_text(one, place, number), labels(other, number)) for number, (one, other) in rows)
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
