@@ -169,7 +169,7 @@ def test_a_stream_or_a_transform() -> None:
         ([*["good"] * ROWS, float("nan")], rf"nan \(float\), a missing value at index {ROWS}"),
     ],
 )
-def test_bad_texts(X: Any, message: str) -> None:  # noqa: N803
+def test_bad_texts(X: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         as_texts(X, "X")
 

@@ -33,7 +33,7 @@ __all__ = [
 _TEXTS = 16_384
 
 
-def as_texts(X: Any, name: str) -> Sequence[str]:  # noqa: N803
+def as_texts(X: Any, name: str) -> Sequence[str]:
     """Texts, checked: each is a `str` and valid Unicode, and there is one at least.
 
     Args:
