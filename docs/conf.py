@@ -27,6 +27,7 @@ from jax.sharding import Mesh
 from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.cli import describe
 from m2v_core.cluster import clustered
+from m2v_core.columns import as_label, read_columns
 from m2v_core.format import Config
 from m2v_core.model import StaticModel, quantize_model
 from m2v_core.memory import shares

@@ -467,10 +467,48 @@ class StaticModel:
             >>> tiny_model().tokenize(["good grey day", ""])
             [[1, 2], []]
         """
-        texts = as_texts(sentences)
-        ids, offsets = self._tokenizer(texts, self.max_length)
+        ids, offsets = self.token_ids(sentences)
         lists = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
         return lists[0] if isinstance(sentences, str) else lists
+
+    def token_ids(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        max_length: int | _Unset | None = UNSET,
+        use_multiprocessing: bool = True,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ids of `tokenize` as two flat arrays, without a Python object for each.
+
+        Args:
+            sentences: Any iterable of texts; one text is a list of it.
+            max_length: See `encode`.
+            use_multiprocessing: Work in threads where there are many texts.
+
+        Returns:
+            ids [total] and offsets [n + 1], both int64: text i has `ids[offsets[i]:offsets[i + 1]]`.
+
+        Raises:
+            InvalidInputError: As `encode`.
+
+        Example:
+            >>> tiny_model().token_ids(["good grey day", "", "day"])
+            (array([1, 2, 2]), array([0, 2, 2, 3]))
+        """
+        texts = as_texts(sentences)
+        limit = self.max_length if isinstance(max_length, _Unset) else max_length
+        parts = in_batches(
+            lambda span: self._tokenizer(texts[span], limit),
+            texts,
+            batch_size=1024,
+            max_length=limit,
+            threads=use_multiprocessing,
+            threshold=10_000,
+            progress=False,
+        )
+        none = np.zeros(0, np.int64)
+        lengths = np.concatenate([none, *(np.diff(offsets) for _, offsets in parts)])
+        return np.concatenate([none, *(ids for ids, _ in parts)]), np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _storable(array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArray[Any] | None:
