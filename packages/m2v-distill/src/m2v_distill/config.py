@@ -21,7 +21,7 @@ Backend = Literal["auto", "flax", "torch"]
 PCADims = int | float | Literal["auto"] | None
 
 #: Defaults of `rounds`.
-ROUNDS, ROUNDS_BESIDE_CORPUS = 6, 20
+ROUNDS, ROUNDS_BESIDE_CORPUS = 4, 20
 
 
 class DistillOptions(TypedDict, total=False):
@@ -62,7 +62,7 @@ class DistillConfig:
         corpus: Plain texts that the table is fitted to, for method "composed": an iterable of texts, a file or several
             (`Path`s; a text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
         text_column: The column of the texts, in files that have columns. Default: "text".
-        rounds: How many random groups each token is in; more take longer and fit a little better. Default: 6, or 20
+        rounds: How many random groups each token is in; more take longer and fit a little better. Default: 4, or 20
             beside a corpus, which takes a while in any case.
         seed: Of the random groups.
         device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all

@@ -21,7 +21,7 @@ from m2v_distill.forward import compile_ahead
 from m2v_distill.frequencies import counts_by_id
 from m2v_distill.hf import load_tokenizer
 from m2v_distill.placement import Placement
-from m2v_distill.tables import composed_table, likely_lengths, token_table
+from m2v_distill.tables import Distillation, composed_table, likely_lengths, token_table
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights_of, zipf_frequencies
@@ -147,8 +147,8 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     weights = np.ones(len(frequencies))
     if config.sif_coefficient is not None:
         weights = sif_weights_of(frequencies, config.sif_coefficient)
-    make = token_table if config.method == "token" else composed_table
-    table = make(teacher, tokenizer, vocabulary, config, frequencies, weights)
+    job = Distillation(teacher, tokenizer, vocabulary, config, frequencies, weights)
+    table = token_table(job) if config.method == "token" else composed_table(job)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:
         # It never counts here; zeros (its weight, with clusters) keep it from counting where all ids are averaged.

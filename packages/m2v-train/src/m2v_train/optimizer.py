@@ -1,0 +1,122 @@
+"""Adam on a table of which a step touches few rows: what it does to the others is made up for when they are next read.
+
+Adam (Kingma and Ba, 2015) moves a row at each step, also where its gradient is zero, since its moments fade slowly. With
+m and v as they were after step s, and no gradient since, step k > s subtracts
+
+    lr * r^(k-s) * c_k * m / sqrt(v),    r = beta1 / sqrt(beta2),    c_k = sqrt(1 - beta2^k) / (1 - beta1^k)
+
+so that all steps from s + 1 to t - 1 together subtract lr * m / sqrt(v) times a number that depends on s and t alone: the
+drift. A `Clock` on the host knows s for each row. The result is that of Adam on the whole table, but for epsilon, which
+is added to sqrt(v) once and not at each step.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Float64, Int, Int64, Integer
+
+#: As in Adam's paper, in optax and in PyTorch.
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+#: After so many steps nothing is left of the corrections of bias.
+_SETTLED = 30_000
+
+
+class Lag(NamedTuple):
+    """What rows have missed since they were last up to date.
+
+    Attributes:
+        drift: What their moments would have moved them by, in units of lr * m / sqrt(v).
+        fading1: By what the first moment is to be multiplied.
+        fading2: And the second.
+    """
+
+    drift: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
+    fading1: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
+    fading2: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
+
+
+class Clock:
+    """How many steps there were, and after which of them each row was last up to date.
+
+    Example:
+        >>> clock = Clock(3)
+        >>> clock.tick()
+        1
+        >>> clock.read(np.array([0])).drift.tolist()
+        [0.0]
+        >>> clock.tick(), clock.tick(), [round(float(x), 3) for x in clock.read(np.array([0])).fading1]
+        (2, 3, [0.9])
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self.step = 0
+        self.seen: Int64[np.ndarray, " R"] = np.zeros(n_rows, np.int64)
+
+    def tick(self) -> int:
+        """Begin a step; the number of it, from 1."""
+        self.step += 1
+        return self.step
+
+    def resume(self, step: int) -> None:
+        """Go on after a step at which all rows were up to date."""
+        self.step = step
+        self.seen[:] = step
+
+    def read(self, rows: Integer[np.ndarray, " n"]) -> Lag:
+        """What rows have missed before this step, in which they are updated."""
+        return self._lag(rows, self.step - 1, now=self.step)
+
+    def read_all(self) -> Lag:
+        """What all rows have missed, this step included; they are up to date then."""
+        return self._lag(np.arange(len(self.seen)), self.step, now=self.step)
+
+    def _lag(self, rows: Integer[np.ndarray, " n"], last: int, *, now: int) -> Lag:
+        since = self.seen[rows]
+        gap = np.maximum(last - since, 0).astype(np.float64)
+        tails, ratio = _tails(), BETA1 / BETA2**0.5
+        drift = tails[np.minimum(since, _SETTLED)] - ratio**gap * tails[min(last, _SETTLED)]
+        self.seen[rows] = now
+        factors = (np.where(gap > 0, drift, 0), BETA1**gap, BETA2**gap)
+        return Lag(*(np.asarray(factor, np.float32) for factor in factors))
+
+
+@cache
+def _tails() -> Float64[np.ndarray, " s"]:
+    """The sum of r^(k-s) c_k over all k > s, for each s."""
+    ratio = BETA1 / BETA2**0.5
+    steps = np.arange(1, _SETTLED + 1)
+    c = np.sqrt(1 - BETA2**steps) / (1 - BETA1**steps)
+    tails = np.empty(_SETTLED + 1)
+    tails[_SETTLED] = ratio / (1 - ratio)
+    for s in range(_SETTLED - 1, -1, -1):
+        tails[s] = ratio * (c[s] + tails[s + 1])
+    return tails
+
+
+def fresh(values: Float32[np.ndarray, "R D"]) -> Float[Array, "R 3 D"]:
+    """Rows with moments of zero: values, first and second moments side by side, so that one read fetches all."""
+    zeros = np.zeros_like(values)
+    return jnp.asarray(np.stack([values, zeros, zeros], axis=1))
+
+
+def caught_up(rows: Float[Array, "n 3 D"], lag: Lag, lr: Float[Array, ""]) -> Float[Array, "n 3 D"]:
+    """Rows as Adam on the whole table would have left them."""
+    value, m, v = rows[:, 0], rows[:, 1], rows[:, 2]
+    value = value - lr * jnp.asarray(lag.drift)[:, None] * m / (jnp.sqrt(v) + EPSILON)
+    return jnp.stack([value, m * jnp.asarray(lag.fading1)[:, None], v * jnp.asarray(lag.fading2)[:, None]], axis=1)
+
+
+def updated(
+    rows: Float[Array, "n 3 D"], gradient: Float[Array, "n D"], lr: Float[Array, ""], step: Int[Array, ""]
+) -> Float[Array, "n 3 D"]:
+    """Rows after a step of Adam."""
+    value, m, v = rows[:, 0], rows[:, 1], rows[:, 2]
+    m = BETA1 * m + (1 - BETA1) * gradient
+    v = BETA2 * v + (1 - BETA2) * gradient**2
+    corrected = jnp.sqrt(v / (1 - BETA2**step)) + EPSILON
+    return jnp.stack([value - lr * m / (1 - BETA1**step) / corrected, m, v], axis=1)
