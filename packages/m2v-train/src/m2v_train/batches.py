@@ -149,7 +149,7 @@ def first_shape(samples: Samples, batch_size: int, n_devices: int) -> Shape:
 
 def make_block(
     samples: Samples,
-    batches: Sequence[Integer[np.ndarray, " b"]],
+    batches: Sequence[Integer[np.ndarray, " _"]],
     shape: Shape,
     tables: Tables,
     *,

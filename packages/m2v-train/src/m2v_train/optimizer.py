@@ -5,9 +5,9 @@ With m and v as they were after step s, and no gradient since, step k > s subtra
 
     lr * r^(k-s) * c_k * m / sqrt(v),    r = beta1 / sqrt(beta2),    c_k = sqrt(1 - beta2^k) / (1 - beta1^k)
 
-(for an epsilon of 0), and all steps from s + 1 to t - 1 together lr * m / sqrt(v) times a number that depends on s and t
-alone: the drift. A `Clock` on the host knows s for each row. Epsilon, which is added to the root at each step, is added
-once, as its mean over these steps: what is left is of the order of (epsilon / sqrt(v))^2.
+(for an epsilon of 0), and all steps from s + 1 to t - 1 together lr * m / sqrt(v) times a number that depends on s and
+t alone: the drift. A `Clock` on the host knows s for each row. Epsilon, which is added to the root at each step, is
+added once, as its mean over these steps: what is left is of the order of (epsilon / sqrt(v))^2.
 """
 
 from __future__ import annotations
