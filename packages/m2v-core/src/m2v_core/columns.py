@@ -79,14 +79,14 @@ def read_columns(path: str | os.PathLike[str], names: Sequence[str] = (), *, hin
     return TABLES[kind](path, names, hint)
 
 
-def read_texts(path: str | os.PathLike[str], text: str | None = None) -> Iterator[str]:
+def read_texts(path: str | os.PathLike[str], text: str | None = None, *, hint: str = "") -> Iterator[str]:
     """The texts of a file, blank ones too; `text` names their column where the file has columns.
 
     Raises:
         InvalidInputError: As `read_columns`; or a value is no text.
         MissingPackageError: A Parquet file needs pyarrow.
     """
-    rows, place = read_columns(path, [] if text is None else [text]), place_of(path)
+    rows, place = read_columns(path, [] if text is None else [text], hint=hint), place_of(path)
     return (as_text(value, place, number) for number, (value,) in rows)
 
 

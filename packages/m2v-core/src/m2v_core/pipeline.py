@@ -36,7 +36,6 @@ class StaticModelPipeline:
         InvalidInputError: The head takes vectors of other dimensions.
 
     Example:
-        >>> from m2v_core.head import Layer, MLPHead
         >>> layer = Layer(np.array([[1.0, 0.0], [0.0, 1.0]], "float32"), np.zeros(2, "float32"))
         >>> pipeline = StaticModelPipeline(tiny_model(), MLPHead([layer], "softmax", ["judgement", "time"]))
         >>> pipeline.predict(["good", "day"])

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from m2v_core.console import opened_lines, progress_bar
 from m2v_core.errors import InvalidInputError
-from m2v_core.head import check_threshold
+from m2v_core.head import Activation, check_threshold
 
 if TYPE_CHECKING:
     from m2v_core.pipeline import StaticModelPipeline
@@ -104,7 +104,8 @@ def _texts(name: str, column: str | None) -> Iterator[Iterator[str]]:
     from m2v_core.columns import TABLES, kind_of, read_texts
 
     if name != "-":
-        yield read_texts(name, column or ("text" if kind_of(Path(name)) in TABLES else None))
+        named = column or ("text" if kind_of(Path(name)) in TABLES else None)
+        yield read_texts(name, named, hint="Name the one that holds the texts: --text.")
     elif column is not None:
         raise InvalidInputError(
             f"--text is for files with columns; found {column!r} for stdin, which has a text a line."
@@ -163,7 +164,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from m2v_core.pipeline import StaticModelPipeline
 
     check_threshold(options.threshold)
-    hint = "Name those of texts and labels: --text, --label."
+    hint = "Name those that hold texts and labels: --text, --label."
     rows = read_labelled(options.file, options.text, options.label, separator=options.label_separator, hint=hint)
     pipeline = StaticModelPipeline.from_pretrained(options.model)
     classes = {} if pipeline.classes_ is None else {str(name): name for name in pipeline.classes_.tolist()}
@@ -171,6 +172,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     for text, label in rows:
         texts.append(text)
         labels.append([_known(one, classes) for one in label] if isinstance(label, list) else _known(label, classes))
+    if pipeline.head.activation is Activation.SIGMOID and any(not isinstance(label, list) for label in labels):
+        raise InvalidInputError(
+            f"{options.file}: expected lists of labels, as the head may give several; found single ones. Say what "
+            f"stands between them, --label-separator, or write lists in JSONL."
+        )
     report = pipeline.evaluate(
         texts, labels, threshold=options.threshold, show_progress_bar=not options.json and sys.stderr.isatty()
     )
@@ -179,5 +185,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _known(label: str | int, classes: Mapping[str, Any]) -> Any:
-    """The class that is written like `label`: a CSV file holds "3" where the class is 3."""
-    return classes.get(str(label), label)
+    """`label` in the form of the classes: a CSV file holds "3" where the class is 3."""
+    if str(label) in classes:
+        return classes[str(label)]
+    kind = next(map(type, classes.values()), str)
+    try:
+        return label if kind is bool else kind(label)
+    except ValueError:
+        return label

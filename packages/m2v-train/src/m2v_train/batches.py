@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,7 +189,7 @@ def make_block(
         table.put(i, rows, tables.clock)
         if weight_columns is not None:
             weights.put(i, tokens, tables.weight_clock)
-        for device, (start, stop) in enumerate(zip(split, split[1:], strict=False)):
+        for device, (start, stop) in enumerate(pairwise(split)):
             place = i, device, slice(0, stop - start)
             columns[place] = row_columns[start:stop]
             texts[place] = text_of[start:stop] - device * own

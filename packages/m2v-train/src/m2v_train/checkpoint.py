@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -57,7 +56,7 @@ class Checkpoint:
         part = self.path.with_suffix(".part")
         arrays = {str(i): np.ascontiguousarray(leaf) for i, leaf in enumerate(leaves)}
         save_file(arrays, part, metadata={"run": self.run, "course": json.dumps(course)})
-        os.replace(part, self.path)
+        part.replace(self.path)
 
     def read(self, state: Tree, best: Any) -> tuple[Tree, Any, dict[str, Any]] | None:
         """What was written: a state and a best one of the structure given, and the course; `None` if nothing was.

@@ -14,6 +14,7 @@ from m2v_train.estimator import Estimator, checked_validation, single_texts
 from m2v_train.fitting import Data
 from m2v_train.inputs import Labels, as_labels, as_texts, check_aligned, class_weights
 from m2v_train.losses import Task
+from m2v_train.ragged import lengths_of
 
 
 class ClassificationOptions(TrainOptions, total=False):
@@ -41,7 +42,9 @@ class StaticModelForClassification(ClassifierMixin, Estimator):
 
     config_class: ClassVar[type[TrainConfig]] = ClassificationConfig
 
-    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None, **options: Unpack[ClassificationOptions]) -> Self:  # noqa: N803
+    def fit(
+        self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None, **options: Unpack[ClassificationOptions]
+    ) -> Self:
         """Train.
 
         Args:
@@ -92,20 +95,24 @@ class StaticModelForClassification(ClassifierMixin, Estimator):
         return Activation.SIGMOID if self.multilabel_ else Activation.SOFTMAX
 
     def predict(
-        self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024, threshold: float = 0.5  # noqa: N803
+        self,
+        X: Any,
+        show_progress_bar: bool = False,
+        batch_size: int = 1024,
+        threshold: float = 0.5,
     ) -> np.ndarray:
         """The class of each text; or if it may have several, an array of arrays of those above `threshold`."""
         return self.to_pipeline().predict(
             as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size, threshold=threshold
         )
 
-    def predict_proba(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """[n, C] the probability of each class: they add up to 1 for single labels, and stand alone for lists."""
         return self.to_pipeline().predict_proba(
             as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size
         )
 
-    def evaluate(self, X: Any, y: Any, batch_size: int = 1024, threshold: float = 0.5) -> dict[str, Any]:  # noqa: N803
+    def evaluate(self, X: Any, y: Any, batch_size: int = 1024, threshold: float = 0.5) -> dict[str, Any]:
         """A report by classes; see `StaticModelPipeline.evaluate`."""
         return self.to_pipeline().evaluate(as_texts(X, "X"), y, batch_size=batch_size, threshold=threshold)
 
@@ -116,9 +123,8 @@ def _data(texts: Any, labels: Labels) -> Data:
 
     def ones(batch: Integer[np.ndarray, " b"]) -> np.ndarray:
         own = labels.take(batch)
-        assert own.ends is not None
         targets = np.zeros((len(batch), len(labels.classes)), np.int8)
-        targets[np.repeat(np.arange(len(batch)), np.diff(own.ends, prepend=0)), own.targets] = 1
+        targets[np.repeat(np.arange(len(batch)), lengths_of(own.ends)), own.targets] = 1  # type: ignore[arg-type]
         return targets
 
     return single_texts(texts, ones)

@@ -130,7 +130,7 @@ class TrainConfig:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         self._expect(number and above < value < below and value >= least, name, expected)
 
-    def _expect(self, holds: bool, name: str, expected: str) -> None:  # noqa: FBT001
+    def _expect(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
             raise InvalidInputError(f"{name} should be {expected}; found {getattr(self, name)!r}.")
 

@@ -103,8 +103,8 @@ class Estimator(BaseEstimator):
         self.config_class.check_known(options)
         if not isinstance(self.model, StaticModel):
             raise InvalidInputError(
-                f"model should be the StaticModel to start from; found {type(self.model).__name__}. Pass model=, or use "
-                f"{type(self).__name__}.from_pretrained(path)."
+                f"model should be the StaticModel to start from; found {type(self.model).__name__}. Pass model=, or "
+                f"use {type(self).__name__}.from_pretrained(path)."
             )
         own = {name: getattr(self, name) for name in self.config_class.defaults()}
         return self.config_class(**{**own, **options})
@@ -134,8 +134,8 @@ class Estimator(BaseEstimator):
             kept, held_out = split_indices(n, config.test_size, strata=strata, seed=config.random_seed)
             data, validation = data.take(kept), data.take(held_out)
         weights = np.ones(1, np.float32) if class_weights is None else class_weights
-        assert self.model is not None
-        self._trained_: Trained = fit(self.model, data, validation, task, weights, out_dim, config)
+        model: Any = self.model
+        self._trained_: Trained = fit(model, data, validation, task, weights, out_dim, config)
         self.history_ = self._trained_.history
         return self
 

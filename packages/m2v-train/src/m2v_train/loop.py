@@ -190,7 +190,9 @@ def train(
                 found |= _means("train", sums) | _means("val", _measured(program, values, held_out, class_weights))
                 score = found["val_accuracy"] if program.task.monitored == "accuracy" else -found["val_loss"]
                 best = values if course.validated(found, score, config) else best
-                bar.set_postfix({name: f"{found[name]:.3f}" for name in found if "_" in name and name != "learning_rate"})
+                bar.set_postfix(
+                    {name: f"{found[name]:.3f}" for name in found if "_" in name and name != "learning_rate"}
+                )
                 sums = None
             if event.ends_epoch:
                 course.scheduled(config)

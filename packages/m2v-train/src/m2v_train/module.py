@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, Int32, Float32
+from jaxtyping import Array, Float, Float32, Int, Int32
 
 
 class Head(nnx.Module):
@@ -26,7 +27,7 @@ class Head(nnx.Module):
         last = len(dims) - 2
         self.layers = nnx.List(
             nnx.Linear(*sizes, kernel_init=glorot if i == last else he, rngs=rngs)
-            for i, sizes in enumerate(zip(dims, dims[1:], strict=False))
+            for i, sizes in enumerate(pairwise(dims))
         )
 
     def __call__(self, vectors: Float[Array, "*n D"]) -> Float[Array, "*n O"]:

@@ -1,13 +1,13 @@
-"""Adam on a table of which a step touches few rows: what it does to the others is made up for when they are next read.
+"""Adam on a table of which a step reads few rows: what the others have missed is made up for when they are read.
 
-Adam (Kingma and Ba, 2015) moves a row at each step, also where its gradient is zero, since its moments fade slowly. With
-m and v as they were after step s, and no gradient since, step k > s subtracts
+Adam (Kingma and Ba, 2015) moves a row at each step, also where its gradient is zero, since its moments fade slowly.
+With m and v as they were after step s, and no gradient since, step k > s subtracts
 
     lr * r^(k-s) * c_k * m / sqrt(v),    r = beta1 / sqrt(beta2),    c_k = sqrt(1 - beta2^k) / (1 - beta1^k)
 
-so that all steps from s + 1 to t - 1 together subtract lr * m / sqrt(v) times a number that depends on s and t alone: the
-drift. A `Clock` on the host knows s for each row. The result is that of Adam on the whole table, but for epsilon, which
-is added to sqrt(v) once and not at each step.
+so that all steps from s + 1 to t - 1 together subtract lr * m / sqrt(v) times a number that depends on s and t alone:
+the drift. A `Clock` on the host knows s for each row. The result is that of Adam on the whole table, but for epsilon,
+which is added to sqrt(v) once and not at each step.
 """
 
 from __future__ import annotations

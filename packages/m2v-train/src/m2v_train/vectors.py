@@ -1,4 +1,4 @@
-"""Models whose outputs are vectors: similar to given ones, equal to given ones, or alike for texts that belong together."""
+"""Models whose outputs are vectors: like given ones, equal to given ones, or alike for texts that belong together."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from m2v_train.losses import Kind, Task
 class _Outputs(Estimator):
     """An estimator whose outputs are what it predicts."""
 
-    def predict(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """[n, k] float32, the outputs for texts."""
-        return self.to_pipeline().predict(
-            as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size
-        )
+        return self.to_pipeline().predict(as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size)
 
-    def encode(self, X: Any, batch_size: int = 1024, show_progress_bar: bool = False) -> np.ndarray:  # noqa: N803
+    def encode(self, X: Any, batch_size: int = 1024, show_progress_bar: bool = False) -> np.ndarray:
         """`predict`, by model2vec's name."""
         return self.predict(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
 
@@ -34,7 +32,7 @@ class _Targets(_Outputs):
 
     kind: ClassVar[Kind]
 
-    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None, **options: Unpack[TrainOptions]) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None, **options: Unpack[TrainOptions]) -> Self:
         """Train.
 
         Args:
@@ -165,7 +163,9 @@ class StaticModelForPairSimilarity(_Outputs):
     def _pairs(self, config: TrainConfig, columns: list[Any], chosen: Any) -> Data:
         """Samples of several texts, with a number for each distinct text as their targets."""
         numbers: dict[str, int] = {}
-        texts = np.array([[numbers.setdefault(text, len(numbers)) for text in column] for column in columns], np.int32).T
+        texts = np.array(
+            [[numbers.setdefault(text, len(numbers)) for text in column] for column in columns], np.int32
+        ).T
         places = np.arange(texts.size).reshape(len(columns), -1).T
         data = Data(self._tokenized(config, *columns), places, texts.__getitem__)
         return data if chosen is None else data.take(chosen)
