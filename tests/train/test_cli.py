@@ -85,7 +85,7 @@ def test_classify(model: Path, tmp_path: Path, train: Run) -> None:
     report = pipeline.evaluate([TEXTS[i] for i in held], [CLASSES[i] for i in held])
     assert stdout == report_table(report) + "\n"
     assert report["accuracy"] > 0.8
-    assert f"{out}: 48 texts, 30 validations, " in stderr
+    assert f"{out}: 48 examples, 30 validations, " in stderr
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
         "confusion_matrix.png",
         "learning_curves.png",
@@ -105,7 +105,7 @@ def test_validation_in_a_file(model: Path, tmp_path: Path, train: Run) -> None:
     assert code == 0
     report = StaticModelPipeline.from_pretrained(out).evaluate(TEXTS[:7], CLASSES[:7])
     assert stdout == report_table(report) + "\n"
-    assert ": 60 texts, " in stderr
+    assert ": 60 examples, " in stderr
     assert sorted(path.name for path in plot.parent.iterdir()) == ["run-confusion.png", "run.png"]
 
 

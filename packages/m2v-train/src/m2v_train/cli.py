@@ -197,14 +197,16 @@ def _run(task: Task, options: argparse.Namespace) -> int:
     pipeline = estimator.to_pipeline()
     (pipeline if pipeline.head.layers else pipeline.model).save_pretrained(options.out)
     seconds = time.perf_counter() - started
-    n_texts = len(next(iter(examples.values())))
+    n_examples = len(next(iter(examples.values())))
     if held is None:
         held = _held_out(examples, task.config(**settings))
-        n_texts -= len(next(iter(held.values())))
+        n_examples -= len(next(iter(held.values())))
     print(getattr(measures, task.measure)(pipeline, held))
     if plots:
         _plot(plots, estimator.history_, pipeline, held)
-    print(f"{options.out}: {n_texts} texts, {len(estimator.history_)} validations, {seconds:.1f} s", file=sys.stderr)
+    print(
+        f"{options.out}: {n_examples} examples, {len(estimator.history_)} validations, {seconds:.1f} s", file=sys.stderr
+    )
     return 0
 
 
