@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import jax
+import jax.test_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_gradients_by_finite_differences(normalize: bool) -> None:
     target = jnp.asarray(np.random.default_rng(1).normal(size=(1, len(TEXTS), 3)).astype(np.float32))
 
     def loss(rows):
-        return ((text_vectors(rows, None, tokens, len(TEXTS), normalize=normalize) - target) ** 2).sum()
+        return ((text_vectors(jnp.asarray(rows), None, tokens, len(TEXTS), normalize=normalize) - target) ** 2).sum()
 
     jax.test_util.check_grads(loss, (rows,), order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
     assert np.isfinite(jax.grad(loss)(rows)).all()  # two of the texts have no tokens

@@ -242,7 +242,7 @@ class _Padded:
 
     def __init__(self, s: int, size: int) -> None:
         self.rows = np.full((s, size), np.iinfo(np.int32).max, np.int32)
-        self.lag = Lag(np.zeros((s, size), np.float32), np.ones((s, size), np.float32), np.ones((s, size), np.float32))
+        self.lag = Lag(np.zeros((s, size), np.float32), *(np.ones((s, size), np.float32) for _ in range(3)))
 
     def put(self, i: int, rows: Integer[np.ndarray, " u"], clock: Clock | None) -> None:
         self.rows[i, : len(rows)] = rows

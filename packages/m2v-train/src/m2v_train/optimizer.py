@@ -5,9 +5,9 @@ With m and v as they were after step s, and no gradient since, step k > s subtra
 
     lr * r^(k-s) * c_k * m / sqrt(v),    r = beta1 / sqrt(beta2),    c_k = sqrt(1 - beta2^k) / (1 - beta1^k)
 
-so that all steps from s + 1 to t - 1 together subtract lr * m / sqrt(v) times a number that depends on s and t alone:
-the drift. A `Clock` on the host knows s for each row. The result is that of Adam on the whole table, but for epsilon,
-which is added to sqrt(v) once and not at each step.
+(for an epsilon of 0), and all steps from s + 1 to t - 1 together lr * m / sqrt(v) times a number that depends on s and t
+alone: the drift. A `Clock` on the host knows s for each row. Epsilon, which is added to the root at each step, is added
+once, as its mean over these steps: what is left is of the order of (epsilon / sqrt(v))^2.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ class Lag(NamedTuple):
     """What rows have missed since they were last up to date.
 
     Attributes:
-        drift: What their moments would have moved them by, in units of lr * m / sqrt(v).
+        drift: What their moments would have moved them by, in units of lr * m / (sqrt(v) + epsilon).
+        epsilon: What is to be added to sqrt(v).
         fading1: By what the first moment is to be multiplied.
         fading2: And the second.
     """
 
     drift: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
+    epsilon: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
     fading1: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
     fading2: Float32[np.ndarray, "*rows"] | Float[Array, "*rows"]
 
@@ -78,24 +80,32 @@ class Clock:
     def _lag(self, rows: Integer[np.ndarray, " n"], last: int, *, now: int) -> Lag:
         since = self.seen[rows]
         gap = np.maximum(last - since, 0).astype(np.float64)
-        tails, ratio = _tails(), BETA1 / BETA2**0.5
-        drift = tails[np.minimum(since, _SETTLED)] - ratio**gap * tails[min(last, _SETTLED)]
+        drift, scaled = (
+            tails[np.minimum(since, _SETTLED)] - ratio**gap * tails[min(last, _SETTLED)] for ratio, tails in _tails()
+        )
         self.seen[rows] = now
-        factors = (np.where(gap > 0, drift, 0), BETA1**gap, BETA2**gap)
+        missed = gap > 0
+        epsilon = EPSILON * np.where(missed, scaled / np.where(missed, drift, 1), 1)
+        factors = (np.where(missed, drift, 0), epsilon, BETA1**gap, BETA2**gap)
         return Lag(*(np.asarray(factor, np.float32) for factor in factors))
 
 
 @cache
-def _tails() -> Float64[np.ndarray, " s"]:
-    """The sum of r^(k-s) c_k over all k > s, for each s."""
-    ratio = BETA1 / BETA2**0.5
+def _tails() -> tuple[tuple[float, Float64[np.ndarray, " s"]], ...]:
+    """Ratios r, and the sums of r^(k-s) f_k over all k > s for each s: with f_k = c_k the drift for ever.
+
+    The other one is the drift with epsilon in units of its own: r = beta1 / beta2, f_k = (1 - beta2^k) / (1 - beta1^k).
+    """
     steps = np.arange(1, _SETTLED + 1)
-    c = np.sqrt(1 - BETA2**steps) / (1 - BETA1**steps)
-    tails = np.empty(_SETTLED + 1)
-    tails[_SETTLED] = ratio / (1 - ratio)
-    for s in range(_SETTLED - 1, -1, -1):
-        tails[s] = ratio * (c[s] + tails[s + 1])
-    return tails
+    unbiased1, unbiased2 = 1 - BETA1**steps, 1 - BETA2**steps
+    found = []
+    for ratio, factors in ((BETA1 / BETA2**0.5, unbiased2**0.5 / unbiased1), (BETA1 / BETA2, unbiased2 / unbiased1)):
+        tails = np.empty(_SETTLED + 1)
+        tails[_SETTLED] = ratio / (1 - ratio)
+        for s in range(_SETTLED - 1, -1, -1):
+            tails[s] = ratio * (factors[s] + tails[s + 1])
+        found.append((ratio, tails))
+    return tuple(found)
 
 
 def fresh(values: Float32[np.ndarray, "R D"]) -> Float[Array, "R 3 D"]:
@@ -107,8 +117,8 @@ def fresh(values: Float32[np.ndarray, "R D"]) -> Float[Array, "R 3 D"]:
 def caught_up(rows: Float[Array, "n 3 D"], lag: Lag, lr: Float[Array, ""]) -> Float[Array, "n 3 D"]:
     """Rows as Adam on the whole table would have left them."""
     value, m, v = rows[:, 0], rows[:, 1], rows[:, 2]
-    value = value - lr * jnp.asarray(lag.drift)[:, None] * m / (jnp.sqrt(v) + EPSILON)
-    return jnp.stack([value, m * jnp.asarray(lag.fading1)[:, None], v * jnp.asarray(lag.fading2)[:, None]], axis=1)
+    drift, epsilon, fading1, fading2 = (jnp.asarray(factor)[:, None] for factor in lag)
+    return jnp.stack([value - lr * drift * m / (jnp.sqrt(v) + epsilon), m * fading1, v * fading2], axis=1)
 
 
 def updated(
