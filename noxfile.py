@@ -57,7 +57,7 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests that need no PyTorch."""
-    install(session, *GROUPS["test"])
+    install(session, *GROUPS["test"], *GROUPS["test-train"])
     install_teacher(session)
     session.run("pytest", *session.posargs, env=OFFLINE)
 

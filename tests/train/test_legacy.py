@@ -117,6 +117,15 @@ def test_a_table_with_nan(tmp_path: Path) -> None:
     assert StaticModel.from_pretrained(folder).encode("good").shape == (8,)
 
 
+def test_an_older_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its version in the file makes scikit-learn warn, though nothing but arrays is used."""
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn.base.__version__", "1.5.2")
+        folder = legacy(tmp_path, CLASSIFIERS["two"]())
+    assert b"1.5.2" in (folder / "pipeline.skops").read_bytes()
+    assert convert_legacy_pipeline(folder).predict(["good"]).shape == (1,)
+
+
 class Malicious:
     """Loading it would be seen."""
 

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 COMMANDS = "m2v.commands"
 
 #: The subcommands that other packages bring, so that a missing one can say where it comes from.
-PACKAGES = {"distill": "m2v-distill", "featurize": "m2v-distill"}
+PACKAGES = {"distill": "m2v-distill", "featurize": "m2v-distill", "train": "m2v-train"}
 
 DESCRIPTION = "Text embeddings from static models: a text's vector is the mean of its tokens' vectors."
 EPILOG = """\
 examples:
   m2v distill sentence-transformers/all-MiniLM-L6-v2 my-model     make a model (pip install m2v-distill)
+  m2v train classify my-model train.csv my-classifier             fine-tune it (pip install m2v-train)
   m2v info my-model                                               what it is
   m2v encode my-model texts.txt --out vectors.npy                 one text a line -> [n, dim] float32
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout

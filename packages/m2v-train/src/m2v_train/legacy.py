@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,7 +89,7 @@ def head_of(estimator: MLPClassifier | MLPRegressor) -> MLPHead:
 
     Example:
         >>> from sklearn.neural_network import MLPRegressor
-        >>> head_of(MLPRegressor(max_iter=1, solver="lbfgs").fit([[0.0, 1.0], [1.0, 0.0]], [1.0, 2.0]))
+        >>> head_of(MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0, 1.0], [1.0, 0.0]], [1.0, 2.0]))
         MLPHead(widths=[2, 100, 1], activation='identity')
     """
     layers = [Layer(weight.T, bias) for weight, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True)]
@@ -113,6 +114,7 @@ def _read(file: Path) -> Any:
     """The one MLP that the file holds."""
     try:
         import skops.io
+        from sklearn.exceptions import InconsistentVersionWarning
         from sklearn.neural_network import MLPClassifier, MLPRegressor
         from sklearn.pipeline import Pipeline
     except ModuleNotFoundError:
@@ -130,7 +132,9 @@ def _read(file: Path) -> Any:
             f"loaded, since such a file can run any code. Train the head again, or get a file from its author."
         )
     try:
-        loaded = skops.io.load(file, trusted=[name for name, _ in found if name.endswith("Optimizer")])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InconsistentVersionWarning)  # only arrays and names of it are used
+            loaded = skops.io.load(file, trusted=[name for name, _ in found if name.endswith("Optimizer")])
         steps = [step for _, step in loaded.steps] if isinstance(loaded, Pipeline) else [loaded]
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise ModelFormatError(f"{file}: skops cannot read it ({type(error).__name__}: {error}).") from None

@@ -153,7 +153,6 @@ def _curves(axes: Axes, history: Sequence[Mapping[str, Any]], places: np.ndarray
         if part == "val" and np.isfinite(values).any():
             best = int(np.nanargmin(values) if name == "loss" else np.nanargmax(values))
             shown = f"{values[best]:.3f}" if name == "loss" else f"{values[best]:.1%}"
-            axes.axvline(places[best], color="#777777", linewidth=1, linestyle=":", zorder=0)
             axes.plot(
                 places[best], values[best], "*", markersize=13, color="#D55E00", label=f"best validation: {shown}"
             )
@@ -169,14 +168,21 @@ def _curves(axes: Axes, history: Sequence[Mapping[str, Any]], places: np.ndarray
     axes.legend(frameon=False, fontsize=9)
 
 
-def _figure(*, width: float, height: float) -> Figure:
-    """An empty figure of so many inches; no window, and nothing of pyplot's state."""
+def require_matplotlib() -> None:
+    """Raise `MissingPackageError` unless pictures can be drawn."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError:
         raise MissingPackageError(
             "Pictures need matplotlib, which is not installed: pip install m2v-train[plot]"
         ) from None
+
+
+def _figure(*, width: float, height: float) -> Figure:
+    """An empty figure of so many inches; no window, and nothing of pyplot's state."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 
