@@ -196,9 +196,9 @@ def test_one_seed_one_model_bit_for_bit() -> None:
 
 def test_a_frozen_table() -> None:
     model = make_model()
-    fitted = StaticModelForClassification(model, freeze=True, **FAST).fit(TEXTS, LABELS)
+    fitted = StaticModelForClassification(model, freeze=True, **{**FAST, "hidden_dim": 64}).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(fitted.to_static_model().embedding, model.embedding)
-    assert fitted.score(TEXTS, LABELS) > 0.8
+    assert fitted.score(TEXTS, LABELS) > 0.7
 
 
 def test_the_callers_model_stays() -> None:
@@ -292,27 +292,26 @@ def test_regression_learns_numbers() -> None:
 
 @pytest.mark.parametrize("with_negatives", [False, True])
 def test_pairs_come_together(with_negatives: bool) -> None:
-    names = ("good", "bad", "sun", "unable", "day")
-    first = [f"{name} {noise}" for name in names for noise in sentences(8, seed=3)]
-    second = [f"{name}." for name in names for _ in range(8)]
-    negatives = (
-        [f"{names[(i + 1) % 5]} {name}" for i, name in enumerate(names) for _ in range(8)] if with_negatives else None
-    )
+    names, noise = ("good", "bad", "sun", "unable", "day"), ("days sunny", "sunny sunny days", "days days", "sunny")
+    first = [f"{name} {others} {more}" for name in names for others in noise for more in noise]
+    second = [f"{name}." for name in names for _ in range(16)]
+    negatives = [f"{names[(i + 1) % 5]} {name}" for i, name in enumerate(names) for _ in range(16)]
     model = make_model()
-    before = cosine_gap(model, first, second)
-    fitted = StaticModelForPairSimilarity(model, **{**FAST, "n_layers": 0, "max_epochs": 20}).fit(
-        first, second, negatives=negatives
+    options = {**FAST, "n_layers": 0, "max_epochs": 40, "early_stopping_patience": None}
+    fitted = StaticModelForPairSimilarity(model, **options).fit(
+        first, second, negatives=negatives if with_negatives else None
     )
     assert fitted.to_pipeline().head.layers == ()
-    assert cosine_gap(fitted.to_static_model(), first, second) > before + 0.2
+    assert share_found(model, first, second) < 0.7
+    assert share_found(fitted.to_static_model(), first, second) > 0.9
     assert StaticModelForPairSimilarity(model, out_dim=3, **FAST).fit(first, second).predict(["good"]).shape == (1, 3)
 
 
-def cosine_gap(model: StaticModel, first: list[str], second: list[str]) -> float:
-    """Own cosines above those of others, in the mean."""
-    cosines = model.encode(first, normalize=True) @ model.encode(second, normalize=True).T
-    own = np.equal.outer([text.split()[0] for text in first], [text[:-1] for text in second])
-    return float(cosines[own].mean() - cosines[~own].mean())
+def share_found(model: StaticModel, first: list[str], second: list[str]) -> float:
+    """The share of first texts that are nearest to their own second text."""
+    candidates = sorted(set(second))
+    cosines = model.encode(first, normalize=True) @ model.encode(candidates, normalize=True).T
+    return float(np.mean([candidates[i] == own for i, own in zip(cosines.argmax(axis=1), second, strict=True)]))
 
 
 # --- errors -------------------------------------------------------------------------------------------------------

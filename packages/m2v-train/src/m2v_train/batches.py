@@ -43,7 +43,7 @@ class Samples:
     @property
     def width(self) -> int:
         """Texts of a sample."""
-        return self.places.shape[1]
+        return int(self.places.shape[1])
 
 
 class Reads(NamedTuple):

@@ -24,7 +24,7 @@ class ClassificationOptions(TrainOptions, total=False):
     focal_gamma: float
 
 
-class StaticModelForClassification(ClassifierMixin, Estimator):
+class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[misc]
     """A static model with a head that tells classes: one for each text, or any number of them.
 
     Lists of labels make a multi-label classifier. See `Estimator` for what all estimators share.

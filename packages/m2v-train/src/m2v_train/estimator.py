@@ -24,7 +24,7 @@ from m2v_train.losses import Task
 DEFAULT_MODEL = "minishlab/potion-base-32m"
 
 
-class Estimator(BaseEstimator):
+class Estimator(BaseEstimator):  # type: ignore[misc]
     """A static model, and a head on top of it, to train.
 
     Options are given to `__init__`, as scikit-learn has it, or to `fit` for that time.
@@ -54,7 +54,7 @@ class Estimator(BaseEstimator):
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
             for name, default in cls.config_class.defaults().items()
         ]
-        cls.__signature__ = inspect.Signature([*own, *listed])  # type: ignore[attr-defined]
+        cls.__signature__ = inspect.Signature([*own, *listed])
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -111,8 +111,9 @@ class Estimator(BaseEstimator):
 
     def _tokenized(self, config: TrainConfig, *columns: Any) -> TokenTexts:
         """The token ids of columns of texts, one column after the other."""
+        model: Any = self.model
         limit: Any = UNSET if config.max_length == "model" else config.max_length
-        parts = [TokenTexts.of(self.model, column, max_length=limit) for column in columns]
+        parts = [TokenTexts.of(model, column, max_length=limit) for column in columns]
         starts = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
         ends = [part.ends + start for part, start in zip(parts, starts, strict=True)]
         return TokenTexts(np.concatenate([part.ids for part in parts]), np.concatenate(ends))

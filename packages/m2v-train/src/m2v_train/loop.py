@@ -158,14 +158,14 @@ def train(
     """
     batch_size = batch_size_of(config, len(samples))
     n_batches = -(-len(samples) // batch_size)
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
     still = replace(tables, clock=None, weight_clock=None)
     shape = first_shape(validation, batch_size, mesh.size)
     held_out = list(_blocks(validation, np.arange(len(validation)), batch_size, shape, still, mesh))
     checkpoint = None if config.checkpoint_dir is None else Checkpoint.of(config, program, state, samples, validation)
     course, best = Course(config.learning_rate), values_of(state)
-    if checkpoint is not None and (found := checkpoint.read(state, best)) is not None:
-        state, best, course = found[0], found[1], Course(**found[2])
+    if checkpoint is not None and (kept := checkpoint.read(state, best)) is not None:
+        state, best, course = kept[0], kept[1], Course(**kept[2])
         for clock in tables.clocks:
             clock.resume(course.step)
     state = jax.device_put(state, everywhere)
@@ -178,7 +178,7 @@ def train(
             event, lr = next(stream), jnp.float32(course.learning_rate)
             if isinstance(event, Steps):
                 state, totals = run_steps(program, state, event.block, jnp.int32(event.n_steps), lr, class_weights)
-                sums = totals if sums is None else jax.tree.map(jnp.add, jax.block_until_ready(sums), totals)
+                sums = totals if sums is None else jax.tree.map(jnp.add, jax.block_until_ready(sums), totals)  # type: ignore[no-untyped-call]
                 course.step += event.n_steps
                 bar.update(event.n_steps)
                 continue
@@ -186,8 +186,13 @@ def train(
             course.epoch += event.ends_epoch
             if event.validates:
                 values = values_of(state)
-                found = {"epoch": -(-course.step // n_batches), "step": course.step, "learning_rate": float(lr)}
-                found |= _means("train", sums) | _means("val", _measured(program, values, held_out, class_weights))
+                found: dict[str, Any] = {
+                    "epoch": -(-course.step // n_batches),
+                    "step": course.step,
+                    "learning_rate": course.learning_rate,
+                    **_means("train", sums),
+                    **_means("val", _measured(program, values, held_out, class_weights)),
+                }
                 score = found["val_accuracy"] if program.task.monitored == "accuracy" else -found["val_loss"]
                 best = values if course.validated(found, score, config) else best
                 bar.set_postfix(
@@ -220,9 +225,9 @@ def _events(
         for stop in [*checks, n_batches]:
             part = order[start * batch_size : stop * batch_size]
             yield from _blocks(samples, part, batch_size, shape, tables, mesh, config.token_dropout, rng)
-            lags = [None if clock is None else clock.read_all() for clock in (tables.clock, tables.weight_clock)]
+            lag, weight_lag = (None if c is None else c.read_all() for c in (tables.clock, tables.weight_clock))
             ends = stop == n_batches
-            yield Pause(*lags, validates=not ends or not interval or (first + stop) % interval == 0, ends_epoch=ends)
+            yield Pause(lag, weight_lag, not ends or not interval or (first + stop) % interval == 0, ends)
             start = stop
 
 
@@ -246,7 +251,8 @@ def _blocks(
 
 def _placed(block: Block, mesh: Mesh) -> Block:
     """A block on the devices: its texts are split among them."""
-    everywhere, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(None, *mesh.axis_names)))
+    specs = PartitionSpec(), PartitionSpec(None, *mesh.axis_names)  # type: ignore[no-untyped-call]
+    everywhere, split = (NamedSharding(mesh, spec) for spec in specs)
     texts = {"tokens": split, "valid": split, "targets": split}
     places = {name: texts.get(name, everywhere) for name in Block._fields}
     return Block(**{name: jax.device_put(part, places[name]) for name, part in block._asdict().items()})

@@ -7,9 +7,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num
 
 from m2v_train.module import unit
+
+#: The least float32 that is not 0, in place of a 0 that a power or a quotient cannot have.
+TINY = float(np.finfo(np.float32).tiny)
 
 Kind = Literal["classes", "labels", "cosine", "squares", "pairs"]
 Totals = dict[str, tuple[Array, Array]]
@@ -93,7 +97,7 @@ def focus(nll: Float[Array, "*n"], gamma: float) -> Float[Array, "*n"]:
     """The factor (1 - p)^gamma of the focal loss (Lin et al. 2017), from -log p."""
     if gamma == 0:
         return jnp.ones_like(nll)
-    return jnp.maximum(-jnp.expm1(-nll), jnp.finfo(nll.dtype).tiny) ** gamma
+    return jnp.maximum(-jnp.expm1(-nll), TINY) ** gamma
 
 
 def pair_losses(

@@ -89,12 +89,13 @@ def text_vectors(
         >>> text_vectors(jnp.eye(2), None, tokens, 2, normalize=False).tolist()
         [[[0.5, 0.5], [0.0, 0.0]]]
     """
-    factors = tokens.shares if weights is None else tokens.shares * weights[tokens.weights]
+    shares = jnp.asarray(tokens.shares)
+    factors = shares if weights is None else shares * weights[tokens.weights]
 
     def summed(own: Float[Array, "m D"], texts: Int[Array, " m"]) -> Float[Array, "k D"]:
         return jax.ops.segment_sum(own, texts, n_texts, indices_are_sorted=True)
 
-    means: Array = jax.vmap(summed)(rows[tokens.columns] * jnp.asarray(factors)[..., None], tokens.texts)
+    means: Array = jax.vmap(summed)(rows[tokens.columns] * factors[..., None], jnp.asarray(tokens.texts))
     return unit(means) if normalize else means
 
 

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from m2v_train.batches import Block
-from m2v_train.losses import Task
+from m2v_train.losses import TINY, Task
 from m2v_train.module import text_vectors
 from m2v_train.optimizer import Lag, caught_up, updated
 
@@ -71,14 +71,14 @@ class Program:
     width: int
 
 
-def _totals(program: Program, rows: Any, weights: Any, head: Any, block: Block, class_weights: Any) -> Any:
+def _totals(program: Program, rows: Any, weights: Any, head: Any, batch: Any, class_weights: Any) -> Any:
     """The sums of one batch's losses and metrics."""
-    n_devices, b = block.tokens.columns.shape[0], block.valid.shape[0]
+    n_devices, b = batch.tokens.columns.shape[0], batch.valid.shape[0]
     n_texts = b // n_devices * program.width
-    vectors = text_vectors(rows, weights, block.tokens, n_texts, normalize=program.normalize)
+    vectors = text_vectors(rows, weights, batch.tokens, n_texts, normalize=program.normalize)
     outputs = nnx.merge(program.graph, head)(vectors)
     outputs = outputs.reshape(b, program.width, outputs.shape[-1])
-    return program.task.totals(outputs, block.targets, block.valid, class_weights)
+    return program.task.totals(outputs, batch.targets, batch.valid, class_weights)
 
 
 @partial(jax.jit, static_argnames="program", donate_argnames="state")
@@ -94,7 +94,7 @@ def run_steps(
 
     def step(i: Array, carry: tuple[State, Any]) -> tuple[State, Any]:
         state, sums = carry
-        batch: Block = jax.tree.map(lambda array: jnp.asarray(array)[i], block)
+        batch: Any = jax.tree.map(lambda array: jnp.asarray(array)[i], block)
         rows = caught_up(state.table.at[batch.table.rows].get(mode="clip"), batch.table.lag, lr)
         weights = None
         if state.weights is not None and batch.weights is not None:
@@ -104,7 +104,7 @@ def run_steps(
             own_weights = None if weights is None else trained.get("weights", weights[:, 0])[:, 0]
             own_rows = trained.get("rows", rows[:, 0])
             totals = _totals(program, own_rows, own_weights, trained["head"], batch, class_weights)
-            return totals["loss"][0] / jnp.maximum(totals["loss"][1], jnp.finfo(jnp.float32).tiny), totals
+            return totals["loss"][0] / jnp.maximum(totals["loss"][1], TINY), totals
 
         trained = {"head": state.head}
         if program.trains_table:
@@ -124,7 +124,8 @@ def run_steps(
         sums = jax.tree.map(jnp.add, sums, totals)
         return State(table, token_weights, head, moments), sums
 
-    return jax.lax.fori_loop(0, n_steps, step, (state, _no_totals(program)))
+    found: tuple[State, Any] = jax.lax.fori_loop(0, n_steps, step, (state, _no_totals(program)))
+    return found
 
 
 def _no_totals(program: Program) -> Any:
@@ -139,7 +140,7 @@ def measure(
     """The sums of losses and metrics of the first batches of a block, without a step."""
 
     def add(i: Array, sums: Any) -> Any:
-        batch: Block = jax.tree.map(lambda array: jnp.asarray(array)[i], block)
+        batch: Any = jax.tree.map(lambda array: jnp.asarray(array)[i], block)
         rows = values.table.at[batch.table.rows].get(mode="clip")
         weights = None
         if values.weights is not None and batch.weights is not None:
@@ -160,4 +161,5 @@ def all_caught_up(rows: Float[Array, "n 3 D"], lag: Lag, lr: Float[Array, ""]) -
 def values_of(state: State) -> Values:
     """A copy of what a state is without its moments."""
     weights = None if state.weights is None else state.weights[:, 0, 0]
-    return jax.tree.map(jnp.copy, Values(state.table[:, 0], weights, state.head))
+    values: Values = jax.tree.map(jnp.copy, Values(state.table[:, 0], weights, state.head))
+    return values

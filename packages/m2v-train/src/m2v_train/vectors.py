@@ -75,7 +75,7 @@ class StaticModelForSimilarity(_Targets):
     kind = "cosine"
 
 
-class StaticModelForRegression(RegressorMixin, _Targets):
+class StaticModelForRegression(RegressorMixin, _Targets):  # type: ignore[misc]
     """A static model with a head that tells numbers, by squared error.
 
     See `Estimator` for what all estimators share.
@@ -146,7 +146,7 @@ class StaticModelForPairSimilarity(_Outputs):
         texts = aligned_texts(**columns)
         if has_validation:
             held_out = aligned_texts(**{name: column for name, column in given.items() if column is not None})
-            parts = [(texts, None), (held_out, None)]
+            parts: list[tuple[list[Any], Any]] = [(texts, None), (held_out, None)]
         else:
             kept, others = split_indices(len(texts[0]), config.test_size, seed=config.random_seed)
             parts = [(texts, kept), (texts, others)]
