@@ -20,6 +20,7 @@ from m2v_train import (
     StaticModelForRegression,
     StaticModelForSimilarity,
 )
+from training_texts import FAST, LABELS, TEXTS, label_of, sentences
 
 ALL = (
     StaticModelForClassification,
@@ -27,8 +28,6 @@ ALL = (
     StaticModelForSimilarity,
     StaticModelForPairSimilarity,
 )
-WORDS = ("good", "day", "bad", "days", "unable", "sun", "sunny")
-
 #: Checks of scikit-learn that need no numbers as input; `check_estimator` leaves them out for texts.
 CHECKS = (
     "check_no_attributes_set_in_init",
@@ -42,21 +41,6 @@ CHECKS = (
     "check_estimator_tags_renamed",
     "check_estimator_cloneable",
 )
-
-
-def sentences(n: int, seed: int = 0) -> list[str]:
-    draw = np.random.default_rng(seed)
-    return [" ".join(draw.choice(WORDS, size=draw.integers(1, 6))) for _ in range(n)]
-
-
-def label_of(text: str) -> str:
-    words = text.split()
-    return "sunny" if "sun" in words or "sunny" in words else "bad" if "bad" in words else "plain"
-
-
-TEXTS = sentences(300)
-LABELS = [label_of(text) for text in TEXTS]
-FAST = {"hidden_dim": 16, "learning_rate": 0.02, "max_epochs": 30, "show_progress_bar": False}
 
 
 def classifier(**options: object) -> StaticModelForClassification:

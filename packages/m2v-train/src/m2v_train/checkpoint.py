@@ -49,17 +49,17 @@ class Checkpoint:
             digest.update(np.ascontiguousarray(leaf).data)
         return cls(Path(str(config.checkpoint_dir)) / FILE, digest.hexdigest())
 
-    def write(self, state: Any, best: Any, course: dict[str, Any]) -> None:
+    def write(self, state: Any, best: Any, progress: dict[str, Any]) -> None:
         """Write the state in one step: whoever reads finds the last one or this one, whole."""
         leaves = jax.tree.leaves((state, best))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        arrays = {str(i): np.ascontiguousarray(leaf) for i, leaf in enumerate(leaves)}
-        save_file(arrays, part, metadata={"run": self.run, "course": json.dumps(course)})
+        arrays = {str(i): np.array(leaf, order="C") for i, leaf in enumerate(leaves)}
+        save_file(arrays, part, metadata={"run": self.run, "progress": json.dumps(progress)})
         part.replace(self.path)
 
     def read(self, state: Tree, best: Any) -> tuple[Tree, Any, dict[str, Any]] | None:
-        """What was written: a state and a best one of the structure given, and the course; `None` if nothing was.
+        """What was written: a state and a best one of the structure given, and the progress; `None` if nothing was.
 
         Raises:
             InvalidInputError: It is of another run.
@@ -77,13 +77,13 @@ class Checkpoint:
                     )
                 like, structure = jax.tree.flatten((state, best))
                 leaves = [file.get_tensor(str(i)) for i in range(len(like))]
-                course = json.loads(metadata["course"])
+                progress = json.loads(metadata["progress"])
         except (SafetensorError, ValueError, KeyError) as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise ModelFormatError(f"{self.path} is damaged ({error}). Remove it to start anew.") from None
         state, best = jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in leaves])
-        return state, best, course
+        return state, best, progress
 
     def remove(self) -> None:
         """Training is done."""

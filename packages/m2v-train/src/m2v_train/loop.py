@@ -160,16 +160,21 @@ def train(
     n_batches = -(-len(samples) // batch_size)
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
     still = replace(tables, clock=None, weight_clock=None)
-    shape = first_shape(validation, batch_size, mesh.size)
-    held_out = list(_blocks(validation, np.arange(len(validation)), batch_size, shape, still, mesh))
-    checkpoint = None if config.checkpoint_dir is None else Checkpoint.of(config, program, state, samples, validation)
+    shape, val_shape = (first_shape(some, batch_size, mesh.size) for some in (samples, validation))
+    held_out = list(_blocks(validation, np.arange(len(validation)), batch_size, val_shape, still, mesh))
+    checkpoint = (
+        None
+        if config.checkpoint_dir is None
+        else Checkpoint.of(config, replace(program, graph=None), state, samples, validation)
+    )
     course, best = Course(config.learning_rate), values_of(state)
     if checkpoint is not None and (kept := checkpoint.read(state, best)) is not None:
-        state, best, course = kept[0], kept[1], Course(**kept[2])
+        state, best, course = kept[0], kept[1], Course(**kept[2]["course"])
+        shape = Shape(**kept[2]["shape"])  # in other shapes, sums may be rounded in another way
         for clock in tables.clocks:
             clock.resume(course.step)
     state = jax.device_put(state, everywhere)
-    events = _events(samples, batch_size, mesh, tables, config, course.epoch)
+    events = _events(samples, batch_size, shape, tables, mesh, config, course.epoch)
     hidden = None if config.show_progress_bar is None else not config.show_progress_bar
     sums: Any = None
     with ahead(events) as stream, tqdm(total=n_batches, unit=" steps", disable=hidden) as bar:
@@ -203,17 +208,16 @@ def train(
                 course.scheduled(config)
                 bar.reset()
                 if checkpoint is not None and not course.ended:
-                    checkpoint.write(state, best, asdict(course))
+                    checkpoint.write(state, best, {"course": asdict(course), "shape": asdict(shape)})
     if checkpoint is not None:
         checkpoint.remove()
     return best, course.history
 
 
 def _events(
-    samples: Samples, batch_size: int, mesh: Mesh, tables: Tables, config: TrainConfig, epoch: int
+    samples: Samples, batch_size: int, shape: Shape, tables: Tables, mesh: Mesh, config: TrainConfig, epoch: int
 ) -> Iterator[Steps | Pause]:
     """Batches in random order, epoch after epoch without end, and the pauses between them."""
-    shape = first_shape(samples, batch_size, mesh.size)
     interval = validation_interval(config, len(samples), batch_size)
     n_batches = -(-len(samples) // batch_size)
     for number in itertools.count(epoch):
