@@ -112,17 +112,18 @@ def bench(session: nox.Session) -> None:
 
     `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
     """
-    install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill"))
+    install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
         return
-    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], ["--no-deps", TEACHER])
-    for name in session.posargs or ("imports", "distill", "encode"):
-        more = []
+    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
+    data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
+    for name in session.posargs or ("imports", "distill", "encode", "train"):
+        more = data if name == "train" else []
         if name == "encode":
             newer = environment(session, "tokenizers1", [NEXT_TOKENIZERS, "-e", "packages/m2v-core"])
-            more = ["--tokenizers1", newer, "--data", os.environ.get("M2V_DATA", "../shared/data")]
+            more = ["--tokenizers1", newer, *data]
         session.run("python", f"benchmarks/{name}.py", "--peer", peer, *more, env=OFFLINE)
 
 
