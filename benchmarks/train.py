@@ -1,4 +1,4 @@
-"""`fit` of a classifier beside model2vec's: the same student, texts and defaults, each a process of its own, in turn."""
+"""`fit` of a classifier beside model2vec's: the same student, texts and defaults, a process each, in turn."""
 
 from __future__ import annotations
 
