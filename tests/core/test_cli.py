@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import make_model
-from m2v_core import StaticModel
+from m2v_core import StaticModel, cli
 
 
 def m2v(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -109,3 +109,12 @@ def test_wrong_usage() -> None:
     fails(m2v("encod"), 2, "encod")
     fails(m2v("encode"), 2, "MODEL")
     fails(m2v("info", "m", "--no-such"), 2, "--no-such")
+
+
+def test_commands_of_packages_that_are_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    for name, package in {"distill": "m2v-distill", "train": "m2v-train"}.items():
+        assert cli.main([name, "classify", "--any", "thing"]) == 1
+        assert f"the command {name!r} comes with another package: pip install {package}" in capsys.readouterr().err

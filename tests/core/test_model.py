@@ -90,6 +90,21 @@ def test_max_length_counts_tokens() -> None:
     assert len(make_model(max_length=None).tokenize("good " * 700)) == 700
 
 
+def test_flat_ids(any_model: StaticModel) -> None:
+    texts = TEXTS * 2000  # many enough for threads
+    ids, offsets = any_model.token_ids(texts)
+    assert (ids.dtype, offsets.dtype) == (np.int64, np.int64)
+    assert [row.tolist() for row in np.split(ids, offsets[1:-1])] == any_model.tokenize(TEXTS) * 2000
+    for options in ({}, {"use_multiprocessing": False}):
+        again = any_model.token_ids(iter(TEXTS), max_length=2, **options)
+        assert [row.tolist() for row in np.split(again[0], again[1][1:-1])] == [
+            row[:2] for row in any_model.tokenize(TEXTS)
+        ]
+    assert [array.tolist() for array in any_model.token_ids([])] == [[], [0]]
+    with pytest.raises(InvalidInputError, match=r"found int at index 12000\."):
+        any_model.token_ids([*texts, 3])
+
+
 def test_normalize_can_be_set_and_overruled(model: StaticModel) -> None:
     raw = model.encode("good day")
     model.normalize = True

@@ -1,0 +1,322 @@
+"""`m2v train`, in this process: as a user types it, with what it prints and writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import make_model
+from m2v_core import StaticModel, StaticModelPipeline
+from m2v_core import cli as core_cli
+from m2v_core.evaluation import report_table
+from m2v_train.cli import TASKS
+from m2v_train.inputs import as_labels, split_indices
+from m2v_train.options import chosen
+
+FAST = ("--max-epochs", "4", "--learning-rate", "0.05", "--hidden-dim", "8", "--quiet")
+LONGER = (*FAST, "--max-epochs", "30", "--early-stopping-patience", "none")
+WORDS = ("good", "bad", "day", "sunny")
+TEXTS = [WORDS[i % 4] + "." * (i % 3) for i in range(60)]
+CLASSES = [("up", "down", "time", "sky")[i % 4] for i in range(60)]
+ROWS = [{"text": text, "category": label} for text, label in zip(TEXTS, CLASSES, strict=True)]
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is there, whatever is installed."""
+    points = [EntryPoint("train", "m2v_train.cli:register", core_cli.COMMANDS)]
+    monkeypatch.setattr(core_cli, "entry_points", lambda group: points)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("train") / "model"
+    make_model(language=["en"]).save_pretrained(path)
+    return path
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = core_cli.main(["train", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def test_classify(model: Path, tmp_path: Path, train: Run) -> None:
+    file, out = write_csv(tmp_path / "train.csv", ROWS), tmp_path / "out"
+    options = ("--label", "category", "--seed", 3, "--test-size", "0.2", "--plot", tmp_path / "plots")
+    code, stdout, stderr = train("classify", model, file, out, *options, *LONGER)
+    assert code == 0
+    pipeline = StaticModelPipeline.from_pretrained(out)
+    assert pipeline.model.language == ["en"]
+    _, held = split_indices(60, 0.2, strata=as_labels(CLASSES, "y").targets, seed=3)
+    report = pipeline.evaluate([TEXTS[i] for i in held], [CLASSES[i] for i in held])
+    assert stdout == report_table(report) + "\n"
+    assert report["accuracy"] > 0.8
+    assert f"{out}: 48 examples, 30 validations, " in stderr
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "confusion_matrix.png",
+        "learning_curves.png",
+    ]
+    again = tmp_path / "again"
+    assert train("classify", model, file, again, *options, *LONGER)[1] == stdout
+    assert (again / "head.safetensors").read_bytes() == (out / "head.safetensors").read_bytes()
+
+
+def test_validation_in_a_file(model: Path, tmp_path: Path, train: Run) -> None:
+    file = write_csv(tmp_path / "train.csv", ROWS)
+    held = write_jsonl(tmp_path / "val.jsonl", ROWS[:7])
+    out, plot = tmp_path / "out", tmp_path / "pictures" / "run.png"
+    code, stdout, stderr = train(
+        "classify", model, file, out, "--label", "category", "--val", held, "--plot", plot, *FAST
+    )
+    assert code == 0
+    report = StaticModelPipeline.from_pretrained(out).evaluate(TEXTS[:7], CLASSES[:7])
+    assert stdout == report_table(report) + "\n"
+    assert ": 60 examples, " in stderr
+    assert sorted(path.name for path in plot.parent.iterdir()) == ["run-confusion.png", "run.png"]
+
+
+def test_several_labels(model: Path, tmp_path: Path, train: Run) -> None:
+    """By lists in JSONL and by a separator in CSV, the same; a text may have none."""
+    lists = [[], ["up"], ["up", "down"], ["down"]]
+    rows = [{"text": text, "label": lists[i % 4]} for i, text in enumerate(TEXTS)]
+    tables = []
+    for file, more in [
+        (write_jsonl(tmp_path / "train.jsonl", rows), ()),
+        (
+            write_csv(tmp_path / "a.csv", [{**r, "label": " ; ".join(r["label"])} for r in rows]),
+            ("--label-separator", ";"),
+        ),
+    ]:
+        out = tmp_path / file.stem
+        code, stdout, _ = train("classify", model, file, out, *more, "--plot", out / "plots", *FAST)
+        assert code == 0
+        tables.append(stdout)
+        assert StaticModelPipeline.from_pretrained(out).classes_.tolist() == ["down", "up"]  # type: ignore[union-attr]
+        assert [path.name for path in (out / "plots").iterdir()] == ["learning_curves.png"]  # no matrix
+    assert tables[0] == tables[1]
+
+
+def test_class_weights(model: Path, tmp_path: Path, train: Run) -> None:
+    """A class alone has a weight: all texts come to be of it. In JSON the key of class 2 is "2"."""
+    rows = [{"text": text, "label": i // 12 % 3} for i, text in enumerate(TEXTS)]
+    file, out = write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "out"
+    val = write_jsonl(tmp_path / "val.jsonl", [row for row in rows if row["label"] == 2])
+    (tmp_path / "weights.json").write_text('{"0": 0.0, "1": 0, "2": 1}')
+    weights = ("--class-weight", tmp_path / "weights.json")
+    assert train("classify", model, file, out, "--val", val, *weights, *LONGER)[0] == 0
+    assert set(StaticModelPipeline.from_pretrained(out).predict(TEXTS).tolist()) == {2}
+    assert train("classify", model, file, out, "--class-weight", "balanced", *FAST)[0] == 0
+
+
+# --- other tasks ------------------------------------------------------------------------------------------------------
+
+
+def test_regression(model: Path, tmp_path: Path, train: Run) -> None:
+    rows = [{"text": text, "a": len(text), "b": i % 3} for i, text in enumerate(TEXTS)]
+    file = write_csv(tmp_path / "train.csv", rows)
+    code, stdout, _ = train("regression", model, file, tmp_path / "out", "--target", "a", "b", *FAST)
+    assert code == 0
+    assert [line.split("  ")[0] for line in stdout.splitlines()] == [
+        "mean squared error",
+        "mean absolute error",
+        "R2",
+        "texts",
+    ]
+    assert StaticModelPipeline.from_pretrained(tmp_path / "out").predict("good").shape == (1, 2)
+
+
+def test_similarity(model: Path, tmp_path: Path, train: Run) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    vectors = make_model().encode(TEXTS)[:, ::-1].tolist()
+    pq.write_table(pa.table({"text": TEXTS, "target": vectors}), tmp_path / "train.parquet")
+    code, stdout, _ = train("similarity", model, tmp_path / "train.parquet", tmp_path / "out", *FAST)
+    assert code == 0
+    cosine = float(stdout.splitlines()[0].removeprefix("mean cosine"))
+    assert 0.5 < cosine <= 1
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_pairs(layers: int, model: Path, tmp_path: Path, train: Run) -> None:
+    rows = [{"q": text, "a": text.upper(), "n": TEXTS[i - 1]} for i, text in enumerate(TEXTS)]
+    file, out = write_csv(tmp_path / "train.csv", rows), tmp_path / "out"
+    options = ("--text-a", "q", "--text-b", "a", "--negative", "n", "--n-layers", layers, "--plot", tmp_path / "a.png")
+    code, stdout, _ = train("pairs", model, file, out, *options, *FAST)
+    assert code == 0
+    assert "mean cosine of pairs       1.0000\nnearest text_b is right    1.0000\n" in stdout  # BERT's kind lowercases
+    assert (out / "head.safetensors").exists() == (layers == 1)
+    assert StaticModel.from_pretrained(out).dim == 8
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def parsed(task: str, *arguments: str) -> dict[str, Any]:
+    options = core_cli.build_parser(["train"]).parse_args(["train", task, "MODEL", "FILE", "OUT", *arguments])
+    return chosen(options, TASKS[task].config)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_is_an_option_with_its_default(task: str) -> None:
+    config = TASKS[task].config()
+    expected = {field.name: getattr(config, field.name) for field in fields(config)}
+    del expected["show_progress_bar"]
+    assert parsed(task) == expected
+
+
+def test_options() -> None:
+    said = {
+        "max_length": ("none", None),
+        "max_epochs": ("none", None),
+        "early_stopping_patience": ("none", None),
+        "test_size": ("7", 7),
+        "validation_steps": ("9", 9),
+        "device": ("cpu", "cpu"),
+        "focal_gamma": ("2", 2.0),
+        "checkpoint_dir": ("here", Path("here")),
+    }
+    arguments = [part for name, (text, _) in said.items() for part in ("--" + name.replace("_", "-"), text)]
+    found = parsed("classify", *arguments, "--freeze", "--no-normalize", "--no-freeze-weights", "--seed", "5")
+    assert {name: found[name] for name in said} == {name: value for name, (_, value) in said.items()}
+    assert (found["freeze"], found["normalize"], found["freeze_weights"], found["random_seed"]) == (
+        True,
+        False,
+        False,
+        5,
+    )
+    assert parsed("classify", "--max-length", "7")["max_length"] == 7
+    assert parsed("classify", "--test-size", "0.25")["test_size"] == 0.25
+
+
+# --- errors before training -------------------------------------------------------------------------------------------
+
+
+def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is one line on stderr, and nothing is written."""
+    monkeypatch.setattr("m2v_train.estimator.fit", lambda *_: pytest.fail("training has begun"))
+    good, out = write_csv(tmp_path / "good.csv", ROWS), tmp_path / "out"
+    empty = write_csv(tmp_path / "empty.csv", [*ROWS[:3], {"text": "bad day", "category": ""}])
+    (tmp_path / "header.csv").write_text("text,category\n")
+    numbers = write_csv(tmp_path / "numbers.csv", [{"text": "a", "target": "1.5"}, {"text": "b", "target": "nan"}])
+    other = write_csv(tmp_path / "other.csv", [{"text": "good", "category": "new"}])
+    one = write_csv(tmp_path / "one.csv", [{"text": "good", "category": "up"}] * 5)
+    bare = write_jsonl(tmp_path / "bare.jsonl", [{"text": None, "label": "a"}])
+    mixed = write_jsonl(tmp_path / "mixed.jsonl", [{"text": "a", "label": "a"}, {"text": "b", "label": 3}])
+    (tmp_path / "weights.json").write_text('{"up": 1}')
+    label = ("--label", "category")
+    cases = [
+        (("classify", model, good, good, *label), "OUT should be a folder, or nothing yet; found a file"),
+        (("classify", model, good, out), "expected the column 'label'; found 'text', 'category'. Name the columns"),
+        (("classify", model, tmp_path / "no.csv", out), "there is no such file"),
+        (("classify", model, empty, out, *label), "found an empty one for text 4, 'bad day'"),
+        (("classify", model, tmp_path / "header.csv", out, *label), "expected rows with texts to train on; found none"),
+        (("classify", model, bare, out), "bare.jsonl, line 1: expected a text (str); found NoneType"),
+        (("classify", model, mixed, out), "Labels should be all strings or all whole numbers"),
+        (("classify", model, one, out, *label), "at least two classes; found only 'up', 5 times"),
+        (
+            ("classify", model, good, out, *label, "--val", other),
+            "y_val should hold labels of the classes that were trained",
+        ),
+        (("classify", model, good, out, *label, "--val", tmp_path / "no.csv"), "there is no such file"),
+        (
+            ("classify", model, good, out, *label, "--class-weight", "blanced"),
+            "balanced, or a JSON file; found 'blanced'",
+        ),
+        (
+            ("classify", model, good, out, *label, "--class-weight", tmp_path / "weights.json"),
+            "missing: 'down', 'sky', 'time'",
+        ),
+        (("classify", model, good, out, *label, "--learning-rate", "-1"), "learning_rate should be a number above 0"),
+        (("classify", model, good, out, *label, "--test-size", "1.5"), "test_size should be"),
+        (("classify", tmp_path / "nothing", good, out, *label), "nothing"),
+        (("regression", model, numbers, out), "numbers.csv, line 3: expected a finite number; found 'nan'"),
+        (("regression", model, good, out, "--target", "category"), "line 2: expected a finite number; found 'up'"),
+        (("pairs", model, good, out, "--text-a", "text"), "expected the column 'text_b'"),
+    ]
+    for arguments, message in cases:
+        code, stdout, stderr = train(*arguments)
+        assert (code, stdout) == (1, ""), arguments
+        assert stderr.startswith("m2v: error: "), arguments
+        assert message in stderr, arguments
+        assert not out.exists()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _, stderr = train("classify", model, good, out, *label, "--plot", tmp_path / "plots")
+    assert (code, stderr) == (
+        1,
+        "m2v: error: Pictures need matplotlib, which is not installed: pip install m2v-train[plot]\n",
+    )
+
+
+def test_lists_of_other_lengths(model: Path, tmp_path: Path, train: Run) -> None:
+    rows = [{"text": "good", "target": [1, 2]}, {"text": "bad", "target": [1]}]
+    code, _, stderr = train("similarity", model, write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "out")
+    assert code == 1
+    assert "one length; found 2 numbers at index 0 and 1 numbers at index 1" in stderr
+
+
+def test_help_is_light(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "import sys, m2v_train, m2v_train.cli; dir(m2v_train); print([m for m in ('jax', 'flax', 'sklearn', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    with pytest.raises(SystemExit):
+        core_cli.main(["train", "--help"])
+    assert "m2v train classify my-model train.csv my-classifier" in capsys.readouterr().out
+
+
+# --- measures ---------------------------------------------------------------------------------------------------------
+
+
+def test_measures_are_scikit_learns() -> None:
+    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+    from m2v_core.head import Layer, MLPHead
+    from m2v_train.measures import of_numbers, of_pairs, of_vectors
+
+    rng = np.random.default_rng(0)
+    pipeline = StaticModelPipeline(make_model(), MLPHead([Layer(rng.normal(size=(3, 8)), np.zeros(3))], "identity"))
+    held = {"X": TEXTS[:20], "y": rng.normal(size=(20, 3)).tolist()}
+    found = pipeline.predict(TEXTS[:20])
+    expected = [f(held["y"], found) for f in (mean_squared_error, mean_absolute_error, r2_score)]
+    assert [line.split()[-1] for line in of_numbers(pipeline, held).splitlines()] == [
+        *(f"{x:.4f}" for x in expected),
+        "20",
+    ]
+    flat = {"X": TEXTS[:2], "y": [[1.0] * 3] * 2}
+    assert of_numbers(pipeline, flat).splitlines()[2].split() == ["R2", "-"]
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(found, np.array(held["y"]), strict=True)]
+    assert of_vectors(pipeline, held).split()[2] == f"{np.mean(cosines):.4f}"
+    pairs = {"text_a": ["good", "bad", "day", ""], "text_b": ["good", "bad", "bad", "good"]}
+    assert of_pairs(pipeline, pairs).splitlines()[1].split()[-1] in ("0.5000", "0.7500")  # an empty text is near none
