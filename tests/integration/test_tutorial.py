@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("m2v_train", reason="needs m2v-train: nox -s tests")
+
 import m2v_core
 from conftest import make_model
 from m2v_distill import distill
