@@ -99,9 +99,9 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Our files and vectors against model2vec's and sentence-transformers', live."""
+    """Our files, vectors and training against model2vec's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
     session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=OFFLINE)
 

@@ -57,11 +57,19 @@ from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
 from m2v_distill.weighting import sif_weights, sif_weights_of, zipf_frequencies
 from m2v_distill.words import WordCounts, read_words
+from m2v_train.batches import rounded
+from m2v_train.classification import StaticModelForClassification
+from m2v_train.config import TrainConfig
+from m2v_train.devices import mesh_of
 from m2v_train.inputs import TokenTexts, as_texts, as_vectors, check_aligned
 from m2v_train.labels import as_labels, class_weights
 from m2v_train.legacy import head_of
+from m2v_train.loop import ahead, batch_size_of, validation_interval
+from m2v_train.module import Tokens, head_dims, text_vectors
+from m2v_train.optimizer import Clock
 from m2v_train.plots import confusion_matrix, confusions, learning_curves
 from m2v_train.ragged import lengths_of, take_rows
 from m2v_train.sources import as_column, in_parts, is_missing, shown
 from m2v_train.split import split_indices
+from m2v_train.vectors import StaticModelForPairSimilarity, StaticModelForRegression, StaticModelForSimilarity
 """
