@@ -1,86 +1,14 @@
-"""Real traffic with the real client: m2v-hub against a Hub on loopback, in processes of their own."""
+"""Real traffic with the real client: pulling, in processes of their own."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from conftest import make_model
-from hub.loopback import Hub, Repo, running
+from hub.loopback import Hub
+from hub.processes import LOAD, MODEL, SECRET, Run, fails, load, loads
 from m2v_core import StaticModel
-
-SECRET = "hf_" + "Sesame" * 6
-MODEL = "org/model"
-
-
-def files_of(folder: Path, prefix: str = "") -> dict[str, bytes]:
-    return {prefix + str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository: a model, another in a subfolder, and files that no static model needs."""
-    path = tmp_path_factory.mktemp("hub") / "repo"
-    make_model(normalize=True).save_pretrained(path)
-    make_model(dim=3).save_pretrained(path / "small/int8")
-    (path / "pytorch_model.bin").write_bytes(b"\x80" * 5_000)
-    (path / "onnx").mkdir()
-    (path / "onnx/model.onnx").write_bytes(b"\0" * 5_000)
-    (path / "README.md").write_text("# a model")
-    return path
-
-
-@pytest.fixture
-def hub(folder: Path, tmp_path: Path) -> Iterator[Hub]:
-    make_model(dim=5).save_pretrained(tmp_path / "v1")
-    revisions = {"main": files_of(folder), "v1": files_of(tmp_path / "v1")}
-    repos = {
-        MODEL: Repo(revisions),
-        "org/private": Repo(revisions, token=SECRET),
-        "org/gated": Repo(revisions, gated=True),
-        "org/empty": Repo({"main": {"README.md": b"nothing here"}}),
-    }
-    with running(Hub(repos=repos)) as server:
-        yield server
-
-
-@pytest.fixture
-def python(hub: Hub, tmp_path: Path):
-    """Run a snippet with the Hub as its endpoint; returns what it printed as JSON, or the finished process."""
-
-    def run(code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "NO_COLOR": "1"}
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-        env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), **quiet, **variables}
-        command = [sys.executable, *(["-c", code] if code else []), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
-
-    return run
-
-
-def loads(done: subprocess.CompletedProcess[str]) -> object:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-LOAD = """
-import json, sys
-from m2v_core import StaticModel
-options = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-model = StaticModel.from_pretrained(sys.argv[1], **options)
-print(json.dumps({"dim": model.dim, "vectors": model.encode(["good day", "bad"]).tolist()}))
-"""
-
-
-def load(python, name: str = MODEL, variables: dict[str, str] | None = None, **options: object):
-    return python(LOAD, name, json.dumps(options), **(variables or {}))
 
 
 def test_a_model_by_its_name(hub: Hub, python, folder: Path) -> None:
@@ -138,12 +66,13 @@ def test_what_cannot_be_had(python) -> None:
     fails(load(python, subfolder="none"), missing, "none")
     fails(load(python, "org/empty"), missing, "no static model")
     fails(load(python, variables={"HF_HUB_OFFLINE": "1"}), missing, "not in the cache", "HF_HUB_OFFLINE")
-    fails(load(python, variables={"HF_ENDPOINT": "http://127.0.0.1:9"}), missing, "not in the cache")
+    fails(load(python, variables={"HF_ENDPOINT": "http://127.0.0.1:9"}), "TransferError", "cannot be reached")
 
 
 def test_tokens_stay_secret(python) -> None:
+    fails(load(python, "org/private"), "ModelNotFoundError", "private")
     wrong = load(python, "org/private", token=SECRET[:-1] + "!")
-    fails(wrong, "ModelNotFoundError", "private")
+    fails(wrong, "TransferError", "status 401", "Invalid credentials")
     assert SECRET[:-1] not in wrong.stdout + wrong.stderr
     assert loads(load(python, "org/private", token=SECRET))["dim"] == 8
     assert loads(load(python, "org/private", variables={"HF_TOKEN": SECRET}))["dim"] == 8
