@@ -11,6 +11,7 @@ from conftest import make_model
 from hub.loopback import Hub, Repo, running
 from hub.processes import MODEL, READER, SECRET, WRITER, Run, figures, files_of, process
 
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository: a model, another in a subfolder, and files that no static model needs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hub.loopback import Hub
-from hub.processes import LOAD, MODEL, SECRET, Run, fails, load, loads
+from hub.processes import LOAD, MODEL, SECRET, fails, load, loads
 from m2v_core import StaticModel
 
 
@@ -47,15 +47,6 @@ def test_revisions_and_subfolders(hub: Hub, python) -> None:
     assert loads(load(python, subfolder="small/int8", force_download=False))["dim"] == 3
     assert loads(load(python, force_download=False))["dim"] == 8  # only the subfolder was cached so far
     assert not any("onnx" in path for _, path in hub.requests)
-
-
-def fails(done: subprocess.CompletedProcess[str], kind: str, *parts: str) -> None:
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"m2v_core.errors.{kind}: "), done.stderr
-    for part in parts:
-        assert part in last
-    assert SECRET not in done.stdout + done.stderr
 
 
 def test_what_cannot_be_had(python) -> None:

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 # http.server's names
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -131,10 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.seconds)
             if fault.kind == "garble":
                 self.body = self.body[:-1] + bytes([self.body[-1] ^ 1])
-        try:
+        with suppress(Refusal):
             self._route(raw)
-        except Refusal:
-            pass
         return self._send(fault)
 
     def _route(self, path: str) -> None:
@@ -162,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.repo = repo
         if repo.gated and function is resolve:
             self.refuse(403, "GatedRepo", "Access is restricted")
-        if function in WRITES and not self.may_write(repo_id.split("/")[0]):
+        if function in WRITES and not self.may_write(repo_id.split("/", maxsplit=1)[0]):
             self.refuse(403, "", "Forbidden: you need write access")
 
     def may_write(self, organisation: str) -> bool:

@@ -151,6 +151,5 @@ def _change(call: Any, files: dict[str, File], key: str, value: dict[str, Any]) 
         if file is None:
             call.refuse(400, "", f"{path} points to a file that was not uploaded")
         files[path] = file
-    elif key == "deletedFile":
-        if files.pop(path, None) is None:
-            call.refuse(404, "EntryNotFound", "A file with this name doesn't exist")
+    elif key == "deletedFile" and files.pop(path, None) is None:
+        call.refuse(404, "EntryNotFound", "A file with this name doesn't exist")

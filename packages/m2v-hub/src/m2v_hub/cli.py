@@ -102,10 +102,11 @@ def _pull(options: argparse.Namespace) -> int:
 def _copy(source: Path, target: Path, names: list[str]) -> None:
     """Copy files of a model so that `target` becomes it in one step; other files there stay."""
     from m2v_core.atomic import replaced_folder
-    from m2v_core.format import CONFIG_FILE, OWNED_FILES
+    from m2v_core.format import CONFIG_FILE, MODULES_FILE, OWNED_FILES
 
     owned = {*OWNED_FILES, *(name.split("/")[0] for name in names)}
-    with replaced_folder(target, owned=owned, last=CONFIG_FILE) as staging:
+    last = CONFIG_FILE if CONFIG_FILE in names else MODULES_FILE
+    with replaced_folder(target, owned=owned, last=last) as staging:
         for name in names:
             (staging / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, staging / name)

@@ -125,9 +125,10 @@ class Client:
             except M2VError:
                 raise
             except _FAILURES as error:
-                passing = _wait(error, pause or 0)
+                reason = _reason(error)
+                passing = _wait(reason, pause or 0)
                 wait = None if pause is None else passing
-                problem = self._plain(error, doing, unsure if passing is not None else "")
+                problem = self._plain(reason, doing, unsure if passing is not None else "")
             if wait is None:
                 raise problem
             time.sleep(wait)
@@ -143,13 +144,11 @@ class Client:
 
     def _plain(self, error: Exception, doing: str, unsure: str) -> M2VError:
         """Our error for what huggingface_hub raised."""
-        while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
-            error = error.__cause__  # "Error while uploading ..." from what happened
         for kind, text in _NOT_FOUND:
             if isinstance(error, kind):
                 return ModelNotFoundError(text.format(at=self.at, name=self.repo_id, revision=self.revision))
-        if isinstance(error, HfHubHTTPError):
-            reason = self._answer(error)
+        if status := _status(error):
+            reason = self._answer(error, status)
         elif isinstance(error, DamagedFileError):
             reason = f"{error} Try again; if it stays so, tell the owner of the repository."
         elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -163,9 +162,9 @@ class Client:
             reason = f"{type(error).__name__}: {self.shown(error)}"
         return TransferError(f"{doing} failed: {reason} {unsure}".rstrip())
 
-    def _answer(self, error: HfHubHTTPError) -> str:
-        status = _status(error)
-        said = f' It says: "{self.shown(error.server_message)}".' if error.server_message else ""
+    def _answer(self, error: Exception, status: int) -> str:
+        message = getattr(error, "server_message", None)
+        said = f' It says: "{self.shown(message)}".' if message else ""
         remedy = _REMEDIES.get(status, "Try again later." if status >= 500 else "")
         return f"the Hub answered with status {status}.{said} {remedy}".rstrip()
 
@@ -193,16 +192,24 @@ def checked_token(token: str | None) -> str | None:
     return word
 
 
-def _status(error: HfHubHTTPError) -> int:
-    return int(getattr(error.response, "status_code", 0))
+def _reason(error: Exception) -> Exception:
+    """What is behind "Error while uploading ..." and "cannot find the requested files in the local cache"."""
+    while isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+def _status(error: Exception) -> int:
+    """The status of the Hub's answer, 0 if there was none."""
+    return int(getattr(getattr(error, "response", None), "status_code", 0))
 
 
 def _wait(error: Exception, pause: float) -> float | None:
     """Seconds before the same request may succeed; `None` if that is of no use."""
-    if isinstance(error, HfHubHTTPError):
-        asked = str(error.response.headers.get("Retry-After", ""))
-        seconds = max(pause, float(asked)) if asked.isdigit() else pause
-        return seconds if _status(error) in _PASSING and seconds <= LONGEST_PAUSE else None
+    if status := _status(error):
+        asked = str(error.response.headers.get("Retry-After", ""))  # type: ignore[attr-defined] # it has a status
+        seconds = max(pause, float(asked)) if asked.isdecimal() else pause
+        return seconds if status in _PASSING and seconds <= LONGEST_PAUSE else None
     if _NOBODY.search(repr(error)):
         return None
     # A connection that broke; or bytes that do not match their size (an OSError without a number) or checksum.
