@@ -34,14 +34,15 @@ time.sleep = nap
 """
 
 #: The entry points of this tree, which need not be those that are installed.
-COMMAND = f"""
-import sys, tomllib
-from importlib.metadata import EntryPoint
-from m2v_core import cli
+POINTS = f"""
+import importlib.metadata
 groups = {tomllib.loads(PROJECT.read_text())["project"]["entry-points"]!r}
-cli.entry_points = lambda group: [EntryPoint(name, value, group) for name, value in groups[group].items()]
-sys.exit(cli.main(sys.argv[1:]))
+importlib.metadata.entry_points = lambda group: [
+    importlib.metadata.EntryPoint(name, value, group) for name, value in groups.get(group, {{}}).items()
+]
 """
+
+COMMAND = "import sys; from m2v_core import cli; sys.exit(cli.main(sys.argv[1:]))"
 
 LOAD = """
 import json, sys
@@ -64,13 +65,14 @@ def files_of(folder: Path, prefix: str = "") -> dict[str, bytes]:
 
 
 def process(hub: Hub, home: Path) -> Run:
-    """A function that runs Python code (or, without code, Python) with `hub` as its Hub, and its cache in `home`."""
+    """A function that runs Python code with `hub` as its Hub, and its cache in `home`."""
 
     def run(code: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "NO_COLOR": "1"}
         env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), **quiet, **variables}
-        command = [sys.executable, *(["-c", code] if code else []), *map(str, arguments)]
+        home.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-c", POINTS + code, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=home.parent)
 
     return run

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from hub.loopback import Hub
-from hub.processes import LOAD, MODEL, SECRET, fails, load, loads
+from hub.loopback import Hub, Repo
+from hub.processes import LOAD, MODEL, SECRET, fails, files_of, load, loads
 from m2v_core import StaticModel
 
 
@@ -69,19 +70,9 @@ def test_tokens_stay_secret(python) -> None:
     assert loads(load(python, "org/private", variables={"HF_TOKEN": SECRET}))["dim"] == 8
 
 
-def test_the_command(python) -> None:
-    done = python("", "-m", "m2v_core", "info", MODEL, "--json")
-    assert loads(done)["dimensions"] == 8
-    assert done.stderr == ""
-    done = python("", "-m", "m2v_core", "info", "org/none")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("m2v: error: The Hub has no model org/none")
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_without_m2v_hub(python, tmp_path: Path) -> None:
     """m2v-core where no resolver is registered: its sources, without the entry points of what is installed."""
-    code = "import importlib.metadata as m; m.entry_points = lambda **_: ()\n" + LOAD
+    code = "importlib.metadata.entry_points = lambda **_: ()" + LOAD
     fails(python(code, MODEL), "MissingPackageError", "pip install m2v-hub")
 
 
@@ -102,3 +93,82 @@ except InvalidInputError as error:
     assert "here/models--org--model/" in folder
     assert names == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert "found 'no/such/name'" in error
+
+
+PULL = """
+import json, sys
+from m2v_hub import download
+print(json.dumps(str(download(sys.argv[1], **json.loads(sys.argv[2])))))
+"""
+
+
+def test_a_commit_needs_no_request(hub: Hub, python) -> None:
+    """What a whole hash names never changes."""
+    commit = hub.repos[MODEL].commit("v1")
+    folder = loads(python(PULL, MODEL, json.dumps({"revision": commit})))
+    hub.requests.clear()
+    assert loads(python(PULL, MODEL, json.dumps({"revision": commit}))) == folder
+    assert hub.requests == []
+    assert loads(python(PULL, MODEL, json.dumps({"revision": commit, "force_download": True}))) == folder
+    assert len(hub.asked("GET", "store/")) == 1
+
+
+def test_what_others_left_half(hub: Hub, python) -> None:
+    """huggingface_hub writes a ref before the files: without the table it is no model, and the rest is fetched."""
+    code = """
+import json, sys
+from huggingface_hub import snapshot_download
+print(json.dumps(snapshot_download(sys.argv[1], allow_patterns=["config.json", "tokenizer.json"])))
+"""
+    half = Path(loads(python(code, MODEL)))
+    assert (half / "config.json").is_file()
+    fails(load(python, variables={"HF_HUB_OFFLINE": "1"}), "ModelNotFoundError", "not in the cache")
+    hub.requests.clear()
+    assert loads(load(python, force_download=False))["dim"] == 8
+    assert hub.asked("GET", "tokenizer.json") == []
+    assert loads(load(python, variables={"HF_HUB_OFFLINE": "1"}))["dim"] == 8
+
+
+def test_a_branch_that_moves(hub: Hub, python, other: Path) -> None:
+    """The newest is fetched when the Hub is asked, and stays what the branch stands for."""
+    assert loads(load(python))["dim"] == 8
+    hub.repos[MODEL] = Repo({"main": files_of(other)})
+    assert loads(load(python, force_download=False))["dim"] == 8
+    assert loads(load(python))["dim"] == 5
+    assert loads(load(python, force_download=False))["dim"] == 5
+
+
+def test_the_hub_refuses_what_is_cached(hub: Hub, python) -> None:
+    """A token that is no longer good takes no model away; a warning says so."""
+    assert loads(load(python))["dim"] == 8
+    done = load(python, token="hf_" + "expired" * 3)
+    assert loads(done)["dim"] == 8
+    assert "status 401" in done.stderr
+    assert f"The cached files of {MODEL} are used." in done.stderr
+    hub.repos.clear()
+    assert loads(load(python))["dim"] == 8
+
+
+def test_a_cache_that_is_read_only(hub: Hub, python, tmp_path: Path) -> None:
+    """As in an image that was made with the model in it."""
+    assert loads(load(python))["dim"] == 8
+    ref = next(tmp_path.rglob("refs/main"))
+    commit = ref.read_text()
+    ref.unlink()
+    ref.parent.rmdir()
+    ref.parent.write_text("in the way")  # nobody can write a ref here, not even root
+    assert loads(load(python))["dim"] == 8
+    assert loads(load(python, revision=commit, variables={"HF_HUB_OFFLINE": "1"}))["dim"] == 8
+
+
+def test_patterns_are_names(hub: Hub, python) -> None:
+    fails(load(python, subfolder="*"), "InvalidInputError", "inside the repository")
+    fails(load(python, subfolder="[s]mall/int8"), "ModelNotFoundError", "[s]mall/int8")
+    assert hub.asked("GET", "store/") == []
+
+
+def test_one_request_for_what_is_cached(hub: Hub, python) -> None:
+    loads(python(PULL, MODEL, "{}"))
+    hub.requests.clear()
+    loads(python(PULL, MODEL, "{}"))
+    assert hub.requests == [("GET", f"api/models/{MODEL}/revision/main")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -160,17 +160,7 @@ def armed(cases: dict[str, Case], hub: Hub) -> None:
         repo = hub.repos.get(repo_of(name))
         for one in case.faults:
             action = (lambda repo=repo: another_commit(repo)) if one.kind == "before" else one.action
-            hub.faults.append(
-                Fault(
-                    one.kind,
-                    one.match.replace("{repo}", repo_of(name)),
-                    one.times,
-                    one.status,
-                    one.headers,
-                    one.seconds,
-                    action,
-                )
-            )
+            hub.faults.append(replace(one, match=one.match.replace("{repo}", repo_of(name)), action=action))
 
 
 def another_commit(repo: Repo) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import make_model
+from conftest import GOLDEN, make_model
 from hub.loopback import Hub, Repo
 from hub.processes import MODEL, READER, WRITER, Run, fails, files_of, load, loads, push
 from m2v_core import InvalidInputError, StaticModel
@@ -45,7 +45,7 @@ PULL = "import json, sys; from m2v_hub import download; print(json.dumps(str(dow
 
 def test_a_model_in_memory(hub: Hub, python: Run) -> None:
     code = """
-from conftest import make_model
+from conftest import GOLDEN, make_model
 import json, sys
 from m2v_hub import push_to_hub
 done = push_to_hub(make_model(dim=4), "org/new", commit_message="A small one")
@@ -111,6 +111,32 @@ def test_variants(hub: Hub, python: Run, folder: Path, tmp_path: Path) -> None:
         expected = StaticModel.from_pretrained(tmp_path / "model", **options).encode(texts)
         assert result["dim"] == dim
         assert np.array_equal(np.array(result["vectors"], np.float32), expected)
+
+
+PREDICT = """
+import json, sys
+from m2v_core import StaticModelPipeline
+pipeline = StaticModelPipeline.from_pretrained(sys.argv[1], subfolder=sys.argv[2] or None)
+print(json.dumps(pipeline.predict_proba(["good day", "bad"]).tolist()))
+"""
+
+
+def test_a_pipeline(hub: Hub, python: Run, tmp_path: Path) -> None:
+    """By its own method, which finds this package; and of its folder a smaller one beside it."""
+    code = """
+import json, sys
+from m2v_core import StaticModelPipeline
+pipeline = StaticModelPipeline.from_pretrained(sys.argv[1])
+print(json.dumps([pipeline.push_to_hub("org/new", False, sys.argv[2], variants=["int8"]),
+                  pipeline.predict_proba(["good day", "bad"]).tolist()]))
+"""
+    url, expected = loads(python(code, GOLDEN / "heads/softmax", WRITER))
+    assert url == f"{hub.url}/{NEW}"
+    assert hub.repos[NEW].files().keys() >= {"head.safetensors", "int8/head.safetensors"}
+    assert loads(python(PREDICT, NEW, "")) == expected
+    assert np.allclose(loads(python(PREDICT, NEW, "int8")), expected, atol=0.05)
+    with pytest.raises(InvalidInputError, match="keeps all dimensions"):
+        stage(GOLDEN / "heads/softmax", tmp_path / "staged", ["2d"])
 
 
 def test_branches_subfolders_and_pull_requests(hub: Hub, python: Run, other: Path) -> None:

@@ -14,7 +14,7 @@ class Fault:
     kind: What happens:
         reset: half of the body, then the connection breaks;
         vanish: the request is carried out, but the connection breaks before the answer;
-        status: `status` with `headers`, and nothing else;
+        status: `status` with `headers` and `message`, and nothing is done;
         short: a whole answer whose body is cut;
         cut: the body ends before its length, without a reset;
         corrupt: one byte of the answer is another;
@@ -30,6 +30,7 @@ class Fault:
     times: int = 1
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
+    message: str = "injected"
     seconds: float = 0.0
     action: Callable[[], Any] = lambda: None
 

@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault.times -= 1
             self.hub.injected.append(fault)
             if fault.kind == "status":
-                self.answer(fault.status, {"error": "injected"}, **fault.headers)
+                self.answer(fault.status, {"error": fault.message}, **fault.headers)
                 return self._send(None)
             fault.action()
             time.sleep(fault.seconds)

@@ -7,6 +7,7 @@ when all files are there and checked, and the table of a model is the last of th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -45,12 +46,10 @@ def write_ref(snapshot: Path, revision: str) -> None:
     if revision == snapshot.name or (ref.is_file() and ref.read_text(encoding="utf-8") == snapshot.name):
         return
     partial = ref.with_name(f"{ref.name}.{uuid4().hex}.tmp")
-    try:
+    with suppress(OSError):
         ref.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(snapshot.name, encoding="utf-8")
         partial.replace(ref)
-    except OSError:
-        partial.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,27 +95,31 @@ def _pull(options: argparse.Namespace) -> int:
     if options.out is None:
         print(model)
     else:
-        _copy(model, options.out, [name for name in MODEL_FILES if (model / name).is_file()])
+        _copy(model, options.out, MODEL_FILES)
         print(options.out)
     return 0
 
 
-def _copy(source: Path, target: Path, names: list[str]) -> None:
-    """Copy files of a model so that `target` becomes it in one step; other files there stay."""
+def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Copy those of the files that are there, so that `target` becomes the model in one step; its other files stay."""
     from m2v_core.atomic import replaced_folder
-    from m2v_core.format import CONFIG_FILE, MODULES_FILE, OWNED_FILES
+    from m2v_core.format import CONFIG_FILE, MODULES_FILE
 
-    owned = {*OWNED_FILES, *(name.split("/")[0] for name in names)}
-    last = CONFIG_FILE if CONFIG_FILE in names else MODULES_FILE
-    with replaced_folder(target, owned=owned, last=last) as staging:
-        for name in names:
+    there = [name for name in names if (source / name).is_file()]
+    last = CONFIG_FILE if CONFIG_FILE in there else MODULES_FILE
+    with replaced_folder(target, owned={name.split("/")[0] for name in names}, last=last) as staging:
+        for name in there:
             (staging / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, staging / name)
 
 
 def _push(options: argparse.Namespace) -> int:
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
     from m2v_hub.push import push_to_hub
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     done = push_to_hub(
         options.folder,
         options.model,

@@ -114,7 +114,8 @@ def download(
     fetch = partial(_fetch, client, str(remote.commit), cache=cache, force=force_download)
     for last in (False, True):  # the table last: where it is, the others are
         part = {path: file for path, file in files.items() if (_name(path) == TENSOR_FILE) == last}
-        snapshot = client.ask(partial(fetch, part), doing=doing)
+        if part:
+            snapshot = client.ask(partial(fetch, part), doing=doing)
     write_ref(snapshot, client.revision)
     return snapshot
 
@@ -140,8 +141,12 @@ def _wanted(client: Client, remote: Remote, place: str) -> dict[str, RemoteFile]
 
 def _fetch(client: Client, commit: str, files: Mapping[str, RemoteFile], *, cache: Path | None, force: bool) -> Path:
     """Fetch files of a commit that are not cached, and compare them with their checksums; returns the snapshot."""
-    new = {path: file for path, file in files.items() if force or not cached_file(client.repo_id, commit, path, cache)}
-    _check_space(sum(file.size or 0 for file in new.values()), cache or Path(constants.HF_HUB_CACHE))
+    there = {path: None if force else cached_file(client.repo_id, commit, path, cache) for path in files}
+    new = [path for path, found in there.items() if found is None]
+    if not new:
+        path, found = next(iter(there.items()))
+        return Path(str(found)).parents[path.count("/")]
+    _check_space(sum(files[path].size or 0 for path in new), cache or Path(constants.HF_HUB_CACHE))
     snapshot = Path(
         snapshot_download(
             client.repo_id,
@@ -149,14 +154,14 @@ def _fetch(client: Client, commit: str, files: Mapping[str, RemoteFile], *, cach
             token=client.token,
             cache_dir=cache,
             force_download=force,
-            allow_patterns=[glob.escape(path) for path in files],
+            allow_patterns=[glob.escape(path) for path in new],
             tqdm_class=_TerminalBar,
         )
     )
-    for path, file in new.items():
+    for path in new:
         if not (snapshot / path).is_file():
             raise DamagedFileError(f"{path} did not arrive.")
-        if not file.is_same(snapshot / path):
+        if not files[path].is_same(snapshot / path):
             remove(snapshot / path)
             raise DamagedFileError(f"{path} arrived with another size or checksum than the Hub tells.")
     return snapshot

@@ -181,6 +181,9 @@ def _plan(client: Client, staged: _Staged, remote: Remote | None) -> Publication
     card = staged.describe(existing=there)
     (staged.folder / readme).write_text(card, encoding="utf-8", newline="\n")
     files = {path: file.stat().st_size for path, file in files_of(staged.folder).items()}
+    for path, size in files.items():
+        if size <= SMALL and client.token and client.token.encode() in (staged.folder / path).read_bytes():
+            raise InvalidInputError(f"{path} holds the token itself: nothing is published. Remove it there.")
     owned = [joined(place, name) for place in staged.places for name in sorted(OWNED_FILES)]
     deleted = tuple(path for path in owned if remote is not None and path in remote.files and path not in files)
     url = f"{client.api.endpoint}/{client.repo_id}"

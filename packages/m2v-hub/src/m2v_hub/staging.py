@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
-from m2v_core.format import EMBEDDING_DTYPES, HEAD_FILE, read_consistently
+from m2v_core.files import read_consistently
+from m2v_core.format import EMBEDDING_DTYPES, HEAD_FILE
 from m2v_core.model import StaticModel
+from m2v_core.pipeline import StaticModelPipeline
 from m2v_hub.names import is_inside
 
 #: How a variant differs from its model: these keywords of `StaticModel.from_pretrained`.
@@ -58,11 +60,11 @@ def stage(model: Saves | str | os.PathLike[str], place: Path, variants: Variants
 
 def load(folder: Path, **options: Any) -> Saves:
     """The model, or the pipeline, in a folder."""
-    if (folder / HEAD_FILE).is_file():
-        from m2v_core.pipeline import StaticModelPipeline
-
-        return StaticModelPipeline.from_pretrained(folder, **options)
-    return StaticModel.from_pretrained(folder, **options)
+    if not (folder / HEAD_FILE).is_file():
+        return StaticModel.from_pretrained(folder, **options)
+    if "dimensionality" in options:
+        raise InvalidInputError("A pipeline keeps all dimensions: its head takes them. Vary its dtype.")
+    return StaticModelPipeline.from_pretrained(folder, **options)
 
 
 def parsed_variants(variants: Variants | None) -> dict[str, dict[str, Any]]:
