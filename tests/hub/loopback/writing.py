@@ -76,9 +76,11 @@ def preupload(call: Any, revision: str) -> dict[str, Any]:
 
 
 def batch(call: Any) -> dict[str, Any]:
-    """How each large file is uploaded: not at all, at once, or in parts."""
-    objects = []
-    for asked in call.json()["objects"]:
+    """How each large file is uploaded: not at all, at once, in parts, or by Xet."""
+    asked_for, objects = call.json(), []
+    if call.hub.xet_store is not None and "xet" in asked_for["transfers"]:
+        return {"transfer": "xet", "objects": asked_for["objects"]}
+    for asked in asked_for["objects"]:
         entry, oid, size = {**asked}, asked["oid"], asked["size"]
         if oid not in call.repo.lfs:
             href, header = f"{call.hub.cdn}/store/{call.repo_id}/{oid}", {}
