@@ -100,9 +100,10 @@ def parity(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Our files and vectors against model2vec's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *PEERS, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install(session, *PEERS, *GROUPS["test"], packages=("m2v-core", "m2v-distill", "m2v-hub"))
     install_teacher(session)
-    session.run("pytest", "tests/integration/test_interop.py", "-m", "interop", *session.posargs, env=OFFLINE)
+    files = [f"tests/integration/test_{name}.py" for name in ("interop", "cards")]
+    session.run("pytest", *files, "-m", "interop", *session.posargs, env=OFFLINE)
 
 
 @nox.session
