@@ -283,6 +283,7 @@ def test_evil_values_are_inert(with_head: Path, evil: str, more: str) -> None:
         ({"activation": "relu"}, "softmax, sigmoid, identity"),
         ({"activation": ["softmax"]}, "softmax, sigmoid, identity"),
         ({"classes": "abc"}, "list"),
+        ({"classes": None}, "list"),
     ],
 )
 def test_a_damaged_head(head: dict, part: str, tmp_path: Path) -> None:

@@ -210,8 +210,8 @@ def _read_head(folder: Path) -> Head:
         raise ModelFormatError(f'{where}: "n_layers" should be a number of layers; found {layers!r}.')
     if not isinstance(activation, str) or activation not in TASKS:
         raise ModelFormatError(f'{where}: "activation" should be one of {", ".join(TASKS)}; found {activation!r}.')
-    if classes is not None and not isinstance(classes, list):
-        raise ModelFormatError(f'{where}: "classes" should be a list, or null; found {classes!r}.')
+    if not isinstance(classes, list) and (classes is not None or activation != "identity"):
+        raise ModelFormatError(f'{where}: "classes" should be a list, or null for numbers; found {classes!r}.')
     names = [f"head.{layer}.weight" for layer in range(layers)]
     tensors = read_tensors(folder / HEAD_FILE, required=dict.fromkeys(names, WEIGHT_DTYPES))
     shapes = [tensors[name].shape for name in names]
