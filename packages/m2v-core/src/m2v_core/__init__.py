@@ -16,13 +16,20 @@ from m2v_core.errors import (
     ModelNotFoundError,
 )
 from m2v_core.format import Config
+from m2v_core.head import Activation, Layer, MLPHead
 from m2v_core.model import StaticModel, quantize_model
+from m2v_core.pipeline import StaticModelPipeline
 
 __all__ = [
     # models
     "Config",
     "StaticModel",
     "quantize_model",
+    # heads
+    "Activation",
+    "Layer",
+    "MLPHead",
+    "StaticModelPipeline",
     # errors
     "InvalidInputError",
     "M2VError",

@@ -11,18 +11,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from m2v_core import predict_cli
 from m2v_core.__about__ import __version__
+from m2v_core.console import opened_lines, progress_bar
 from m2v_core.errors import InvalidInputError, M2VError
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
+    from m2v_core.head import MLPHead
     from m2v_core.model import StaticModel
 
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -39,6 +39,8 @@ examples:
   m2v info my-model                                               what it is
   m2v encode my-model texts.txt --out vectors.npy                 one text a line -> [n, dim] float32
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
+  m2v predict my-classifier texts.txt                             the label of each, one a line
+  m2v evaluate my-classifier test.csv --label category            how often it is right
 
 exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted
 """
@@ -70,9 +72,11 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_encode(commands)
+    predict_cli.add_predict(commands)
+    predict_cli.add_evaluate(commands)
     _add_info(commands)
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    if named in ("encode", "info"):
+    if named in commands.choices:
         return parser
     points = {point.name: point for point in entry_points(group=COMMANDS)}
     for name, point in sorted(points.items()):
@@ -127,9 +131,8 @@ def _encode(options: argparse.Namespace) -> int:
 
     model = _load(options.model, options.dimensionality)
     limit = model.max_length if options.max_length is None else options.max_length
-    with _progress(options.out is not None) as bar, _opened(options.file) as lines:
+    with progress_bar("Encoding", wanted=options.out is not None) as bar, opened_lines(options.file) as texts:
         chunks = []
-        texts = (line.removesuffix("\n").removesuffix("\r") for line in lines)
         stream = model.encode_stream(texts, normalize=options.normalize, max_length=limit, batch_size=ENCODE_LINES)
         for vectors in stream:
             bar.update(len(vectors))
@@ -148,30 +151,6 @@ def _encode(options: argparse.Namespace) -> int:
     return 0
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[IO[str]]:
-    try:
-        if name == "-":
-            with open(sys.stdin.fileno(), encoding="utf-8-sig", newline="\n", closefd=False) as lines:
-                yield lines
-        else:
-            with Path(name).open(encoding="utf-8-sig", newline="\n") as lines:
-                yield lines
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(
-            f"{name}: expected UTF-8 text; found other bytes ({error.reason}). Convert it, for instance with iconv."
-        ) from None
-
-
-@contextmanager
-def _progress(wanted: bool) -> Iterator[tqdm[Any]]:
-    from tqdm import tqdm
-
-    bar: tqdm[Any]
-    with tqdm(desc="Encoding", unit=" texts", file=sys.stderr, disable=not (wanted and sys.stderr.isatty())) as bar:
-        yield bar
-
-
 def _add_info(commands: Subcommands) -> None:
     parser = commands.add_parser("info", help="what a model is", description="Say what a model is.")
     parser.add_argument("model", metavar="MODEL", help="a model folder, or org/name (pip install m2v-hub)")
@@ -180,25 +159,26 @@ def _add_info(commands: Subcommands) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
-    facts = describe(_load(options.model))
+    facts = describe(*_load_with_head(options.model))
     if options.json:
         print(json.dumps(facts, ensure_ascii=False))
     else:
         width = max(map(len, facts))
         for name, value in facts.items():
-            shown = "-" if value is None else ", ".join(value) if isinstance(value, list) else value
+            shown = "-" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else value
             print(f"{name:<{width}}  {shown}")
     return 0
 
 
-def describe(model: StaticModel) -> dict[str, object]:
-    """What a model is, as plain values: sizes in tokens, dimensions and bytes.
+def describe(model: StaticModel, head: MLPHead | None = None) -> dict[str, object]:
+    """What a model, and its head, is, as plain values: sizes in tokens, dimensions and bytes.
 
     Example:
         >>> describe(tiny_model())["tokens"]
         3
     """
     arrays = (model.embedding, model.weights, model.token_mapping)
+    classes = None if head is None or head.classes_ is None else head.classes_.tolist()
     return {
         "tokens": model.n_tokens,
         "dimensions": model.dim,
@@ -214,6 +194,9 @@ def describe(model: StaticModel) -> dict[str, object]:
         "pca": model.config.apply_pca,
         "sif_coefficient": model.config.sif_coefficient,
         "distillation": model.config.distillation,
+        "head": None if head is None else head.activation.value,
+        "head_widths": None if head is None else head.widths,
+        "classes": classes,
     }
 
 
@@ -221,3 +204,16 @@ def _load(reference: str, dimensionality: int | None = None) -> StaticModel:
     from m2v_core.model import StaticModel
 
     return StaticModel.from_pretrained(reference, dimensionality=dimensionality)
+
+
+def _load_with_head(reference: str) -> tuple[StaticModel, MLPHead | None]:
+    """A model, and the head in its folder, if there is one."""
+    from m2v_core.format import HEAD_FILE
+    from m2v_core.pipeline import StaticModelPipeline
+    from m2v_core.resolve import resolve
+
+    folder = resolve(reference)
+    if not (folder / HEAD_FILE).is_file():
+        return _load(str(folder)), None
+    pipeline = StaticModelPipeline.from_pretrained(folder)
+    return pipeline.model, pipeline.head

@@ -1,20 +1,24 @@
-"""Read and write single files, with errors that name the file, what was expected and what was found."""
+"""Read and write files, with errors that name the file, what was expected and what was found."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
+
+T = TypeVar("T")
 
 
 def read_text(path: Path) -> str:
@@ -127,3 +131,35 @@ def describe_damage(path: Path) -> str | None:
     if expected != size:
         return f"expected {expected} bytes by its header; found {size}. Copy or download the file again."
     return None
+
+
+def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
+    """Call `reader(folder)` again if the folder was replaced meanwhile, so that no two models are mixed."""
+    for _ in range(100):
+        with _watched(folder) as is_the_same:
+            try:
+                result = reader(folder)
+            except (ModelNotFoundError, ModelFormatError, OSError):
+                if is_the_same():
+                    raise
+                continue
+            if is_the_same():
+                return result
+    raise ModelFormatError(f"{folder} was replaced 100 times while it was read; try again when it is at rest.")
+
+
+@contextmanager
+def _watched(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether `folder` is still the folder that it was.
+
+    The folder is held open meanwhile: the number of a removed one could go to its successor otherwise.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders; there, files are replaced one by one
+        yield lambda: True
+        return
+    try:
+        yield lambda: folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
+    finally:
+        os.close(descriptor)

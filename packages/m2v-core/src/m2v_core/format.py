@@ -1,25 +1,27 @@
 """What a model is on disk: THE definition of file names, tensor names and dtypes, with the reader and the writer.
 
 A model is a folder; `docs/format.md` says the same in prose, rule by rule. Nothing else in m2v names a file or a
-tensor of a model. Other layouts are read by `m2v_core.foreign` into the same `StoredModel`.
+tensor of a model, but `m2v_core.head_format` those of a head. Other layouts are read by `m2v_core.foreign` into the
+same `StoredModel`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.files import read_json, read_tensors, read_text, write_json
+from m2v_core.head import MLPHead
+from m2v_core.head_format import HEAD_CONFIG, head_config, head_tensors
 
 CONFIG_FILE = "config.json"
 TENSOR_FILE = "model.safetensors"
@@ -40,17 +42,18 @@ EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": 
 WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32"}
 
-#: Keys that other writers store although they follow from the tensors (or belong to a head).
-DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", "head_config"})
+#: Keys that other writers store although they follow from the tensors, or that belong to a head.
+DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", HEAD_CONFIG})
 
 #: Files that a save owns: one of them that a new save does not write is removed with the old model.
 OWNED_FILES = frozenset({CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, MODULES_FILE, HEAD_FILE})
 
+#: What older versions of model2vec kept a head in: objects of scikit-learn, which core does not load.
+LEGACY_HEAD_FILE = "pipeline.skops"
+
 #: sentence-transformers' modules, by the names that every version since 2.0 resolves.
 STATIC_MODULE = {"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}
 NORMALIZE_MODULE = {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,10 +241,11 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
     )
 
 
-def write(stored: StoredModel, folder: Path, *, unk_id: int | None) -> None:
+def write(stored: StoredModel, folder: Path, *, unk_id: int | None, head: MLPHead | None = None) -> None:
     """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
 
-    Files of the folder that are not part of a model (a README, say) stay.
+    Files of the folder that are not part of a model (a README, say) stay. The head of an old model does not: it was
+    trained on another table. Without a new `head` there is a warning of that.
     """
     import shutil  # only saving needs these, and they take memory
 
@@ -250,15 +254,24 @@ def write(stored: StoredModel, folder: Path, *, unk_id: int | None) -> None:
     arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: stored.mapping}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
+    config = stored.config.to_json() | ({} if head is None else {HEAD_CONFIG: head_config(head)})
+    if head is None and (folder / HEAD_FILE).is_file():
+        warnings.warn(
+            f"{folder} holds a trained head, which this save removes: a static model has none. To keep it, load and "
+            f"save the folder by StaticModelPipeline, or save to another folder.",
+            stacklevel=3,
+        )
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
         save_file(tensors, staging / TENSOR_FILE)
         (staging / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
         if sentence_transformers_agrees(stored, unk_id):
             modules = [STATIC_MODULE, NORMALIZE_MODULE] if stored.config.normalize else [STATIC_MODULE]
             write_json(staging / MODULES_FILE, modules)
-        write_json(staging / CONFIG_FILE, stored.config.to_json())
-        # safetensors makes its file private to the user; a model is as public as its config.
-        shutil.copymode(staging / CONFIG_FILE, staging / TENSOR_FILE)
+        if head is not None:
+            save_file(head_tensors(head), staging / HEAD_FILE)
+        write_json(staging / CONFIG_FILE, config)
+        for file in staging.glob("*.safetensors"):  # which are private to the user; a model is as public as its config
+            shutil.copymode(staging / CONFIG_FILE, file)
 
 
 def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> str:
@@ -294,35 +307,3 @@ def sentence_transformers_agrees(stored: StoredModel, unk_id: int | None) -> boo
     if stored.weights is not None or stored.mapping is not None or stored.embeddings.dtype == np.int8:
         return False
     return unk_id is None or (stored.config.normalize and not stored.embeddings[unk_id].any())
-
-
-def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
-    """Call `reader(folder)` again if the folder was replaced meanwhile, so that no two models are mixed."""
-    for _ in range(100):
-        with _watched(folder) as is_the_same:
-            try:
-                result = reader(folder)
-            except (ModelNotFoundError, ModelFormatError, OSError):
-                if is_the_same():
-                    raise
-                continue
-            if is_the_same():
-                return result
-    raise ModelFormatError(f"{folder} was replaced 100 times while it was read; try again when it is at rest.")
-
-
-@contextmanager
-def _watched(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether `folder` is still the folder that it was.
-
-    The folder is held open meanwhile: the number of a removed one could go to its successor otherwise.
-    """
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders; there, files are replaced one by one
-        yield lambda: True
-        return
-    try:
-        yield lambda: folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
-    finally:
-        os.close(descriptor)

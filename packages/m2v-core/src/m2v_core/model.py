@@ -19,10 +19,11 @@ from m2v_core import foreign, format, pool
 from m2v_core.backend import json_of
 from m2v_core.batches import as_texts, check_batch_size, in_batches
 from m2v_core.errors import InvalidInputError
+from m2v_core.files import read_consistently
 from m2v_core.format import Config, StoredModel
 from m2v_core.memory import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
 from m2v_core.quantize import quantized
-from m2v_core.resolve import resolve
+from m2v_core.resolve import publish, resolve
 from m2v_core.rows import Rows
 from m2v_core.tokens import TextTokenizer
 
@@ -192,7 +193,7 @@ class StaticModel:
             'int8'
         """
         folder = resolve(path, subfolder=subfolder, token=token, revision=revision, force_download=force_download)
-        stored = format.read_consistently(folder, partial(foreign.read_any, memory_map=memory_map))
+        stored = read_consistently(folder, partial(foreign.read_any, memory_map=memory_map))
         changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
         if not isinstance(max_length, _Unset):
             changes["max_length"] = max_length
@@ -210,13 +211,28 @@ class StaticModel:
         """Save the model as a folder that m2v, model2vec and (where it agrees) sentence-transformers load.
 
         The folder changes in one step: whoever reads it meanwhile gets the whole old model or the whole new one.
-        Files in it that are no part of a model stay.
+        Files in it that are no part of a model stay; a head that was trained on another model goes, with a warning.
 
         Raises:
             OSError: The folder cannot be written.
         """
         folder = Path(path) / subfolder if subfolder else Path(path)
         format.write(self._stored, folder, unk_id=self.unk_token_id)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Publish the model on the Hugging Face Hub (with m2v-hub installed).
+
+        Args:
+            repo_id: `org/name`.
+            options: `private=`, `token=`, `subfolder=` and others of `m2v_hub.push_to_hub`.
+
+        Returns:
+            Where it lies now.
+
+        Raises:
+            MissingPackageError: m2v-hub is not installed.
+        """
+        return publish(self, repo_id, **options)
 
     @property
     def stored(self) -> StoredModel:

@@ -1,15 +1,20 @@
-"""From what a user calls a model (a folder, or `org/name`) to a folder on this machine."""
+"""From what a user calls a model (a folder, or `org/name`) to a folder on this machine, and back to the Hub."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelNotFoundError
 
 #: Packages that know where `org/name` lives register a function here, with the signature of the call below.
 RESOLVERS = "m2v.resolvers"
+
+#: Packages that know how to publish a model or a pipeline register a function here, with the signature of `publish`.
+PUBLISHERS = "m2v.publishers"
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*[\w-]", re.ASCII)
 
@@ -57,13 +62,38 @@ def resolve(
     return folder / inner
 
 
-def _ask_resolvers(name: str, **options: str | bool | None) -> Path:
-    from importlib.metadata import entry_points  # a tenth of the time that importing m2v_core takes
+def publish(model: object, repo_id: str, **options: Any) -> str:
+    """Publish a `StaticModel` or a `StaticModelPipeline` by the publisher that is installed; says where it lies now.
 
-    found = sorted(entry_points(group=RESOLVERS), key=lambda point: point.name)
-    if not found:
+    Args:
+        model: The model or pipeline.
+        repo_id: `org/name`.
+        options: Those of the publisher; m2v-hub's is `m2v_hub.push_to_hub`.
+
+    Raises:
+        MissingPackageError: There is no publisher.
+    """
+    push = _first_of(PUBLISHERS)
+    if push is None:
+        raise MissingPackageError(
+            f"To publish {repo_id!r} on the Hugging Face Hub another package is needed: pip install m2v-hub"
+        )
+    return str(push(model, repo_id, **options))
+
+
+def _ask_resolvers(name: str, **options: str | bool | None) -> Path:
+    ask = _first_of(RESOLVERS)
+    if ask is None:
         raise MissingPackageError(
             f"There is no folder {name!r} here, and to look for it on the Hugging Face Hub another package is "
             f"needed: pip install m2v-hub"
         )
-    return Path(found[0].load()(name, **options))
+    return Path(ask(name, **options))
+
+
+def _first_of(group: str) -> Callable[..., Any] | None:
+    """What the first entry point of a group names, by name; `None` if there is none."""
+    from importlib.metadata import entry_points  # a tenth of the time that importing m2v_core takes
+
+    found = sorted(entry_points(group=group), key=lambda point: point.name)
+    return found[0].load() if found else None

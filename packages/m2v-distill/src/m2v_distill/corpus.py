@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import os
-import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
-from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.columns import TABLES, as_text, kind_of, place_of, read_columns
+from m2v_core.errors import InvalidInputError
 
 #: One file, files, or the texts themselves.
 Corpus = str | os.PathLike[str] | Iterable[str] | Iterable[os.PathLike[str]]
@@ -23,14 +19,8 @@ Corpus = str | os.PathLike[str] | Iterable[str] | Iterable[os.PathLike[str]]
 #: Slots of the table by which `distinct` knows a text again: 16 MiB.
 SLOTS = 1 << 21
 
-#: Rows of a Parquet file that are read at a time.
-ROWS = 4096
-
 _FORMS = "texts (str), the path of a file, or paths (os.PathLike) of files"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-#: What a reader finds in a file: the number of a line or row, and what should be a text.
-_Found = Iterator[tuple[int, object]]
+_HINT = "Name the one that holds the texts: text_column=, or --text-column."
 
 
 def read_texts(corpus: Corpus, *, text_column: str | None = None) -> Iterator[str]:
@@ -57,6 +47,11 @@ def read_texts(corpus: Corpus, *, text_column: str | None = None) -> Iterator[st
         ['a good day', 'another']
     """
     if isinstance(corpus, str | os.PathLike):
+        if not Path(corpus).exists():
+            raise InvalidInputError(
+                f"corpus should be {_FORMS}; found {os.fspath(corpus)!r}, and there is no such file. For a single "
+                f"text, pass a list."
+            )
         return _from_files([Path(corpus)], text_column)
     if not isinstance(corpus, Iterable):
         raise InvalidInputError(f"corpus should be {_FORMS}; found {type(corpus).__name__}.")
@@ -102,149 +97,24 @@ def _path(number: int, item: object) -> Path:
 
 
 def _texts(found: Iterable[tuple[int, object]], place: str) -> Iterator[str]:
-    """What was found, checked; `place` and a number say where."""
-    for number, text in found:
-        if not isinstance(text, str):
-            raise InvalidInputError(f"{place} {number}: expected a text (str); found {type(text).__name__}.")
-        if not text.isascii() and _SURROGATE.search(text):
-            raise InvalidInputError(f"{place} {number}: expected valid Unicode; found a lone surrogate. Remove it.")
-        if text.strip():
+    """What was found, checked, without what is blank; `place` and a number say where."""
+    for number, value in found:
+        if (text := as_text(value, place, number)).strip():
             yield text
 
 
 def _from_files(paths: Sequence[Path], text_column: str | None) -> Iterator[str]:
-    endings = [_ending(path) for path in paths]
-    if text_column is not None and set(endings) <= {"", ".txt"}:
+    kinds = [kind_of(path) for path in paths]
+    if text_column is not None and not set(kinds) & set(TABLES):
         raise InvalidInputError(
-            f"text_column is for files with columns ({', '.join(_COLUMNS)}); found {text_column!r} for "
+            f"text_column is for files with columns ({', '.join(TABLES)}); found {text_column!r} for "
             f"{', '.join(path.name for path in paths)}, which hold a text a line."
         )
+    column = "text" if text_column is None else text_column
 
     def texts() -> Iterator[str]:
-        for path, ending in zip(paths, endings, strict=True):
-            if ending in _COLUMNS:
-                found = _COLUMNS[ending](path, "text" if text_column is None else text_column)
-            else:
-                found = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in _lines(path))
-            yield from _texts(found, f"{path}, {'row' if ending == '.parquet' else 'line'}")
+        for path, kind in zip(paths, kinds, strict=True):
+            rows = read_columns(path, [column] if kind in TABLES else [], hint=_HINT)
+            yield from _texts(((number, "" if value is None else value) for number, (value,) in rows), place_of(path))
 
     return texts()
-
-
-def _ending(path: Path) -> str:
-    if not path.exists() or path.is_dir():
-        raise InvalidInputError(
-            f"corpus should be {_FORMS}; found {str(path)!r}, "
-            f"{'which is a folder' if path.is_dir() else 'and there is no such file'}. For a single text, pass a list."
-        )
-    inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    ending = inner.suffix.lower()
-    if ending not in ("", ".txt", *_COLUMNS) or (ending == ".parquet" and inner != path):
-        raise InvalidInputError(
-            f"{path}: the name of a file of texts should end in .txt (or nothing), {', '.join(_COLUMNS)}, and .gz "
-            f"after any but .parquet; found {''.join(path.suffixes)!r}. Rename or convert it."
-        )
-    return ending
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and lines of a text file, with what ends them; only a line feed does."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8")
-                yield number, text.removeprefix("\ufeff") if number == 1 else text
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(
-            f"{path}, line {number}: expected UTF-8 text; found other bytes ({error.reason}). Convert it, for instance "
-            f"with iconv."
-        ) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidInputError(
-            f"{path}: expected a whole gzip file; found, after line {number}: {error}. Copy or compress it again."
-        ) from None
-
-
-def _no_column(where: str, column: str, found: Iterable[object]) -> InvalidInputError:
-    return InvalidInputError(
-        f"{where}: expected the column {column!r}; found {', '.join(map(repr, found)) or 'none'}. Name the one that "
-        f"holds the texts: text_column=, or --text-column."
-    )
-
-
-def _csv(path: Path, column: str, delimiter: str = ",") -> _Found:
-    rows = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
-    try:
-        header = next(rows, [])
-        if column not in header:
-            raise _no_column(f"{path}, line 1", column, header)
-        place = header.index(column)
-        for row in rows:
-            if row and len(row) != len(header):
-                raise InvalidInputError(
-                    f"{path}, line {rows.line_num}: expected {len(header)} fields, as in the header; found {len(row)}. "
-                    f"A field that holds {delimiter!r} should be in double quotes."
-                )
-            yield rows.line_num, row[place] if row else ""
-    except csv.Error as error:
-        raise InvalidInputError(
-            f"{path}, line {rows.line_num}: expected fields separated by {delimiter!r}, in double quotes where they "
-            f"hold quotes (doubled) or line ends; found an error: {error}. Mend the line, or write the texts as JSONL."
-        ) from None
-
-
-def _tsv(path: Path, column: str) -> _Found:
-    return _csv(path, column, "\t")
-
-
-def _jsonl(path: Path, column: str) -> _Found:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError(
-                f"{path}, line {number}: expected a JSON object; found an error: {error}. Each line should hold one."
-            ) from None
-        if not isinstance(found, dict):
-            raise InvalidInputError(
-                f"{path}, line {number}: expected a JSON object; found {type(found).__name__}. Each line should be "
-                f'like {{"{column}": "a text"}}.'
-            )
-        if column not in found:
-            raise _no_column(f"{path}, line {number}", column, found)
-        yield number, "" if found[column] is None else found[column]
-
-
-def _parquet(path: Path, column: str) -> _Found:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        raise MissingPackageError(
-            f"{path}: reading Parquet needs pyarrow, which is not installed: pip install pyarrow"
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            if column not in file.schema_arrow.names:
-                raise _no_column(str(path), column, file.schema_arrow.names)
-            batches = file.iter_batches(ROWS, columns=[column])
-            rows = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
-            for number, value in enumerate(rows, 1):
-                yield number, "" if value is None else value
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(
-            f"{path}: expected a Parquet file; found one that pyarrow cannot read: {error}. Write or copy it again."
-        ) from None
-
-
-#: Kinds of files with columns, by the end of their names.
-_COLUMNS: dict[str, Callable[[Path, str], _Found]] = {
-    ".csv": _csv,
-    ".tsv": _tsv,
-    ".jsonl": _jsonl,
-    ".ndjson": _jsonl,
-    ".parquet": _parquet,
-}

@@ -11,22 +11,21 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from m2v_core import StaticModel
-from m2v_core.errors import ModelFormatError, ModelNotFoundError
-from m2v_core.files import read_json, read_tensors, read_text
+from m2v_core import Activation, MLPHead, StaticModel, StaticModelPipeline
+from m2v_core.errors import ModelNotFoundError
+from m2v_core.files import read_json, read_text
 from m2v_core.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
-from m2v_core.format import CONFIG_FILE, HEAD_FILE, MODEL_TYPE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE, WEIGHT_DTYPES
+from m2v_core.format import CONFIG_FILE, HEAD_FILE, MODEL_TYPE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
 from m2v_core.tokens import Vocabulary
 from m2v_hub.onnx_file import read_signature
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 ONNX_FILES = ("onnx/model.onnx", "model.onnx")
 ONNX_INPUTS = {"input_ids", "attention_mask"}
-MOST_LAYERS = 1000
 COMMIT = re.compile("[0-9a-f]{40}")
 
 #: What a head's activation makes it.
-TASKS = {"softmax": "classes", "sigmoid": "labels", "identity": "numbers"}
+TASKS = {Activation.SOFTMAX: "classes", Activation.SIGMOID: "labels", Activation.IDENTITY: "numbers"}
 #: What model2vec's exports call their output.
 OUTPUTS = {"embeddings": "vectors", "probabilities": "probabilities", "predictions": "numbers"}
 
@@ -138,8 +137,12 @@ def read_facts(folder: Path, *, name: str) -> Facts:
     onnx = _read_onnx(folder)
     if onnx is not None and not any((folder / place / TENSOR_FILE).is_file() for place in (".", NESTED)):
         return _export(folder, name, onnx)
-    model = StaticModel.from_pretrained(folder, memory_map=True, cache_bytes=0)
-    head = _read_head(folder) if (folder / HEAD_FILE).is_file() else None
+    head = None
+    if (folder / HEAD_FILE).is_file():
+        pipeline = StaticModelPipeline.from_pretrained(folder, memory_map=True, cache_bytes=0)
+        model, head = pipeline.model, _head_of(pipeline.head)
+    else:
+        model = StaticModel.from_pretrained(folder, memory_map=True, cache_bytes=0)
     config, arrays = model.config, (model.embedding, model.weights, model.token_mapping)
     return Facts(
         name=name,
@@ -200,25 +203,9 @@ def _is_ours(config: Path) -> bool:
     return config.is_file() and read_json(config).get("model_type", MODEL_TYPE) == MODEL_TYPE
 
 
-def _read_head(folder: Path) -> Head:
-    where = folder / CONFIG_FILE
-    raw = read_json(where).get("head_config", {})
-    settings = raw if isinstance(raw, dict) else {}
-    layers, activation = settings.get("n_layers", 0), settings.get("activation", "identity")
-    classes = settings.get("classes")
-    if type(layers) is not int or not 0 <= layers <= MOST_LAYERS:
-        raise ModelFormatError(f'{where}: "n_layers" should be a number of layers; found {layers!r}.')
-    if not isinstance(activation, str) or activation not in TASKS:
-        raise ModelFormatError(f'{where}: "activation" should be one of {", ".join(TASKS)}; found {activation!r}.')
-    if not isinstance(classes, list) and (classes is not None or activation != "identity"):
-        raise ModelFormatError(f'{where}: "classes" should be a list, or null for numbers; found {classes!r}.')
-    names = [f"head.{layer}.weight" for layer in range(layers)]
-    tensors = read_tensors(folder / HEAD_FILE, required=dict.fromkeys(names, WEIGHT_DTYPES))
-    shapes = [tensors[name].shape for name in names]
-    if any(len(shape) != 2 for shape in shapes):
-        raise ModelFormatError(f"{folder / HEAD_FILE}: a layer's weight should have two axes; found {shapes}.")
-    widths = (*(shape[1] for shape in shapes[:1]), *(shape[0] for shape in shapes))
-    return Head(TASKS[activation], None if classes is None else tuple(map(str, classes)), widths)
+def _head_of(head: MLPHead) -> Head:
+    widths = (*(layer.weight.shape[1] for layer in head.layers[:1]), *(len(layer.weight) for layer in head.layers))
+    return Head(TASKS[head.activation], None if head.classes_ is None else tuple(map(str, head.classes_)), widths)
 
 
 def _read_onnx(folder: Path) -> Onnx | None:

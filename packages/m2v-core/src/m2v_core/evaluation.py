@@ -1,0 +1,138 @@
+"""How good predictions are: precision, recall and F1 of each class, without scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2v_core.errors import InvalidInputError
+
+_LISTS = (list, tuple, set, frozenset)
+_COLUMNS = ("precision", "recall", "f1-score", "support")
+
+
+def classification_report(y_true: Iterable[Any], y_pred: Iterable[Any]) -> dict[str, Any]:
+    """Precision, recall and F1 of each class, and their means, as a dictionary.
+
+    What has no value, such as the precision of a class that is never predicted, is 0. For single labels it is
+    scikit-learn's `classification_report(..., output_dict=True, zero_division=0)`. For lists of labels it is
+    model2vec's: with "accuracy", the share of texts whose labels are all right and no others, instead of
+    scikit-learn's "micro avg" and "samples avg".
+
+    Args:
+        y_true: The right label of each text, or the list (or set) of its labels.
+        y_pred: The predictions, as `StaticModelPipeline.predict` gives them.
+
+    Returns:
+        By the name of each class that occurs on either side, and by "macro avg" (the mean of classes) and "weighted
+        avg" (by the number of texts with the class): "precision", "recall", "f1-score", "support". And "accuracy".
+
+    Raises:
+        InvalidInputError: There are no texts, more on one side than on the other, labels here and lists there, or
+            labels of several kinds.
+
+    Example:
+        >>> report = classification_report(["a", "a", "b"], ["a", "b", "b"])
+        >>> report["accuracy"].__round__(2), report["a"]
+        (0.67, {'precision': 1.0, 'recall': 0.5, 'f1-score': 0.6666666666666666, 'support': 2.0})
+    """
+    true, predicted = [_plain(label) for label in y_true], [_plain(label) for label in y_pred]
+    if not true or len(true) != len(predicted):
+        raise InvalidInputError(
+            f"An evaluation needs texts, and as many labels as predictions; found {len(true)} and {len(predicted)}."
+        )
+    true, predicted = _as_lists(true, predicted)
+    classes = _classes(chain(true, predicted))
+    places = {label: place for place, label in enumerate(classes)}
+    right, said = _codes(true, places), _codes(predicted, places)
+    n_hits, support, n_said = (
+        _by_class(codes, len(classes)) for codes in (np.intersect1d(right, said, assume_unique=True), right, said)
+    )
+    scores = np.stack([_ratio(n_hits, n_said), _ratio(n_hits, support), _ratio(2 * n_hits, n_said + support)])
+    n_wrong = len(np.unique(np.setxor1d(right, said, assume_unique=True) // len(support)))
+    total = float(support.sum())
+    report: dict[str, Any] = {
+        str(label): _entry(scores[:, place], support[place]) for place, label in enumerate(classes)
+    }
+    report["accuracy"] = (len(true) - n_wrong) / len(true)
+    report["macro avg"] = _entry(scores.mean(axis=1), total)
+    report["weighted avg"] = _entry(scores @ _ratio(support, np.full_like(support, total)), total)
+    return report
+
+
+def report_table(report: Mapping[str, Any]) -> str:
+    """A report as people read it: a line for each class and mean.
+
+    Example:
+        >>> print(report_table(classification_report(["a", "a", "b"], ["a", "b", "b"])))
+                      precision  recall  f1-score  support
+        a                 1.000   0.500     0.667        2
+        b                 0.500   1.000     0.667        1
+        <BLANKLINE>
+        accuracy                            0.667        3
+        macro avg         0.750   0.750     0.667        3
+        weighted avg      0.833   0.667     0.667        3
+    """
+    width = max(map(len, report))
+    lines = [f"{'':<{width}}  precision  recall  f1-score  support"]
+    for name, entry in report.items():
+        if name == "accuracy" and not isinstance(entry, Mapping):
+            support = report["macro avg"]["support"]
+            lines += ["", f"{name:<{width}}  {'':9}  {'':6}  {entry:8.3f}  {support:7.0f}"]
+        else:
+            precision, recall, f1, support = (entry[column] for column in _COLUMNS)
+            lines.append(f"{name:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:8.3f}  {support:7.0f}")
+    return "\n".join(lines)
+
+
+def _plain(label: Any) -> Any:
+    """A label, or a list of them, as Python's own."""
+    return label.tolist() if isinstance(label, np.ndarray | np.generic) else label
+
+
+def _as_lists(true: list[Any], predicted: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Both sides as lists of labels: of one label each if they are no lists."""
+    kinds = {isinstance(label, _LISTS) for label in chain(true, predicted)}
+    if len(kinds) > 1:
+        raise InvalidInputError(
+            "Labels and predictions should be a label for each text, or a list of labels for each; found both."
+        )
+    if kinds == {True}:
+        return [list(map(_plain, row)) for row in true], [list(map(_plain, row)) for row in predicted]
+    return [[label] for label in true], [[label] for label in predicted]
+
+
+def _classes(rows: Iterable[list[Any]]) -> list[Any]:
+    """The labels that occur, sorted."""
+    labels = set(chain.from_iterable(rows))
+    kinds = sorted({type(label).__name__ for label in labels})
+    if len(kinds) > 1:
+        raise InvalidInputError(
+            f"Labels and predictions should be of one kind, that of the head's classes; found {' and '.join(kinds)}."
+        )
+    return sorted(labels)
+
+
+def _codes(rows: list[Any], places: Mapping[Any, int]) -> NDArray[np.int64]:
+    """A number for each text and label of it, without repeats: `text * classes + place of the label`."""
+    n_classes = len(places)
+    found = [text * n_classes + places[label] for text, row in enumerate(rows) for label in row]
+    return np.unique(np.array(found, np.int64))
+
+
+def _by_class(codes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    """[C] how many texts have each class; a zero if there are no classes."""
+    n_classes = max(n_classes, 1)
+    return np.bincount(codes % n_classes, minlength=n_classes).astype(np.float64)
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _entry(scores: NDArray[np.float64], support: float) -> dict[str, float]:
+    return dict(zip(_COLUMNS, (*map(float, scores), float(support)), strict=True))

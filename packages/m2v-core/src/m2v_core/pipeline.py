@@ -1,0 +1,280 @@
+"""`StaticModelPipeline`: a static model with a trained head."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2v_core import foreign, format
+from m2v_core.batches import as_texts
+from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from m2v_core.files import read_consistently
+from m2v_core.format import StoredModel
+from m2v_core.head import Activation, MLPHead, check_threshold
+from m2v_core.head_format import read_head
+from m2v_core.memory import DEFAULT_CACHE_BYTES
+from m2v_core.model import UNSET, StaticModel, _Unset, quantize_model
+from m2v_core.resolve import publish, resolve
+
+
+class StaticModelPipeline:
+    """A static model with a head: a classifier of texts, or a regression.
+
+    A pipeline may be shared between threads.
+
+    Args:
+        model: The model.
+        head: A head that takes its vectors.
+
+    Raises:
+        InvalidInputError: The head takes vectors of other dimensions.
+
+    Example:
+        >>> layer = Layer(np.array([[1.0, 0.0], [0.0, 1.0]], "float32"), np.zeros(2, "float32"))
+        >>> pipeline = StaticModelPipeline(tiny_model(), MLPHead([layer], "softmax", ["judgement", "time"]))
+        >>> pipeline.predict(["good", "day"])
+        array(['judgement', 'time'], dtype='<U9')
+        >>> pipeline.predict_proba("good").round(2)
+        array([[0.73, 0.27]], dtype=float32)
+        >>> pipeline.evaluate(["good", "day"], ["judgement", "judgement"])["accuracy"]
+        0.5
+    """
+
+    def __init__(self, model: StaticModel, head: MLPHead) -> None:
+        head.check_takes(model.dim)
+        self.model = model
+        self.head = head
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        token: str | None = None,
+        subfolder: str | None = None,
+        quantize_to: str | None = None,
+        vocabulary_quantization: int | None = None,
+        max_length: int | _Unset | None = UNSET,
+        force_download: bool = True,
+        revision: str | None = None,
+        memory_map: bool = False,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> Self:
+        """Load a pipeline from a folder, or `org/name` from the Hugging Face Hub (with m2v-hub installed).
+
+        As in model2vec, values of the table that are NaN become 0 (and infinite ones the largest there are), so that
+        a token without a sound vector does not spoil the texts that hold it; with `memory_map` they stay.
+
+        Args:
+            path: A folder that a pipeline of m2v or model2vec was saved to, or a repository id.
+            token: A Hub token, for private repositories.
+            subfolder: The pipeline's place inside the folder or repository.
+            quantize_to: float16, float32, float64 or int8, for the table; see `quantize_model`.
+            vocabulary_quantization: Keep this many rows; see `quantize_model`.
+            max_length: Overrules the stored setting; `None` for no limit.
+            force_download: Ask the Hub for the newest state; if False, a cached pipeline is used as it is.
+            revision: A branch, tag or commit on the Hub.
+            memory_map: Leave the table in its file; see `StaticModel.from_pretrained`.
+            cache_bytes: See `StaticModel`.
+
+        Raises:
+            ModelNotFoundError: There is no pipeline of this name; a model without a head is none.
+            ModelFormatError: A file is damaged, or the head does not fit the model; the message names it. So it is
+                for a `pipeline.skops` of older versions of model2vec; the message says how to convert it.
+            MissingPackageError: The name needs m2v-hub, or `vocabulary_quantization` scikit-learn.
+            InvalidInputError: `quantize_to` or `vocabulary_quantization` does not fit.
+        """
+        folder = resolve(path, subfolder=subfolder, token=token, revision=revision, force_download=force_download)
+
+        def read(folder: Path) -> tuple[StoredModel, MLPHead]:
+            _check_has_head(folder)
+            head = read_head(folder / format.HEAD_FILE, folder / format.CONFIG_FILE)
+            return foreign.read_any(folder, memory_map=memory_map), head
+
+        stored, head = read_consistently(folder, read)
+        if not isinstance(max_length, _Unset):
+            stored = replace(stored, config=replace(stored.config, max_length=max_length))
+        if not memory_map:
+            stored = _without_nan(stored)
+        model = StaticModel.from_stored(stored, folder, cache_bytes=cache_bytes)
+        try:
+            head.check_takes(model.dim)
+        except InvalidInputError as error:
+            raise ModelFormatError(f"{folder / format.HEAD_FILE}: {error}") from None
+        if quantize_to is not None or vocabulary_quantization is not None:
+            model = quantize_model(model, quantize_to=quantize_to, vocabulary_quantization=vocabulary_quantization)
+        return cls(model, head)
+
+    def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
+        """Save model and head as one folder, which m2v and model2vec load as a pipeline or as a model.
+
+        The folder changes in one step, as that of `StaticModel.save_pretrained`.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        folder = Path(path) / subfolder if subfolder else Path(path)
+        format.write(self.model.stored, folder, unk_id=self.model.unk_token_id, head=self.head)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Publish the pipeline on the Hugging Face Hub (with m2v-hub installed).
+
+        Args:
+            repo_id: `org/name`.
+            options: `private=`, `token=`, `subfolder=` and others of `m2v_hub.push_to_hub`.
+
+        Returns:
+            Where it lies now.
+
+        Raises:
+            MissingPackageError: m2v-hub is not installed.
+        """
+        return publish(self, repo_id, **options)
+
+    @property
+    def classes_(self) -> NDArray[Any] | None:
+        """[C] the classes, in the order of `predict_proba`'s columns; `None` for a regression."""
+        return self.head.classes_
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r}, {self.head!r})"
+
+    def predict(
+        self,
+        X: str | Iterable[str],
+        *,
+        show_progress_bar: bool = False,
+        max_length: int | _Unset | None = UNSET,
+        batch_size: int = 1024,
+        use_multiprocessing: bool = True,
+        multiprocessing_threshold: int = 10_000,
+        threshold: float = 0.5,
+    ) -> NDArray[Any]:
+        """The labels of one text or many.
+
+        Args:
+            X: A text, or any iterable of texts; one text counts as a list of one.
+            show_progress_bar: See `StaticModel.encode`, for this and the other options.
+            max_length: See there.
+            batch_size: See there.
+            use_multiprocessing: See there.
+            multiprocessing_threshold: See there.
+            threshold: The probability above which a text has a label, where it may have several.
+
+        Returns:
+            [n] classes, one for each text. If a text may have several labels, [n] objects, an array of classes for
+            each. Of a head without classes (regression, similarity) its outputs, [n, outputs].
+
+        Raises:
+            InvalidInputError: As `StaticModel.encode`; or `threshold` is not from 0 to 1.
+        """
+        check_threshold(threshold)
+        logits = self._logits(
+            X,
+            show_progress_bar=show_progress_bar,
+            max_length=max_length,
+            batch_size=batch_size,
+            use_multiprocessing=use_multiprocessing,
+            multiprocessing_threshold=multiprocessing_threshold,
+        )
+        return self.head.labels(logits, threshold)
+
+    def predict_proba(
+        self,
+        X: str | Iterable[str],
+        *,
+        show_progress_bar: bool = False,
+        max_length: int | _Unset | None = UNSET,
+        batch_size: int = 1024,
+        use_multiprocessing: bool = True,
+        multiprocessing_threshold: int = 10_000,
+    ) -> NDArray[Any]:
+        """The probability of each class, for one text or many; options are those of `predict`.
+
+        Returns:
+            [n, C] float32 (float64 if the head is), columns as `classes_`. Rows sum to 1, unless a text may have
+            several labels.
+
+        Raises:
+            InvalidInputError: As `predict`; or the head has no classes.
+        """
+        self._check_has_classes("predict_proba")
+        logits = self._logits(
+            X,
+            show_progress_bar=show_progress_bar,
+            max_length=max_length,
+            batch_size=batch_size,
+            use_multiprocessing=use_multiprocessing,
+            multiprocessing_threshold=multiprocessing_threshold,
+        )
+        return self.head.probabilities(logits)
+
+    def evaluate(
+        self,
+        X: Iterable[str],
+        y: Sequence[Any] | NDArray[Any],
+        batch_size: int = 1024,
+        threshold: float = 0.5,
+        *,
+        show_progress_bar: bool = False,
+    ) -> dict[str, Any]:
+        """How well predictions agree with labels: see `m2v_core.evaluation.classification_report`.
+
+        Args:
+            X: Texts.
+            y: The label of each; or, if a text may have several, the list of its labels.
+            batch_size: See `predict`.
+            threshold: See `predict`.
+            show_progress_bar: See `predict`.
+
+        Raises:
+            InvalidInputError: There are no texts, or not a label for each, or labels are of another kind than the
+                classes; or the head has no classes.
+        """
+        from m2v_core.evaluation import classification_report
+
+        self._check_has_classes("evaluate")
+        texts = as_texts(X)
+        if len(texts) != len(y):
+            raise InvalidInputError(f"evaluate needs a label for each text; found {len(texts)} texts, {len(y)} labels.")
+        predictions = self.predict(
+            texts, batch_size=batch_size, threshold=threshold, show_progress_bar=show_progress_bar
+        )
+        return classification_report(y, predictions)
+
+    def _logits(self, X: str | Iterable[str], **options: Any) -> NDArray[Any]:
+        """[n, outputs] of the head; options are those of `StaticModel.encode`."""
+        return self.head.logits(self.model.encode(as_texts(X), **options))
+
+    def _check_has_classes(self, name: str) -> None:
+        if self.head.activation is Activation.IDENTITY:
+            raise InvalidInputError(f"{name} is for heads with classes; this one has none. Use predict.")
+
+
+def _check_has_head(folder: Path) -> None:
+    if (folder / format.HEAD_FILE).is_file():
+        return
+    if (folder / format.LEGACY_HEAD_FILE).is_file():
+        raise ModelFormatError(
+            f"{folder}: expected {format.HEAD_FILE}; found the {format.LEGACY_HEAD_FILE} of an older version of "
+            f"model2vec, which holds objects of scikit-learn. Convert it once: pip install 'm2v-train[skops]', then "
+            f"m2v_train.convert_legacy_pipeline({str(folder)!r}).save_pretrained(...)."
+        )
+    raise ModelNotFoundError(
+        f"{folder} holds no trained head: expected {format.HEAD_FILE}. Load it by StaticModel.from_pretrained, or "
+        f"train a head (pip install m2v-train)."
+    )
+
+
+def _without_nan(stored: StoredModel) -> StoredModel:
+    """The model with 0 for NaN, and the largest number for infinity, in its table."""
+    table = stored.embeddings
+    if table.dtype.kind != "f" or np.isfinite(table).all():
+        return stored
+    return replace(stored, embeddings=np.nan_to_num(table))

@@ -1,0 +1,180 @@
+"""`m2v predict` and `m2v evaluate` as a user runs them, each a process."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import GOLDEN, make_model
+from m2v_core import StaticModelPipeline
+
+HEADS = GOLDEN / "heads"
+TEXTS = ["good day", "Bad, sunny days!", "", "good good good bad", "unable day."]
+
+
+def m2v(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "m2v_core", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", check=False)
+
+
+def output(*arguments: object, stdin: str = "") -> list[str]:
+    done = m2v(*arguments, stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def fails(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    assert done.returncode == code
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def predicted(case: str, **options: Any) -> list[Any]:
+    labels = StaticModelPipeline.from_pretrained(HEADS / case).predict(TEXTS, **options)
+    return [label.tolist() if hasattr(label, "tolist") else label for label in labels]
+
+
+def write_csv(path: Path, **columns: list[Any]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
+    return path
+
+
+@pytest.mark.parametrize("case", ["softmax", "softmax-numbers"])
+def test_a_label_a_line(case: str, tmp_path: Path) -> None:
+    """From lines, an empty one too, a pipe and a table."""
+    expected = [str(label) for label in predicted(case)]
+    assert len(set(expected)) > 1
+    lines = tmp_path / "x.txt"
+    lines.write_text("\n".join(TEXTS) + "\n")
+    assert output("predict", HEADS / case, lines) == expected
+    assert output("predict", HEADS / case, stdin="\n".join(TEXTS)) == expected
+    assert output("predict", HEADS / case, "-", stdin="\r\n".join(TEXTS)) == expected
+    assert output("predict", HEADS / case, write_csv(tmp_path / "x.csv", text=TEXTS, n=[1] * 5)) == expected
+    named = write_csv(tmp_path / "y.csv", text=[1] * 5, tweet=TEXTS)
+    assert output("predict", HEADS / case, named, "--text", "tweet") == expected
+    assert output("predict", HEADS / case, stdin="") == []
+
+
+def test_several_labels_and_numbers() -> None:
+    lines = "\n".join(TEXTS)
+    assert [json.loads(line) for line in output("predict", HEADS / "sigmoid", stdin=lines)] == predicted("sigmoid")
+    few = output("predict", HEADS / "sigmoid", "--threshold", 0.9, stdin=lines)
+    assert [json.loads(line) for line in few] == predicted("sigmoid", threshold=0.9) != predicted("sigmoid")
+    numbers = [json.loads(line) for line in output("predict", HEADS / "identity", stdin=lines)]
+    np.testing.assert_allclose(numbers, predicted("identity"), atol=1e-6)
+
+
+def test_probabilities() -> None:
+    pipeline = StaticModelPipeline.from_pretrained(HEADS / "softmax")
+    found = [json.loads(line) for line in output("predict", HEADS / "softmax", "--proba", stdin="\n".join(TEXTS))]
+    assert [entry["label"] for entry in found] == predicted("softmax")
+    assert {tuple(entry["probabilities"]) for entry in found} == {("calm", "schön", "日 本")}
+    rows = [list(entry["probabilities"].values()) for entry in found]
+    np.testing.assert_allclose(rows, pipeline.predict_proba(TEXTS), atol=1e-6)
+    several = json.loads(output("predict", HEADS / "sigmoid", "--proba", stdin=TEXTS[0])[0])
+    assert several["label"] == [name for name, p in several["probabilities"].items() if p > 0.5]
+    fails(m2v("predict", HEADS / "identity", "--proba", stdin="good"), 1, "--proba is for heads with labels")
+
+
+def test_more_texts_than_a_batch(tmp_path: Path) -> None:
+    many = TEXTS * 1000
+    (tmp_path / "x.txt").write_text("\n".join(many))
+    done = m2v("predict", HEADS / "softmax", tmp_path / "x.txt", "--out", tmp_path / "y.txt")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "y.txt").read_text(encoding="utf-8").splitlines() == predicted("softmax") * 1000
+    assert {path.name for path in tmp_path.iterdir()} == {"x.txt", "y.txt"}
+
+
+def test_an_error_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"good\n" * 5000 + b"\xff\n")
+    (tmp_path / "y.txt").write_text("old")
+    fails(m2v("predict", HEADS / "softmax", tmp_path / "x.txt", "--out", tmp_path / "y.txt"), 1, "line 5001")
+    assert (tmp_path / "y.txt").read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"x.txt", "y.txt"}
+
+
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [("softmax", []), ("softmax-numbers", []), ("sigmoid", ["--label-separator", ";"])],
+)
+def test_evaluate(case: str, options: list[str], tmp_path: Path) -> None:
+    """Of CSV, where numbers are strings and lists are joined, and of JSONL, where they are not."""
+    pipeline = StaticModelPipeline.from_pretrained(HEADS / case)
+    assert pipeline.classes_ is not None
+    wrong = pipeline.classes_[0].item() if case != "sigmoid" else ["b"]
+    labels = [wrong, wrong, *predicted(case)[2:]]
+    expected = pipeline.evaluate(TEXTS, labels)
+    assert 0 < expected["accuracy"] < 1
+    joined = [" ; ".join(label) for label in labels] if case == "sigmoid" else labels
+    table = write_csv(tmp_path / "x.csv", text=TEXTS, label=joined)
+    assert json.loads("".join(output("evaluate", HEADS / case, table, *options, "--json"))) == expected
+    lines = [json.dumps({"a": text, "b": label}) for text, label in zip(TEXTS, labels, strict=True)]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    named = ["--text", "a", "--label", "b"]
+    assert json.loads("".join(output("evaluate", HEADS / case, tmp_path / "x.jsonl", *named, "--json"))) == expected
+    if case == "softmax-numbers":  # one that the head does not know
+        unknown = write_csv(tmp_path / "y.csv", text=["good"], label=["3"])
+        assert json.loads("".join(output("evaluate", HEADS / case, unknown, "--json")))["3"]["support"] == 1
+    shown = output("evaluate", HEADS / case, table, *options)
+    assert shown[0].split() == ["precision", "recall", "f1-score", "support"]
+    assert f"{expected['macro avg']['f1-score']:.3f}" in next(line for line in shown if line.startswith("macro avg"))
+    assert f"{expected['accuracy']:.3f}" in next(line for line in shown if line.startswith("accuracy"))
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is missing: pip install pyarrow")
+def test_parquet(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"text": TEXTS, "label": predicted("sigmoid")}), tmp_path / "x.parquet")
+    found = output("predict", HEADS / "sigmoid", tmp_path / "x.parquet")
+    assert [json.loads(line) for line in found] == predicted("sigmoid")
+    report = json.loads("".join(output("evaluate", HEADS / "sigmoid", tmp_path / "x.parquet", "--json")))
+    assert report["accuracy"] == 1
+
+
+def test_errors_have_no_traceback(tmp_path: Path) -> None:
+    head, table = HEADS / "softmax", write_csv(tmp_path / "x.csv", text=TEXTS, label=["calm"] * 5)
+    make_model().save_pretrained(tmp_path / "bare")
+    (tmp_path / "empty.csv").write_text("text,label\n")
+    fails(m2v("predict", tmp_path / "bare", stdin="a"), 1, "holds no trained head", "m2v-train")
+    fails(m2v("predict", tmp_path / "none", stdin="a"), 1, "neither a folder")
+    fails(m2v("predict", head, tmp_path / "none.txt"), 1, "no such file")
+    fails(m2v("predict", head, "--text", "a", stdin="a"), 1, "--text is for files with columns")
+    fails(m2v("predict", head, table, "--text", "tweet"), 1, "the column 'tweet'; found 'text', 'label'", "--text")
+    fails(m2v("predict", head, "--threshold", 2, stdin="a"), 1, "threshold")
+    fails(m2v("evaluate", head, table, "--label", "b"), 1, "the column 'b'", "--label")
+    fails(m2v("evaluate", head, tmp_path / "empty.csv"), 1, "An evaluation needs texts")
+    fails(m2v("evaluate", head, tmp_path / "none.csv"), 1, "no such file")
+    fails(m2v("evaluate", HEADS / "sigmoid", table), 1, "expected lists of labels", "--label-separator")
+    fails(m2v("evaluate", head, table, "--label-separator", ";"), 1, "found both")
+    fails(m2v("evaluate", HEADS / "identity", table), 1, "for heads with classes")
+    fails(m2v("evaluate", head, table, "--label-separator", ""), 1, "separator")
+    fails(m2v("evaluate", head), 2, "FILE")
+
+
+def test_info_tells_of_a_head(tmp_path: Path) -> None:
+    facts = json.loads("".join(output("info", HEADS / "softmax-numbers", "--json")))
+    assert (facts["head"], facts["head_widths"], facts["classes"]) == ("softmax", [6, 2], [-1, 7])
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in output("info", HEADS / "softmax")}
+    assert (shown["head"], shown["head_widths"], shown["classes"]) == ("softmax", "6, 4, 3", "calm, schön, 日 本")
+    make_model().save_pretrained(tmp_path)
+    facts = json.loads("".join(output("info", tmp_path, "--json")))
+    assert (facts["head"], facts["head_widths"], facts["classes"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_help_teaches(command: str) -> None:
+    assert any("trained head" in line for line in output(command, "--help"))
+    assert any(command in line for line in output("--help"))
