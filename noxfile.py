@@ -101,7 +101,7 @@ def parity(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Our files and vectors against model2vec's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
+    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill", "m2v-hub"))
     install_teacher(session)
     session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=OFFLINE)
 

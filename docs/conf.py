@@ -57,5 +57,9 @@ from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
 from m2v_distill.weighting import sif_weights, sif_weights_of, zipf_frequencies
 from m2v_distill.words import WordCounts, read_words
+from m2v_hub.card import Result, card_for
+from m2v_hub.facts import hub_id
+from m2v_hub.merge import updated, updated_metadata
+from m2v_hub.render import escaped, literal, number, plain, size
 from m2v_train.encoder import mean_embeddings, parameters_of, to_static_model
 """

@@ -19,7 +19,6 @@ import pytest
 
 from conftest import make_model
 from hub.loopback import Fault, Hub, Repo, running
-from hub.loopback.storage import Commit, File
 from hub.processes import QUICK, WRITER, figures, files_of, loads, process
 
 ALWAYS = 1000
@@ -166,10 +165,8 @@ def armed(cases: dict[str, Case], hub: Hub) -> None:
 
 
 def another_commit(repo: Repo) -> None:
-    head = repo.commits[repo.refs["main"]]
-    count = str(len(repo.commits))
-    files = {**head.files, f"other-{count}.txt": File.of("x", count.encode())}
-    repo.refs["main"] = repo.add(Commit(files, head.oid, f"other {count}"))
+    count = len(repo.commits)
+    repo.write(f"other-{count}.txt", b"x", f"other {count}")
 
 
 # --- pulling ---------------------------------------------------------------------------------------------------

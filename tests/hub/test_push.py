@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cards import blocks
 from conftest import GOLDEN, make_model
 from hub.loopback import Hub, Repo
 from hub.processes import MODEL, READER, WRITER, Run, fails, files_of, load, loads, push
@@ -45,6 +46,7 @@ PULL = "import json, sys; from m2v_hub import download; print(json.dumps(str(dow
 
 def test_a_model_in_memory(hub: Hub, python: Run) -> None:
     code = """
+from cards import blocks
 from conftest import GOLDEN, make_model
 import json, sys
 from m2v_hub import push_to_hub
@@ -154,6 +156,36 @@ def test_branches_subfolders_and_pull_requests(hub: Hub, python: Run, other: Pat
     loads(push(python, other, NEW, revision="dev"))  # a branch of a repository that is new
     assert hub.repos[NEW].files().keys() == {".gitattributes"}
     assert loads(load(python, NEW, revision="dev"))["dim"] == 5
+
+
+def test_cards(hub: Hub, python: Run, other: Path, tmp_path: Path) -> None:
+    """Written at each push for the place where the model lies; its code runs; what is written by hand stays."""
+    facts = {"license": "mit", "language": "en", "metrics": {"metric": "accuracy", "value": 0.5, "dataset": "org/data"}}
+    loads(push(python, other, NEW, **facts))
+    first = hub.repos[NEW].files()["README.md"]
+    assert first.startswith(b"---\nlanguage:\n- en\nlicense: mit\n")
+    assert b"accuracy" in first
+    assert "\n(2, 5)\n" in run_card(python, first)
+    hub.repos[NEW].write("README.md", first + b"By hand.\r\n", "By hand")
+    make_model(dim=7).save_pretrained(tmp_path / "next")
+    loads(push(python, tmp_path / "next", NEW))
+    second = hub.repos[NEW].files()["README.md"]
+    assert second.endswith(b"By hand.\r\n")
+    assert b"license: mit" in second
+    assert "\n(2, 7)\n" in run_card(python, second)
+    (tmp_path / "next/README.md").write_text("# Mine\n")  # that of the folder goes first
+    loads(push(python, tmp_path / "next", NEW))
+    assert hub.repos[NEW].files()["README.md"].endswith(b"# Mine\n")
+    loads(push(python, other, NEW, subfolder="inner/five"))
+    assert "\n(2, 5)\n" in run_card(python, hub.repos[NEW].files()["inner/five/README.md"])
+
+
+def run_card(python: Run, card: bytes) -> str:
+    """What the code for m2v-core prints."""
+    code = next(code for language, code in blocks(card.decode()) if language == "python" and "m2v_core" in code)
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    return f"\n{done.stdout}"
 
 
 def test_private(hub: Hub, python: Run, other: Path) -> None:

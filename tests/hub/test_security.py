@@ -252,20 +252,22 @@ def test_no_token_in_anything(hub: Hub, python: Run, other: Path, tmp_path: Path
     for repo_id in ("echo", "reset", "broken", "moved"):
         hub.repos[f"org/{repo_id}"] = Repo()
     moved = hub.repos["org/moved"]
-
-    def move() -> None:
-        head = moved.commits[moved.refs["main"]]
-        moved.refs["main"] = moved.add(Commit({**head.files, f"{len(moved.commits)}": File.of("x", b"x")}, head.oid))
-
     hub.faults = [
         Fault("status", "POST api/models/org/echo/preupload", 1, 400, **echo),
         Fault("status", "GET api/models/org/echo", 1, 403, **echo),
         Fault("vanish", "PUT store/org/reset", 1000),
         Fault("status", "POST api/models/org/broken/commit", 1000, 500, **echo),
-        Fault("before", "POST api/models/org/moved/commit", 1000, action=move),
+        Fault(
+            "before",
+            "POST api/models/org/moved/commit",
+            1000,
+            action=lambda: moved.write(f"{len(moved.commits)}", b"x", "other"),
+        ),
     ]
     make_model().save_pretrained(tmp_path / "leak")
-    (tmp_path / "leak/README.md").write_text(f'push_to_hub(token="{WRITER}")')
+    (tmp_path / "leak/upload.py").write_text(f'push_to_hub(token="{WRITER}")')
+    make_model().save_pretrained(tmp_path / "told")
+    (tmp_path / "told/README.md").write_text(f'push_to_hub(token="{WRITER}")')
     tries = [
         (MODEL, {"token": READER}),
         (MODEL, {"token": SECRET + "x"}),
@@ -289,9 +291,10 @@ def test_no_token_in_anything(hub: Hub, python: Run, other: Path, tmp_path: Path
     for token in (*TOKENS, split):
         assert token not in everything
         assert token[:12] not in everything
-    leak = python(WATCHED, tmp_path / "leak", json.dumps([(MODEL, {"token": WRITER})]))
-    assert "README.md holds the token itself" in leak.stdout
-    assert WRITER not in leak.stdout + leak.stderr
+    for name, error in (("leak", "upload.py holds the token itself"), ("told", "looks like a token")):
+        leak = python(WATCHED, tmp_path / name, json.dumps([(MODEL, {"token": WRITER})]))
+        assert error in leak.stdout
+        assert WRITER not in leak.stdout + leak.stderr
     assert not any(WRITER.encode() in data for repo in hub.repos.values() for data in repo.files().values())
 
 

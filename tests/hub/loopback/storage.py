@@ -93,6 +93,11 @@ class Repo:
         """The hash that a branch, tag or hash stands for."""
         return self.refs.get(revision) or (revision if revision in self.commits else None)
 
+    def write(self, path: str, data: bytes, title: str) -> None:
+        """A commit of one file on the main branch, as of somebody else."""
+        head = self.commits[self.refs["main"]]
+        self.refs["main"] = self.add(Commit({**head.files, path: File.of(path, data)}, head.oid, title))
+
     def files(self, revision: str = "main") -> dict[str, bytes]:
         """The contents of a revision by path."""
         return {path: file.data for path, file in self.commits[self.refs[revision]].files.items()}

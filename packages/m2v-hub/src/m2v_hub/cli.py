@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from m2v_hub.card_cli import add_options, card_options
+
 if TYPE_CHECKING:
     from m2v_core.cli import Subcommands
 
@@ -67,11 +69,7 @@ def register_push(commands: Subcommands) -> None:
         help="publish a smaller model in a subfolder too: a dtype (int8), dimensions (128d), or both (128d-int8); "
         "may be repeated",
     )
-    card = parser.add_argument_group("for the model card")
-    card.add_argument("--license", metavar="ID", help="(default: what the model's config says)")
-    card.add_argument("--language", action="append", metavar="CODE", help="may be repeated (default: likewise)")
-    card.add_argument("--dataset", dest="datasets", action="append", metavar="ID", help="may be repeated")
-    card.add_argument("--template", type=Path, metavar="FILE", help="a template of your own")
+    add_options(parser.add_argument_group("for the model card"))
     parser.add_argument("--dry-run", action="store_true", help="publish nothing: print what would be")
     parser.set_defaults(run=_push)
 
@@ -128,10 +126,7 @@ def _push(options: argparse.Namespace) -> int:
         subfolder=options.subfolder,
         commit_message=options.message,
         create_pr=options.create_pr,
-        license=options.license,
-        language=options.language,
-        datasets=options.datasets,
-        template=options.template,
+        **card_options(options),
         variants=options.variants,
         dry_run=options.dry_run,
     )
