@@ -57,6 +57,9 @@ from m2v_distill.teacher import Teacher
 from m2v_distill.frequencies import counts_by_id, read_frequencies, token_counts
 from m2v_distill.weighting import sif_weights, sif_weights_of, zipf_frequencies
 from m2v_distill.words import WordCounts, read_words
+from m2v_hub.client import checked_token
+from m2v_hub.names import checked_revision, checked_subfolder, is_inside
+from m2v_hub.staging import parsed_variants
 from m2v_hub.card import Result, card_for
 from m2v_hub.facts import hub_id
 from m2v_hub.merge import updated, updated_metadata
