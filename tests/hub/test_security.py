@@ -164,6 +164,16 @@ download({MODEL!r})
     assert loads(load(python))["dim"] == 8
 
 
+def test_a_card_that_is_a_bomb(hub: Hub, python: Run, other: Path) -> None:
+    """A repository's own card is read by a push: aliases are refused, templates are text."""
+    hub.repos[MODEL].write("README.md", f"---\n{BOMB}---\n".encode(), "a bomb")
+    fails(push(python, other), "InvalidInputError", "alias")
+    assert hub.repos[MODEL].history()[0] == "a bomb"
+    hub.repos[MODEL].write("README.md", b"{{ 7 * 7 }}{% include '/etc/passwd' %}", "a template")
+    loads(push(python, other))
+    assert hub.repos[MODEL].files()["README.md"].endswith(b"{{ 7 * 7 }}{% include '/etc/passwd' %}")
+
+
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
