@@ -77,6 +77,14 @@ def lowest(session: nox.Session) -> None:
     session.run("pytest", "tests/core", "tests/hub", *session.posargs)
 
 
+@nox.session
+@nox.parametrize("client", ["huggingface_hub>=1.3,<2", "huggingface_hub>=2,<3"], ids=["1.x", "2.x"])
+def hub(session: nox.Session, client: str) -> None:
+    """Loading and publishing, by both lines of the Hub's client; `lowest` has the oldest."""
+    install(session, client, *GROUPS["test"], packages=("m2v-core", "m2v-hub"))
+    session.run("pytest", "tests/hub", *session.posargs)
+
+
 def lowest_requirements(*names: str) -> list[str]:
     """`numpy==1.26` for `numpy>=1.26`, of each package from PyPI that these packages need."""
     found = []
@@ -101,7 +109,7 @@ def parity(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Our files, vectors and training against model2vec's and sentence-transformers', live."""
     install_torch(session)
-    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"], packages=("m2v-core", "m2v-distill", "m2v-train"))
+    install(session, *PEERS, PEER_TRAINS, *GROUPS["test"])
     install_teacher(session)
     session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=OFFLINE)
 

@@ -72,4 +72,11 @@ from m2v_train.ragged import lengths_of, take_rows
 from m2v_train.sources import as_column, in_parts, is_missing, shown
 from m2v_train.split import split_indices
 from m2v_train.vectors import StaticModelForPairSimilarity, StaticModelForRegression, StaticModelForSimilarity
+from m2v_hub.client import checked_token
+from m2v_hub.names import checked_revision, checked_subfolder, is_inside
+from m2v_hub.staging import parsed_variants
+from m2v_hub.card import Result, card_for
+from m2v_hub.facts import hub_id
+from m2v_hub.merge import updated, updated_metadata
+from m2v_hub.render import escaped, literal, number, plain, size
 """

@@ -44,6 +44,9 @@ def test_round_trip(
         apply_pca="auto",
         sif_coefficient=1e-4,
         distillation="composed",
+        base_model_revision="0" * 40,
+        distillation_settings={"rounds": 6, "prompt": "a: "},
+        package_versions={"jax": "0.4"},
         extra={"mine": {"a": [1, None]}},
     )
     model = StaticModel(any_model.embedding, any_model.stored.tokenizer_json, config)

@@ -404,5 +404,6 @@ def test_the_first_publisher_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points[group])
     for one in (make_model(), pipeline_of()):
-        assert one.push_to_hub("org/name", private=True, subfolder="s") == "at org/name"
-        assert calls.pop() == (one, "org/name", {"private": True, "subfolder": "s"})
+        assert one.push_to_hub("org/name", True, "a-token", "s", create_pr=True) == "at org/name"  # model2vec's order
+        options = {"private": True, "token": "a-token", "subfolder": "s", "create_pr": True}
+        assert calls.pop() == (one, "org/name", options)

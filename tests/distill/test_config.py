@@ -21,6 +21,32 @@ def test_one_list_of_parameters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"rounds": 6, "seed": 0}),
+        ({"corpus": ["a text"], "seed": 3}, {"rounds": 20, "seed": 3}),
+        ({"method": "token"}, {}),
+        (
+            {
+                "method": "token",
+                "prompt": "",
+                "token_remove_pattern": None,
+                "vocabulary": ["a", "b"],
+                "use_subword": False,
+            },
+            {"prompt": "", "token_remove_pattern": None, "words": 2, "use_subword": False},
+        ),
+        (
+            {"method": "token", "prompt_name": "query", "frequencies": {"a": 1}, "checkpoint_dir": "/home/me"},
+            {"prompt_name": "query", "frequencies": "counted"},
+        ),
+    ],
+)
+def test_what_decides_on_a_table(options: dict, expected: dict) -> None:
+    assert DistillConfig(**options).decisive == expected
+
+
+@pytest.mark.parametrize(
     ("options", "part"),
     [
         ({"pooling": "min"}, "mean, first, last, pooler, .*; found 'min'"),

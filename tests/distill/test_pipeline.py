@@ -22,6 +22,9 @@ def test_steps_by_hand(teacher_folder: Path) -> None:
     expected = outputs * sif_weights(len(outputs), 1e-4)[:, None]
     expected[student.unk_token_id] = 0
     np.testing.assert_allclose(student.embedding, expected, rtol=1e-6)
+    versions = student.config.package_versions
+    assert versions is not None
+    assert set(versions) == {"m2v-distill", "m2v-core", "jax", "transformers"}
     assert student.config == Config(
         normalize=True,
         base_model="bert",
@@ -29,6 +32,8 @@ def test_steps_by_hand(teacher_folder: Path) -> None:
         apply_pca=None,
         sif_coefficient=1e-4,
         distillation="token",
+        distillation_settings={"precision": "float32"},
+        package_versions=versions,
     )
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError
-from m2v_distill import Teacher
+from m2v_distill import Teacher, distill
 from m2v_distill.teacher.layers import activation
 from m2v_distill.teacher.registry import FAMILIES
 from m2v_distill.teacher.source import find_teacher
@@ -94,6 +95,19 @@ def test_the_card_tells_language_and_licence(tmp_path: Path, card: str, language
     (tmp_path / "README.md").write_text(card)
     source = find_teacher(tmp_path)
     assert (source.language, source.license) == (language, licence)
+
+
+def test_a_teacher_of_the_hub_has_a_commit(teacher_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """As huggingface_hub keeps it: a ref that names a commit, and the files under it."""
+    commit, home = "0123456789abcdef0123456789abcdef01234567", tmp_path / "cache" / "models--org--teacher"
+    shutil.copytree(teacher_folder, home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    config = distill("org/teacher", method="token", pca_dims=4).config
+    assert (config.base_model, config.base_model_revision) == ("org/teacher", commit)
+    assert distill(teacher_folder, method="token", pca_dims=4).config.base_model_revision is None
 
 
 def test_activations() -> None:

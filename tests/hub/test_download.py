@@ -1,86 +1,15 @@
-"""Real traffic with the real client: m2v-hub against a Hub on loopback, in processes of their own."""
+"""Real traffic with the real client: pulling, in processes of their own."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from conftest import make_model
-from hub.loopback import Hub, Repo, running
+from hub.loopback import Hub, Repo
+from hub.processes import LOAD, MODEL, SECRET, fails, files_of, load, loads
 from m2v_core import StaticModel
-
-SECRET = "hf_" + "Sesame" * 6
-MODEL = "org/model"
-
-
-def files_of(folder: Path, prefix: str = "") -> dict[str, bytes]:
-    return {prefix + str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository: a model, another in a subfolder, and files that no static model needs."""
-    path = tmp_path_factory.mktemp("hub") / "repo"
-    make_model(normalize=True).save_pretrained(path)
-    make_model(dim=3).save_pretrained(path / "small/int8")
-    (path / "pytorch_model.bin").write_bytes(b"\x80" * 5_000)
-    (path / "onnx").mkdir()
-    (path / "onnx/model.onnx").write_bytes(b"\0" * 5_000)
-    (path / "README.md").write_text("# a model")
-    return path
-
-
-@pytest.fixture
-def hub(folder: Path, tmp_path: Path) -> Iterator[Hub]:
-    make_model(dim=5).save_pretrained(tmp_path / "v1")
-    revisions = {"main": files_of(folder), "v1": files_of(tmp_path / "v1")}
-    repos = {
-        MODEL: Repo(revisions),
-        "org/private": Repo(revisions, token=SECRET),
-        "org/gated": Repo(revisions, gated=True),
-        "org/empty": Repo({"main": {"README.md": b"nothing here"}}),
-    }
-    with running(Hub(repos=repos)) as server:
-        yield server
-
-
-@pytest.fixture
-def python(hub: Hub, tmp_path: Path):
-    """Run a snippet with the Hub as its endpoint; returns what it printed as JSON, or the finished process."""
-
-    def run(code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "NO_COLOR": "1"}
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-        env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), **quiet, **variables}
-        command = [sys.executable, *(["-c", code] if code else []), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
-
-    return run
-
-
-def loads(done: subprocess.CompletedProcess[str]) -> object:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-LOAD = """
-import json, sys
-from m2v_core import StaticModel
-options = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-model = StaticModel.from_pretrained(sys.argv[1], **options)
-print(json.dumps({"dim": model.dim, "vectors": model.encode(["good day", "bad"]).tolist()}))
-"""
-
-
-def load(python, name: str = MODEL, variables: dict[str, str] | None = None, **options: object):
-    return python(LOAD, name, json.dumps(options), **(variables or {}))
 
 
 def test_a_model_by_its_name(hub: Hub, python, folder: Path) -> None:
@@ -121,15 +50,6 @@ def test_revisions_and_subfolders(hub: Hub, python) -> None:
     assert not any("onnx" in path for _, path in hub.requests)
 
 
-def fails(done: subprocess.CompletedProcess[str], kind: str, *parts: str) -> None:
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"m2v_core.errors.{kind}: "), done.stderr
-    for part in parts:
-        assert part in last
-    assert SECRET not in done.stdout + done.stderr
-
-
 def test_what_cannot_be_had(python) -> None:
     missing = "ModelNotFoundError"
     fails(load(python, "org/none"), missing, "no model org/none", "private", "hf auth login")
@@ -138,30 +58,21 @@ def test_what_cannot_be_had(python) -> None:
     fails(load(python, subfolder="none"), missing, "none")
     fails(load(python, "org/empty"), missing, "no static model")
     fails(load(python, variables={"HF_HUB_OFFLINE": "1"}), missing, "not in the cache", "HF_HUB_OFFLINE")
-    fails(load(python, variables={"HF_ENDPOINT": "http://127.0.0.1:9"}), missing, "not in the cache")
+    fails(load(python, variables={"HF_ENDPOINT": "http://127.0.0.1:9"}), "TransferError", "cannot be reached")
 
 
 def test_tokens_stay_secret(python) -> None:
+    fails(load(python, "org/private"), "ModelNotFoundError", "private")
     wrong = load(python, "org/private", token=SECRET[:-1] + "!")
-    fails(wrong, "ModelNotFoundError", "private")
+    fails(wrong, "TransferError", "status 401", "Invalid credentials")
     assert SECRET[:-1] not in wrong.stdout + wrong.stderr
     assert loads(load(python, "org/private", token=SECRET))["dim"] == 8
     assert loads(load(python, "org/private", variables={"HF_TOKEN": SECRET}))["dim"] == 8
 
 
-def test_the_command(python) -> None:
-    done = python("", "-m", "m2v_core", "info", MODEL, "--json")
-    assert loads(done)["dimensions"] == 8
-    assert done.stderr == ""
-    done = python("", "-m", "m2v_core", "info", "org/none")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("m2v: error: The Hub has no model org/none")
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_without_m2v_hub(python, tmp_path: Path) -> None:
     """m2v-core where no resolver is registered: its sources, without the entry points of what is installed."""
-    code = "import importlib.metadata as m; m.entry_points = lambda **_: ()\n" + LOAD
+    code = "importlib.metadata.entry_points = lambda **_: ()" + LOAD
     fails(python(code, MODEL), "MissingPackageError", "pip install m2v-hub")
 
 
@@ -182,3 +93,82 @@ except InvalidInputError as error:
     assert "here/models--org--model/" in folder
     assert names == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert "found 'no/such/name'" in error
+
+
+PULL = """
+import json, sys
+from m2v_hub import download
+print(json.dumps(str(download(sys.argv[1], **json.loads(sys.argv[2])))))
+"""
+
+
+def test_a_commit_needs_no_request(hub: Hub, python) -> None:
+    """What a whole hash names never changes."""
+    commit = hub.repos[MODEL].commit("v1")
+    folder = loads(python(PULL, MODEL, json.dumps({"revision": commit})))
+    hub.requests.clear()
+    assert loads(python(PULL, MODEL, json.dumps({"revision": commit}))) == folder
+    assert hub.requests == []
+    assert loads(python(PULL, MODEL, json.dumps({"revision": commit, "force_download": True}))) == folder
+    assert len(hub.asked("GET", "store/")) == 1
+
+
+def test_what_others_left_half(hub: Hub, python) -> None:
+    """huggingface_hub writes a ref before the files: without the table it is no model, and the rest is fetched."""
+    code = """
+import json, sys
+from huggingface_hub import snapshot_download
+print(json.dumps(snapshot_download(sys.argv[1], allow_patterns=["config.json", "tokenizer.json"])))
+"""
+    half = Path(loads(python(code, MODEL)))
+    assert (half / "config.json").is_file()
+    fails(load(python, variables={"HF_HUB_OFFLINE": "1"}), "ModelNotFoundError", "not in the cache")
+    hub.requests.clear()
+    assert loads(load(python, force_download=False))["dim"] == 8
+    assert hub.asked("GET", "tokenizer.json") == []
+    assert loads(load(python, variables={"HF_HUB_OFFLINE": "1"}))["dim"] == 8
+
+
+def test_a_branch_that_moves(hub: Hub, python, other: Path) -> None:
+    """The newest is fetched when the Hub is asked, and stays what the branch stands for."""
+    assert loads(load(python))["dim"] == 8
+    hub.repos[MODEL] = Repo({"main": files_of(other)})
+    assert loads(load(python, force_download=False))["dim"] == 8
+    assert loads(load(python))["dim"] == 5
+    assert loads(load(python, force_download=False))["dim"] == 5
+
+
+def test_the_hub_refuses_what_is_cached(hub: Hub, python) -> None:
+    """A token that is no longer good takes no model away; a warning says so."""
+    assert loads(load(python))["dim"] == 8
+    done = load(python, token="hf_" + "expired" * 3)
+    assert loads(done)["dim"] == 8
+    assert "status 401" in done.stderr
+    assert f"The cached files of {MODEL} are used." in done.stderr
+    hub.repos.clear()
+    assert loads(load(python))["dim"] == 8
+
+
+def test_a_cache_that_is_read_only(hub: Hub, python, tmp_path: Path) -> None:
+    """As in an image that was made with the model in it."""
+    assert loads(load(python))["dim"] == 8
+    ref = next(tmp_path.rglob("refs/main"))
+    commit = ref.read_text()
+    ref.unlink()
+    ref.parent.rmdir()
+    ref.parent.write_text("in the way")  # nobody can write a ref here, not even root
+    assert loads(load(python))["dim"] == 8
+    assert loads(load(python, revision=commit, variables={"HF_HUB_OFFLINE": "1"}))["dim"] == 8
+
+
+def test_patterns_are_names(hub: Hub, python) -> None:
+    fails(load(python, subfolder="*"), "InvalidInputError", "inside the repository")
+    fails(load(python, subfolder="[s]mall/int8"), "ModelNotFoundError", "[s]mall/int8")
+    assert hub.asked("GET", "store/") == []
+
+
+def test_one_request_for_what_is_cached(hub: Hub, python) -> None:
+    loads(python(PULL, MODEL, "{}"))
+    hub.requests.clear()
+    loads(python(PULL, MODEL, "{}"))
+    assert hub.requests == [("GET", f"api/models/{MODEL}/revision/main")]

@@ -14,6 +14,7 @@ from m2v_core.errors import (
     MissingPackageError,
     ModelFormatError,
     ModelNotFoundError,
+    TransferError,
 )
 from m2v_core.format import Config
 from m2v_core.head import Activation, Layer, MLPHead
@@ -36,6 +37,7 @@ __all__ = [
     "MissingPackageError",
     "ModelFormatError",
     "ModelNotFoundError",
+    "TransferError",
     # version
     "__version__",
 ]

@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 COMMANDS = "m2v.commands"
 
 #: The subcommands that other packages bring, so that a missing one can say where it comes from.
-PACKAGES = {"distill": "m2v-distill", "featurize": "m2v-distill", "train": "m2v-train"}
+PACKAGES = {
+    "card": "m2v-hub",
+    "distill": "m2v-distill",
+    "featurize": "m2v-distill",
+    "pull": "m2v-hub",
+    "push": "m2v-hub",
+    "train": "m2v-train",
+}
 
 DESCRIPTION = "Text embeddings from static models: a text's vector is the mean of its tokens' vectors."
 EPILOG = """\

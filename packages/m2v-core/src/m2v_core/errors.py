@@ -23,3 +23,7 @@ class ModelNotFoundError(M2VError, FileNotFoundError):
 
 class MissingPackageError(M2VError, ImportError):
     """The job needs a package that is not installed; the message names it."""
+
+
+class TransferError(M2VError, OSError):
+    """Files could not be fetched from the Hub, or not be published there."""

@@ -20,6 +20,9 @@ from m2v_core.errors import ModelFormatError, ModelNotFoundError
 
 T = TypeVar("T")
 
+#: The longest header that safetensors reads, in bytes.
+MAX_HEADER = 100_000_000
+
 
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file."""
@@ -122,10 +125,12 @@ def describe_damage(path: Path) -> str | None:
                 f"expected a safetensors header of {data - 8} bytes; found a file of {size}. "
                 f"It is truncated, or not safetensors: copy or download it again."
             )
+        if data - 8 > MAX_HEADER:
+            return f"expected a safetensors header of {MAX_HEADER} bytes at the most; found {data - 8}."
         try:
             header: dict[str, Any] = json.loads(file.read(data - 8))
             ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError):
             return "expected a safetensors header; found something else. Copy or download the file again."
     expected = data + max(ends, default=0)
     if expected != size:

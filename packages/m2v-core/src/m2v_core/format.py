@@ -71,6 +71,9 @@ class Config:
         sif_coefficient: The `a` of SIF weighting, `None` if the tokens are not weighted.
         distillation: How the table was made: "token" (each token through the teacher alone), "composed" (fitted to
             random groups of tokens), "corpus" (fitted to texts).
+        base_model_revision: The teacher's commit on the Hub.
+        distillation_settings: What else decided on the table: option -> plain value.
+        package_versions: What made it: package -> version.
         extra: Keys that m2v does not know; kept as they are.
 
     Example:
@@ -90,6 +93,9 @@ class Config:
     apply_pca: int | float | str | None = None
     sif_coefficient: float | None = None
     distillation: str | None = None
+    base_model_revision: str | None = None
+    distillation_settings: Mapping[str, Any] | None = None
+    package_versions: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -144,6 +150,9 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "apply_pca": ((int, float, str), "a number or a string"),
     "sif_coefficient": ((int, float), "a number"),
     "distillation": ((str,), "a string"),
+    "base_model_revision": ((str,), "a string"),
+    "distillation_settings": ((dict,), "an object"),
+    "package_versions": ((dict,), "an object"),
 }
 
 

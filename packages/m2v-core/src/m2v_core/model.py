@@ -219,12 +219,22 @@ class StaticModel:
         folder = Path(path) / subfolder if subfolder else Path(path)
         format.write(self._stored, folder, unk_id=self.unk_token_id)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool | None = None,
+        token: str | None = None,
+        subfolder: str | None = None,
+        **options: Any,
+    ) -> str:
         """Publish the model on the Hugging Face Hub (with m2v-hub installed).
 
         Args:
             repo_id: `org/name`.
-            options: `private=`, `token=`, `subfolder=` and others of `m2v_hub.push_to_hub`.
+            private: Whether a new repository is private; default: as its owner has set.
+            token: A Hub token with the right to write; default: the stored one.
+            subfolder: The model's place inside the repository.
+            options: Others of `m2v_hub.push_to_hub`: `variants=`, `license=`, `dry_run=`, ...
 
         Returns:
             Where it lies now.
@@ -232,7 +242,7 @@ class StaticModel:
         Raises:
             MissingPackageError: m2v-hub is not installed.
         """
-        return publish(self, repo_id, **options)
+        return publish(self, repo_id, private=private, token=token, subfolder=subfolder, **options)
 
     @property
     def stored(self) -> StoredModel:

@@ -155,6 +155,26 @@ class DistillConfig:
         default = ROUNDS if self.corpus is None else ROUNDS_BESIDE_CORPUS
         return default if self.rounds is None else self.rounds
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What else decided on a table, for `Config.distillation_settings`: plain values, and no paths of this machine.
+
+        Example:
+            >>> DistillConfig(prompt="query: ").decisive
+            {'prompt': 'query: ', 'rounds': 6, 'seed': 0}
+        """
+        names = ("prompt", "prompt_name", "token_remove_pattern", "use_subword")
+        chosen = {name: getattr(self, name) for name in names}
+        defaults = {field.name: field.default for field in fields(self)}
+        settings = {name: value for name, value in chosen.items() if value != defaults[name]}
+        if self.method == "composed":
+            settings |= {"rounds": self.group_rounds, "seed": self.seed}
+        if self.vocabulary:
+            settings["words"] = len(self.vocabulary)  # type: ignore[arg-type] # a tuple by now
+        if self.frequencies is not None:
+            settings["frequencies"] = "counted"
+        return settings
+
     def __post_init__(self) -> None:
         if self.pooling is not None:
             name = str(getattr(self.pooling, "value", self.pooling))

@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
+import m2v_core
 from m2v_core import Config, StaticModel, quantize_model
 from m2v_core.cluster import check_clusters
+from m2v_distill.__about__ import __version__
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import compile_ahead
 from m2v_distill.frequencies import counts_by_id
@@ -164,11 +166,26 @@ def _frequencies(config: DistillConfig, tokens: Sequence[str]) -> Float64[ndarra
     return counts_by_id(cast("Mapping[str, float] | Sequence[float]", config.frequencies), tokens)
 
 
+def _versions() -> dict[str, str]:
+    import jax
+    import transformers
+
+    return {
+        "m2v-distill": __version__,
+        "m2v-core": m2v_core.__version__,
+        "jax": jax.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
 def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
     facts: dict[str, Any] = {
         "base_model": teacher.name,
         "language": teacher.source.language,
         "license": teacher.source.license,
+        "base_model_revision": teacher.source.revision,
+        "distillation_settings": {**config.decisive, "precision": teacher.placement.precision},
+        "package_versions": _versions(),
     }
     return Config(
         normalize=True,

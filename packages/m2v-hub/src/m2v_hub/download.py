@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import glob
+import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import constants, snapshot_download
 from tqdm.auto import tqdm
 
-from m2v_core.errors import InvalidInputError, ModelNotFoundError
+from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.format import CONFIG_FILE, HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
+from m2v_hub.cache import cached_file, cached_model, remove, write_ref
+from m2v_hub.client import PAUSES, Client, DamagedFileError
+from m2v_hub.names import COMMIT, checked_repo_id, checked_revision, checked_subfolder, joined
+from m2v_hub.remote import Remote, RemoteFile, read_remote
+
+README_FILE = "README.md"
 
 #: The files of a static model, in any layout that m2v-core reads.
 MODEL_FILES = (
@@ -31,11 +32,17 @@ MODEL_FILES = (
     TOKENIZER_FILE,
     MODULES_FILE,
     HEAD_FILE,
-    "README.md",
+    README_FILE,
     SENTENCE_TRANSFORMERS_CONFIG,
     f"{NESTED}/{TENSOR_FILE}",
     f"{NESTED}/{TOKENIZER_FILE}",
 )
+
+#: The most bytes that a file may have which is read as a whole before it is looked at; tables may have any size.
+LIMITS = {TOKENIZER_FILE: 1 << 30, HEAD_FILE: 1 << 30}
+SMALL = 10 << 20
+
+log = logging.getLogger(__name__)
 
 
 class _TerminalBar(tqdm):  # type: ignore[type-arg] # generic in the stubs only
@@ -59,9 +66,14 @@ def download(
 ) -> Path:
     """Fetch a static model's files, and no others, into the Hub cache.
 
+    What arrives is compared with the checksums that the Hub tells. A branch or tag in the cache stands for a commit
+    only when all files of it are there: after an interruption the cache holds the model that it held before, and the
+    next call fetches what is missing. A connection that breaks, and answers that may pass (429, 5xx), are tried again.
+
     Args:
         repo_id: `org/name`.
-        revision: A branch, tag or commit; default: the main branch.
+        revision: A branch, tag or commit; default: the main branch. A whole commit hash that is cached needs no
+            request.
         subfolder: The model's place inside the repository.
         token: A Hub token; default: the one that `hf auth login` stored, or `HF_TOKEN`.
         cache_dir: Default: huggingface_hub's cache.
@@ -73,51 +85,97 @@ def download(
 
     Raises:
         ModelNotFoundError: The Hub has no such repository or revision, or will not show it without another token; or
-            it cannot be reached and nothing is cached.
-        InvalidInputError: `repo_id` is not of the form `org/name`.
+            it holds no static model; or nothing is cached and the Hub must not be asked.
+        ModelFormatError: A file is far larger than such a file can be.
+        TransferError: The Hub cannot be reached and nothing is cached; files do not arrive whole; the disk is full.
+        InvalidInputError: A name is of another form than it should be.
     """
-    prefix = f"{subfolder.strip('/')}/" if subfolder else ""
-    with _plain_errors(repo_id, revision):
-        return Path(
-            snapshot_download(
-                repo_id,
-                revision=revision,
-                token=token,
-                cache_dir=None if cache_dir is None else Path(cache_dir),
-                local_files_only=local_files_only,
-                force_download=force_download,
-                allow_patterns=[prefix + name for name in MODEL_FILES],
-                tqdm_class=_TerminalBar,
+    place, cache = checked_subfolder(subfolder), None if cache_dir is None else Path(cache_dir).expanduser().resolve()
+    client = Client.of(checked_repo_id(repo_id), checked_revision(revision), token)
+    cached = cached_model(client.repo_id, client.revision, place, cache)
+    if local_files_only or constants.HF_HUB_OFFLINE:
+        if cached is None:
+            raise ModelNotFoundError(
+                f"{client.at} is not in the cache, and the Hub was not to be asked. Connect once to download it: "
+                f"without local_files_only=, and without HF_HUB_OFFLINE."
             )
+        return cached
+    if cached is not None and COMMIT.fullmatch(client.revision) and not force_download:
+        return cached
+    doing = f"Fetching {client.at}"
+    try:
+        remote = client.ask(lambda: read_remote(client), doing=doing, pauses=PAUSES if cached is None else ())
+    except (TransferError, ModelNotFoundError) as error:
+        if cached is None or force_download:
+            raise
+        log.warning("%s The cached files of %s are used.", error, client.at)
+        return cached
+    files = _wanted(client, remote, place)
+    fetch = partial(_fetch, client, str(remote.commit), cache=cache, force=force_download)
+    for last in (False, True):  # the table last: where it is, the others are
+        part = {path: file for path, file in files.items() if (_name(path) == TENSOR_FILE) == last}
+        if part:
+            snapshot = client.ask(partial(fetch, part), doing=doing)
+    write_ref(snapshot, client.revision)
+    return snapshot
+
+
+def _wanted(client: Client, remote: Remote, place: str) -> dict[str, RemoteFile]:
+    """The files of the model in `place`, by their paths in the repository."""
+    paths = [joined(place, name) for name in MODEL_FILES]
+    files = {path: remote.files[path] for path in paths if path in remote.files}
+    if not any(_name(path) == TENSOR_FILE for path in files):
+        raise ModelNotFoundError(
+            f"{client.at} holds no static model{f' in {place}' if place else ''}: expected {TENSOR_FILE}, "
+            f"{TOKENIZER_FILE} and {CONFIG_FILE}; found {len(files)} of its files, and {len(remote.files)} in all."
+        )
+    for path, file in files.items():
+        limit = LIMITS.get(_name(path), SMALL)
+        if _name(path) != TENSOR_FILE and (file.size or 0) > limit:
+            raise ModelFormatError(
+                f"{client.at}: expected {path} to have {limit:,} bytes at the most; found {file.size:,}. Nothing was "
+                f"fetched: this is no such file."
+            )
+    return files
+
+
+def _fetch(client: Client, commit: str, files: Mapping[str, RemoteFile], *, cache: Path | None, force: bool) -> Path:
+    """Fetch files of a commit that are not cached, and compare them with their checksums; returns the snapshot."""
+    there = {path: None if force else cached_file(client.repo_id, commit, path, cache) for path in files}
+    new = [path for path, found in there.items() if found is None]
+    if not new:
+        path, found = next(iter(there.items()))
+        return Path(str(found)).parents[path.count("/")]
+    _check_space(sum(files[path].size or 0 for path in new), cache or Path(constants.HF_HUB_CACHE))
+    snapshot = Path(
+        snapshot_download(
+            client.repo_id,
+            revision=commit,
+            token=client.token,
+            cache_dir=cache,
+            force_download=force,
+            allow_patterns=[glob.escape(path) for path in new],
+            tqdm_class=_TerminalBar,
+        )
+    )
+    for path in new:
+        if not (snapshot / path).is_file():
+            raise DamagedFileError(f"{path} did not arrive.")
+        if not files[path].is_same(snapshot / path):
+            remove(snapshot / path)
+            raise DamagedFileError(f"{path} arrived with another size or checksum than the Hub tells.")
+    return snapshot
+
+
+def _check_space(needed: int, cache: Path) -> None:
+    existing = next(folder for folder in (cache.absolute(), *cache.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise TransferError(
+            f"{needed:,} bytes should be fetched to {cache}, where {free:,} are free. Free some space, or choose "
+            f"another disk by HF_HOME or cache_dir=."
         )
 
 
-@contextmanager
-def _plain_errors(repo_id: str, revision: str | None) -> Iterator[None]:
-    """huggingface_hub's errors as ours, which never show a token."""
-    at = f"{repo_id} at {revision}" if revision else repo_id
-    try:
-        yield
-    except GatedRepoError:
-        raise ModelNotFoundError(
-            f"{at} is gated: accept its terms on the Hub, and log in (hf auth login) or pass token=."
-        ) from None
-    except RevisionNotFoundError:
-        raise ModelNotFoundError(f"{repo_id} has no revision {revision!r}; check the branch, tag or commit.") from None
-    except RepositoryNotFoundError:
-        raise ModelNotFoundError(
-            f"The Hub has no model {repo_id}, or it is private: check the spelling, and log in (hf auth login) or "
-            f"pass token=."
-        ) from None
-    except LocalEntryNotFoundError:
-        raise ModelNotFoundError(
-            f"{at} is not in the cache, and the Hub cannot be reached (or was not to be asked). "
-            f"Connect once to download it, or unset HF_HUB_OFFLINE."
-        ) from None
-    except HFValidationError:
-        raise InvalidInputError(f"A repository id looks like 'org/name'; found {repo_id!r}.") from None
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", "no")
-        raise ModelNotFoundError(
-            f"The Hub answered with status {status} when asked for {at}. Try again later."
-        ) from None
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from m2v_core.errors import ModelNotFoundError
-from m2v_core.foreign import NESTED
-from m2v_core.format import TENSOR_FILE, TOKENIZER_FILE
+from m2v_hub.cache import cached_model
 from m2v_hub.download import download
+from m2v_hub.names import checked_repo_id, checked_revision, checked_subfolder
 
 
 def resolve(
@@ -29,20 +28,12 @@ def resolve(
             cannot be reached). If False, a cached model is used without a request.
 
     Raises:
-        ModelNotFoundError: See `m2v_hub.download`.
+        ModelNotFoundError: See `m2v_hub.download`, and for other errors too.
     """
     if not force_download:
-        try:
-            folder = download(name, revision=revision, subfolder=subfolder, local_files_only=True)
-        except ModelNotFoundError:
-            pass  # not cached yet
-        else:
-            if _holds_model(folder / (subfolder or ".")):
-                return folder
+        cached = cached_model(
+            checked_repo_id(name), checked_revision(revision), checked_subfolder(subfolder), cache_dir=None
+        )
+        if cached is not None:
+            return cached
     return download(name, revision=revision, subfolder=subfolder, token=token)
-
-
-def _holds_model(folder: Path) -> bool:
-    """Whether a cached folder has the files of a model, rather than those of another subfolder."""
-    places = (folder, folder / NESTED)
-    return any((place / TENSOR_FILE).is_file() and (place / TOKENIZER_FILE).is_file() for place in places)

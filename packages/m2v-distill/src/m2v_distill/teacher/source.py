@@ -20,12 +20,14 @@ class TeacherSource:
     name: What a student calls it: the Hub id, or the folder's name.
     language: Language codes of its card.
     license: Licence of its card.
+    revision: Its commit on the Hub, if it comes from there.
     """
 
     folder: Path
     name: str
     language: tuple[str, ...] | None = None
     license: str | None = None
+    revision: str | None = None
 
 
 def find_teacher(
@@ -58,7 +60,7 @@ def find_teacher(
             f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub "
             f"gave ({type(error).__name__}: {reason}). Check the spelling and the connection."
         ) from None
-    return TeacherSource(folder, name, *_card(folder / "README.md"))
+    return TeacherSource(folder, name, *_card(folder / "README.md"), revision=folder.name)  # snapshots/<commit>
 
 
 def _card(readme: Path) -> tuple[tuple[str, ...] | None, str | None]:

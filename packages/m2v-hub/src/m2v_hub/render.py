@@ -1,0 +1,153 @@
+"""Templates into Markdown: in a sandbox, with each value escaped so that it stays what it is, plain text."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from traceback import walk_tb
+from types import TracebackType
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from m2v_core.errors import InvalidInputError, ModelNotFoundError
+
+#: Signs of structure: all ASCII punctuation but the comma, and four signs more where they stand inside of a word.
+STRUCTURE = re.compile(r"(?<![0-9A-Za-z])[-_./]|[-_./](?![0-9A-Za-z])|[!-+:-@\[-^`{-~]")
+AUTOLINK = re.compile(r"(?i)\b(www)\.")
+
+#: Directions of writing that reach beyond the value.
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+UNKNOWN = "-"
+
+#: What may go wrong inside of a template that somebody else wrote, besides jinja2's own errors.
+MISTAKES = (TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def plain(value: object) -> str:
+    r"""One line of text: white space is one space, what no reader should see is U+FFFD, what is not known is "-".
+
+    Example:
+        >>> plain("two\nlines"), plain(None)
+        ('two lines', '-')
+    """
+    text = UNKNOWN if value is None else str(value)
+    text = " ".join(text.split())
+    return "".join(
+        "\ufffd" if unicodedata.category(sign) in ("Cc", "Cs") or sign in DIRECTIONS else sign for sign in text
+    )
+
+
+def escaped(value: object) -> Markup:
+    """A value as one line of Markdown that shows it and does nothing else; what is Markdown already stays.
+
+    Signs that could begin some structure become character references, which CommonMark (section 2.5) never takes
+    for structure. A backslash before them would not do: the Hub looks for formulas before it reads Markdown.
+
+    Example:
+        >>> print(escaped("org/all-MiniLM-L6-v2"), escaped("a|b <b>"))
+        org/all-MiniLM-L6-v2 a&#124;b &#60;b&#62;
+    """
+    if isinstance(value, Markup):
+        return value
+    text = AUTOLINK.sub(r"\1&#46;", STRUCTURE.sub(lambda sign: f"&#{ord(sign[0])};", plain(value)))
+    return Markup(text)  # noqa: S704 # just escaped
+
+
+def literal(value: object) -> Markup:
+    r"""A string as Python and JavaScript write it, for code in a fence.
+
+    Example:
+        >>> print(literal('a "b"'))
+        "a \"b\""
+    """
+    text = json.dumps(str(value), ensure_ascii=False)
+    hidden = (f"\\u{ord(sign):04x}" if not sign.isprintable() and sign <= "\uffff" else sign for sign in text)
+    return Markup("".join(hidden))  # noqa: S704 # it has no line break, so it cannot close a fence
+
+
+def number(value: float) -> str:
+    """Thousands apart, and six digits of a fraction.
+
+    Example:
+        >>> number(29525), number(0.5)
+        ('29,525', '0.5')
+    """
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+def size(n_bytes: int) -> str:
+    """Bytes for people.
+
+    Example:
+        >>> size(15_116_888)
+        '15.1 MB'
+    """
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n_bytes >= scale:
+            return f"{n_bytes / scale:.1f} {unit}"
+    return f"{n_bytes} bytes"
+
+
+class _Templates(BaseLoader):
+    """Ours by name, and a user's own by its path; no other file can be included or extended."""
+
+    def __init__(self, own: Path | None) -> None:
+        self.own, self.ours = own, PackageLoader("m2v_hub")
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Any]:
+        if self.own is not None and template == str(self.own):
+            return _read(self.own), template, None
+        return self.ours.get_source(environment, template)
+
+
+def render(template: str | Path, context: Mapping[str, Any]) -> str:
+    """The text that a template makes: one of ours by name, or a user's by path.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        InvalidInputError: It is no template, names something that a card does not know, or wants what the sandbox
+            forbids; the message names file and line.
+    """
+    environment = ImmutableSandboxedEnvironment(
+        loader=_Templates(template if isinstance(template, Path) else None),
+        autoescape=True,  # for its sake blocks and macros give Markup, which is not escaped again
+        finalize=escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"literal": literal, "number": number, "size": size}
+    try:
+        return environment.get_template(str(template)).render(context)
+    except TemplateSyntaxError as error:
+        raise _mistake(error.filename or error.name or template, error.lineno, error) from None
+    except MISTAKES as error:
+        raise _mistake(template, _line(error.__traceback__, str(template)), error) from None
+
+
+def _mistake(name: object, line: int | None, error: Exception) -> InvalidInputError:
+    where = f"{name}, line {line}" if line else str(name)
+    reason = str(error) or type(error).__name__
+    return InvalidInputError(f"{where}: expected a template of jinja2; found a mistake: {reason}.")
+
+
+def _line(traceback: TracebackType | None, name: str) -> int | None:
+    lines = [line for frame, line in walk_tb(traceback) if frame.f_code.co_filename == name]
+    return lines[-1] if lines else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"There is no template {path} (looked from {Path.cwd()}).") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None

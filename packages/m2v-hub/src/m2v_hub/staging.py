@@ -1,0 +1,149 @@
+"""What is to be published, gathered in a folder and tried: a model, its variants, a card."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from m2v_core.errors import InvalidInputError, ModelNotFoundError
+from m2v_core.files import read_consistently
+from m2v_core.format import EMBEDDING_DTYPES, HEAD_FILE
+from m2v_core.model import StaticModel
+from m2v_core.pipeline import StaticModelPipeline
+from m2v_hub.names import is_inside
+
+#: How a variant differs from its model: these keywords of `StaticModel.from_pretrained`.
+VARIANT_OPTIONS = frozenset({"quantize_to", "dimensionality", "vocabulary_quantization"})
+
+Variants = Sequence[str] | Mapping[str, Mapping[str, Any]]
+
+_VARIANT_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+class Saves(Protocol):
+    """A model, or a pipeline: what saves itself as a folder."""
+
+    def save_pretrained(self, path: str | os.PathLike[str], /) -> None:
+        """Write the folder."""
+
+
+def stage(model: Saves | str | os.PathLike[str], place: Path, variants: Variants | None = None) -> None:
+    """Write a model (or copy the folder of one) to `place`, its variants into subfolders, and load each.
+
+    Of a folder all files are taken but those whose names, or whose folders' names, start with a dot.
+
+    Raises:
+        ModelNotFoundError: There is no such folder, or it holds no model.
+        ModelFormatError: The model does not load.
+        InvalidInputError: The folder holds links or odd names; a variant is unknown, or the model cannot be varied so.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        folder = Path(model)
+        if not folder.is_dir():
+            raise ModelNotFoundError(f"{folder} is not a folder; a model is a folder of files.")
+        read_consistently(folder, partial(_copied, target=place))
+    elif hasattr(model, "save_pretrained"):
+        model.save_pretrained(place)
+    else:
+        raise InvalidInputError(f"Expected a model, a pipeline or a folder to publish; found {type(model).__name__}.")
+    load(place)
+    for name, options in parsed_variants(variants).items():
+        if (place / name).exists():
+            raise InvalidInputError(f"The folder has a {name} already; choose another name for the variant.")
+        load(place, **options).save_pretrained(place / name)
+
+
+def load(folder: Path, **options: Any) -> Saves:
+    """The model, or the pipeline, in a folder."""
+    if not (folder / HEAD_FILE).is_file():
+        return StaticModel.from_pretrained(folder, **options)
+    if "dimensionality" in options:
+        raise InvalidInputError("A pipeline keeps all dimensions: its head takes them. Vary its dtype.")
+    return StaticModelPipeline.from_pretrained(folder, **options)
+
+
+def parsed_variants(variants: Variants | None) -> dict[str, dict[str, Any]]:
+    """Names of subfolders, and how the model in each differs.
+
+    Args:
+        variants: Names that say it themselves, of a dtype, a number of dimensions with a d, or both; or a mapping of
+            any names to keywords.
+
+    Raises:
+        InvalidInputError: A name says nothing, or a keyword is unknown.
+
+    Example:
+        >>> parsed_variants(["int8", "128d-float16"])
+        {'int8': {'quantize_to': 'int8'}, '128d-float16': {'dimensionality': 128, 'quantize_to': 'float16'}}
+    """
+    if isinstance(variants, str):
+        raise InvalidInputError(f"variants should be a list of names, or a mapping; found the text {variants!r}.")
+    if not isinstance(variants, Mapping):
+        variants = {name: _options_by_name(name) for name in variants or ()}
+    for name, options in variants.items():
+        if not _VARIANT_NAME.fullmatch(name):
+            raise InvalidInputError(f"A variant is named by letters, digits and ._-; found {name!r}.")
+        if not options or set(options) - VARIANT_OPTIONS:
+            raise InvalidInputError(
+                f"The variant {name} should have one or more of {', '.join(sorted(VARIANT_OPTIONS))}; "
+                f"found {', '.join(options) or 'nothing'}."
+            )
+    return {name: dict(options) for name, options in variants.items()}
+
+
+def _options_by_name(name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for part in name.split("-"):
+        if part in EMBEDDING_DTYPES.values():
+            options["quantize_to"] = part
+        elif re.fullmatch(r"[1-9]\d{0,5}d", part, re.ASCII):
+            options["dimensionality"] = int(part[:-1])
+        else:
+            raise InvalidInputError(
+                f"A variant is a dtype ({', '.join(EMBEDDING_DTYPES.values())}), a number of dimensions (128d), or "
+                f"both (128d-int8); found {name!r}. Other variants take a mapping of names to keywords."
+            )
+    return options
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """The files below a folder by their paths in it, as the Hub writes them; nothing hidden.
+
+    Raises:
+        InvalidInputError: One is a link that leaves the folder (those of huggingface_hub's cache may lead to its
+            blobs), is no plain file, or has a name that not every system takes.
+    """
+    found = {}
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted([*names, *(name for name in folders if (Path(parent) / name).is_symlink())]):
+            path = Path(parent) / name
+            inner = path.relative_to(folder).as_posix()
+            if name.startswith("."):
+                continue
+            if not is_inside(inner):
+                raise InvalidInputError(f"{folder} holds {inner!r}; rename it: such a name is not for every system.")
+            if not path.is_file() or (path.is_symlink() and not _may_lead_to(path.resolve(), folder.resolve())):
+                raise InvalidInputError(
+                    f"{path} is a link out of the folder, or no plain file: it is not published. Copy what should be."
+                )
+            found[inner] = path
+    return found
+
+
+def _may_lead_to(target: Path, folder: Path) -> bool:
+    cached = [above.with_name("blobs") for above in folder.parents if above.name == "snapshots"]
+    return any(target.is_relative_to(place) for place in (folder, *cached))
+
+
+def _copied(folder: Path, *, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for inner, path in files_of(folder).items():
+        (target / inner).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / inner)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from cards import CONFIG, RESULTS, model_of
+from m2v_core import cli
+from m2v_hub.card import card_for
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    point = EntryPoint("card", "m2v_hub.card_cli:register", cli.COMMANDS)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [point] if group == cli.COMMANDS else [])
+    model_of(CONFIG).save_pretrained(tmp_path / "m")
+    return tmp_path / "m"
+
+
+def test_it_shows_the_card(folder: Path, capsysbinary) -> None:
+    assert cli.main(["card", str(folder)]) == 0
+    assert capsysbinary.readouterr().out.decode() == card_for(folder)
+    assert not (folder / "README.md").exists()
+
+
+def test_options(folder: Path, tmp_path: Path, capsysbinary) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(RESULTS))
+    (tmp_path / "own.md").write_text("{{ name }}: é")
+    options = ["--repo-id", "org/m", "--license", "mit", "--language", "fr", "--language", "it", "--dataset", "org/d"]
+    more = ["--metrics", str(tmp_path / "results.json"), "--template", str(tmp_path / "own.md")]
+    assert cli.main(["card", *options, *more, str(folder)]) == 0
+    assert capsysbinary.readouterr().out.decode() == card_for(
+        folder,
+        repo_id="org/m",
+        license="mit",
+        language=["fr", "it"],
+        datasets=["org/d"],
+        metrics=RESULTS,
+        template=tmp_path / "own.md",
+    )
+
+
+def test_what_was_written_by_hand_stays(folder: Path, capsysbinary) -> None:
+    file = folder / "README.md"
+    assert cli.main(["card", str(folder), "--out", str(file)]) == 0
+    edited = file.read_bytes().replace(b"\n", b"\r\n") + "mine: é\r\n".encode()
+    file.write_bytes(edited)
+    assert cli.main(["card", str(folder)]) == 0  # shows what a push would write
+    assert capsysbinary.readouterr().out == edited
+    assert cli.main(["card", str(folder), "--out", str(file), "--license", "mit"]) == 0
+    assert file.read_bytes() == edited.replace(b"apache-2.0", b"mit")
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--metrics", "none.json"], "There is no file none.json"),
+        (["--metrics", "bad.json"], "bad.json: expected JSON"),
+        (["--metrics", "3.json"], "found 3"),
+        (["--metrics", "field.json"], "metric, value, dataset"),
+        (["--template", "bad.md"], "bad.md, line 1"),
+        (["--license", ""], "license should be"),
+        (["--out", "latin.md"], "latin.md: expected UTF-8"),
+        (["--out", "none/README.md"], "none"),
+    ],
+)
+def test_errors(folder: Path, options: list[str], part: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("bad.json", "{"), ("3.json", "3"), ("field.json", '[{"metrik": 1}]'), ("bad.md", "{{ x }}")):
+        Path(name).write_text(content)
+    Path("latin.md").write_bytes(b"\xe9")
+    assert cli.main(["card", str(folder), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("m2v: error:")
+    assert part in error
+
+
+def test_without_m2v_hub_it_says_where_the_command_is(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    assert cli.main(["card", "m"]) == 1
+    assert "pip install m2v-hub" in capsys.readouterr().err

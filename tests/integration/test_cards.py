@@ -1,0 +1,72 @@
+"""Live: the code in cards, with the libraries that it is for (nox -s interop)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+model2vec = pytest.importorskip("model2vec", reason="needs model2vec and sentence-transformers: nox -s interop")
+pytest.importorskip("sentence_transformers", reason="needs model2vec and sentence-transformers: nox -s interop")
+
+from cards import CASES, blocks, run_python, write_case
+from m2v_core import StaticModel
+from m2v_hub.card import card_for
+
+pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
+
+PYTHON = [case for case in CASES if not case.startswith("onnx")]
+HEADS = {"classes": ((2,), (2, 3)), "labels": ((2,), (2, 3)), "numbers": ((2, 2), None)}
+KNOWN = ["good day!", "a bad, sunny day"]
+
+
+@pytest.fixture
+def card(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> str:
+    """A card, in its folder, which lies under its name."""
+    folder = tmp_path / "org" / request.param
+    card = card_for(folder, repo_id=f"org/{request.param}", **write_case(request.param, folder))
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return card
+
+
+def code_for(card: str, library: str) -> list[str]:
+    return [code for language, code in blocks(card) if language == "python" and code.startswith(f"from {library}")]
+
+
+@pytest.mark.parametrize(("card", "case"), [(case, case) for case in PYTHON], indirect=["card"])
+def test_blocks_of_model2vec(card: str, case: str, tmp_path: Path) -> None:
+    codes = code_for(card, "model2vec")
+    if case == "sentence-transformers":  # of its modules.json model2vec reads nothing
+        assert not codes
+        return
+    (code,) = codes
+    variables = run_python(code, tmp_path)
+    if case in HEADS:
+        predictions, probabilities = HEADS[case]
+        assert np.shape(variables["pipeline"].predict(KNOWN))[: len(predictions)] == predictions
+        if probabilities:
+            assert variables["pipeline"].predict_proba(KNOWN).shape == probabilities
+    else:
+        expected = StaticModel.from_pretrained(tmp_path / "org" / case).encode(KNOWN)
+        np.testing.assert_allclose(variables["model"].encode(KNOWN), expected, atol=1e-5)
+        assert str(variables["vectors"].shape) == code.rsplit("# ", 1)[1].strip()
+
+
+@pytest.mark.parametrize(("card", "case"), [(case, case) for case in PYTHON], indirect=["card"])
+def test_blocks_of_sentence_transformers(card: str, case: str, tmp_path: Path) -> None:
+    codes = code_for(card, "sentence_transformers")
+    assert len(codes) == (case not in ("unknown", "clusters"))
+    for code in codes:
+        variables = run_python(code, tmp_path)
+        ours = StaticModel.from_pretrained(tmp_path / "org" / case)
+        np.testing.assert_allclose(variables["model"].encode(KNOWN), ours.encode(KNOWN), atol=1e-5)
+        assert variables["model"].similarity_fn_name == "cosine"
+        assert f"**Output Dimensionality:** {variables['vectors'].shape[1]} dimensions" in card
+
+
+@pytest.mark.parametrize("card", ["composed"], indirect=True)
+def test_model2vec_reads_the_metadata(card: str) -> None:
+    model = model2vec.StaticModel.from_pretrained("org/composed")
+    assert (model.base_model_name, model.language) == ("org/teacher", ["en", "de"])
