@@ -165,7 +165,9 @@ def armed(cases: dict[str, Case], hub: Hub) -> None:
 
 
 def another_commit(repo: Repo) -> None:
+    """A file of somebody else's, and one that has no place in our model."""
     count = len(repo.commits)
+    repo.write("head.safetensors", b"theirs", "a head")
     repo.write(f"other-{count}.txt", b"x", f"other {count}")
 
 
@@ -284,14 +286,15 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushed]:
         hub.faults.clear()
         loads(python(PUSH_ALL, home / "model", json.dumps({name: {} for name in options}), WRITER))
         end = {name: repo.files() for name, repo in repos.items()}
-        lost = [name for name in repos if half(after[name][0], old, model) or half(end[name], model, model)]
+        theirs = old | {"head.safetensors": b"theirs"}
+        lost = [name for name in repos if half(after[name][0], old, theirs, model) or half(end[name], model)]
         tell("pushing", PUSHES, injected, lost)
         yield Pushed(results, before, after, refs, end, model)
 
 
 def half(files: dict[str, bytes], *models: dict[str, bytes]) -> bool:
     """Whether these are none of the models, whatever else is there."""
-    owned = {"config.json", "model.safetensors", "tokenizer.json", "modules.json"}
+    owned = {"config.json", "model.safetensors", "tokenizer.json", "modules.json", "head.safetensors"}
     return {name: data for name, data in files.items() if name in owned} not in models
 
 

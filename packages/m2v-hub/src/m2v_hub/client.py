@@ -58,7 +58,8 @@ _REMEDIES = {
     429: "It was asked too often. Try again later.",
 }
 
-_TOKEN_LIKE = re.compile(r"hf_\w{6,}|(?<=Bearer )[^\s'\"]+")
+#: Tokens, and queries of addresses, which may be signatures that let anybody in.
+_SECRET = re.compile(r"hf_\w{6,}|(?<=Bearer )[^\s'\"]+|(?<=\?)[^\s'\"]*=[^\s'\"]*")
 
 T = TypeVar("T")
 
@@ -139,7 +140,7 @@ class Client:
         text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
         for secret in {self.token, get_token()} - {None, ""}:
             text = text.replace(str(secret), "***")
-        text = _TOKEN_LIKE.sub("***", text)
+        text = _SECRET.sub("***", text)
         return text if len(text) <= limit else f"{text[:limit]}…"
 
     def _plain(self, error: Exception, doing: str, unsure: str) -> M2VError:

@@ -124,15 +124,15 @@ def push_to_hub(
         staged = _Staged(folder, places, describe, _text(folder / place / README_FILE))
         if dry_run:
             return _plan(client, staged, _seen(client, doing))
-        prepare = partial(_prepared, client, private=private, create_pr=create_pr)
         message = commit_message or f"Upload a static model with m2v-hub {__version__}"
-        commit = partial(_commit, client, staged, message=message, create_pr=create_pr)
+        plan = partial(_planned, client, staged, private=private, create_pr=create_pr)
+        commit = partial(_commit, client, folder, message=message, create_pr=create_pr)
         if create_pr:
-            remote = client.ask(prepare, doing=doing)
+            ready = client.ask(plan, doing=doing)
             unsure = "The pull request may be there all the same: look before you try again."
-            return client.ask(lambda: commit(remote), doing=doing, pauses=(), unsure=unsure)
+            return client.ask(lambda: commit(*ready), doing=doing, pauses=(), unsure=unsure)
         unsure = "Nothing was published, unless the Hub's last answer was lost. To push again does no harm."
-        return client.ask(lambda: commit(prepare()), doing=doing, unsure=unsure)
+        return client.ask(lambda: commit(*plan()), doing=doing, unsure=unsure)
 
 
 @dataclass(frozen=True)
@@ -200,11 +200,20 @@ def _plan(client: Client, staged: _Staged, remote: Remote | None) -> Publication
     return Publication(url if client.revision == MAIN else f"{url}/tree/{client.revision}", None, files, deleted, card)
 
 
-def _commit(client: Client, staged: _Staged, remote: Remote, *, message: str, create_pr: bool) -> Publication:
-    plan = _plan(client, staged, remote)
+def _planned(
+    client: Client, staged: _Staged, *, private: bool | None, create_pr: bool
+) -> tuple[Publication, str | None]:
+    """What to do, and on top of which commit."""
+    remote = _prepared(client, private=private, create_pr=create_pr)
+    return _plan(client, staged, remote), remote.commit
+
+
+def _commit(
+    client: Client, folder: Path, plan: Publication, parent: str | None, *, message: str, create_pr: bool
+) -> Publication:
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationDelete(path, is_folder=False) for path in plan.deleted),
-        *(CommitOperationAdd(path, staged.folder / path) for path in plan.files),
+        *(CommitOperationAdd(path, folder / path) for path in plan.files),
     ]
     done = client.api.create_commit(
         client.repo_id,
@@ -212,7 +221,7 @@ def _commit(client: Client, staged: _Staged, remote: Remote, *, message: str, cr
         commit_message=message,
         revision=client.revision,
         create_pr=create_pr,
-        parent_commit=remote.commit,
+        parent_commit=parent,
     )
     return replace(plan, url=done.pr_url or plan.url, commit=done.oid)
 
