@@ -19,4 +19,4 @@ def label_of(text: str) -> str:
 
 TEXTS = sentences(300)
 LABELS = [label_of(text) for text in TEXTS]
-FAST = {"hidden_dim": 16, "learning_rate": 0.02, "max_epochs": 30, "show_progress_bar": False}
+FAST = {"hidden_dim": 16, "learning_rate": 0.02, "max_epochs": 30, "token_dropout": 0.0, "show_progress_bar": False}

@@ -160,7 +160,8 @@ def test_the_same_training(variant: str, tmp_path: Path, capsys, monkeypatch) ->
     """
     task, base_name, head_options, fit_options = VARIANTS[variant]
     seed, targets, model = 3, TARGETS[task][1], BASES[base_name]()
-    options: dict[str, Any] = {"batch_size": 6, "max_epochs": 6, "learning_rate": 2e-3} | fit_options
+    options: dict[str, Any] = {"batch_size": 6, "max_epochs": 6, "learning_rate": 2e-3, "token_dropout": 0.0}
+    options |= fit_options
     head_options = {"n_layers": 1, "hidden_dim": 12} | head_options
     if TARGETS[task][0] == "Classification":
         options |= {"focal_gamma": 1.5, "class_weight": "balanced"}

@@ -112,6 +112,12 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
             as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size
         )
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of texts whose class, or whole list of classes, is right."""
+        if self.multilabel_:
+            return float(self.evaluate(X, y)["accuracy"])
+        return float(super().score(X, y, sample_weight))
+
     def evaluate(self, X: Any, y: Any, batch_size: int = 1024, threshold: float = 0.5) -> dict[str, Any]:
         """A report by classes; see `StaticModelPipeline.evaluate`."""
         return self.to_pipeline().evaluate(as_texts(X, "X"), y, batch_size=batch_size, threshold=threshold)

@@ -49,16 +49,20 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = [inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)]
+
+        def __init__(  # noqa: N807
+            self: Estimator, model: StaticModel | None = None, **options: Unpack[TrainOptions]
+        ) -> None:
+            Estimator.__init__(self, model, **options)
+
+        # scikit-learn reads the names and defaults of options from here.
+        first = [p for p in inspect.signature(__init__).parameters.values() if p.kind is not p.VAR_KEYWORD]
         listed = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
             for name, default in cls.config_class.defaults().items()
         ]
-        cls.__signature__ = inspect.Signature([*own, *listed])
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return sorted(["model", *cls.config_class.defaults()])
+        __init__.__signature__ = inspect.Signature([*first, *listed])  # type: ignore[attr-defined]
+        cls.__init__ = __init__  # type: ignore[method-assign]
 
     def __sklearn_clone__(self) -> Self:
         return type(self)(**self.get_params(deep=False))  # the model is never changed, so need not be copied

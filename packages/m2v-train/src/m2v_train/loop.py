@@ -189,7 +189,8 @@ def train(
                 continue
             state = _up_to_date(state, event, lr)
             course.epoch += event.ends_epoch
-            if event.validates:
+            is_last = event.ends_epoch and course.epoch == config.max_epochs
+            if event.validates or (is_last and not course.history):
                 values = values_of(state)
                 found: dict[str, Any] = {
                     "epoch": -(-course.step // n_batches),

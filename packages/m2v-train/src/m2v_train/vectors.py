@@ -146,11 +146,11 @@ class StaticModelForPairSimilarity(_Outputs):
         texts = aligned_texts(**columns)
         if has_validation:
             held_out = aligned_texts(**{name: column for name, column in given.items() if column is not None})
-            parts: list[tuple[list[Any], Any]] = [(texts, None), (held_out, None)]
+            data, validation = self._pairs(config, texts), self._pairs(config, held_out)
         else:
             kept, others = split_indices(len(texts[0]), config.test_size, seed=config.random_seed)
-            parts = [(texts, kept), (texts, others)]
-        data, validation = (self._pairs(config, columns, chosen) for columns, chosen in parts)
+            everything = self._pairs(config, texts)
+            data, validation = everything.take(kept), everything.take(others)
         for name, some in (("train on", data), ("validate with", validation)):
             if len(some.places) < 2:
                 raise InvalidInputError(
@@ -160,12 +160,13 @@ class StaticModelForPairSimilarity(_Outputs):
         task = Task("pairs", temperature=float(getattr(config, "temperature", 0.05)))
         return self._trained(config, data, validation, task=task, out_dim=out_dim)
 
-    def _pairs(self, config: TrainConfig, columns: list[Any], chosen: Any) -> Data:
-        """Samples of several texts, with a number for each distinct text as their targets."""
-        numbers: dict[str, int] = {}
-        texts = np.array(
-            [[numbers.setdefault(text, len(numbers)) for text in column] for column in columns], np.int32
-        ).T
-        places = np.arange(texts.size).reshape(len(columns), -1).T
-        data = Data(self._tokenized(config, *columns), places, texts.__getitem__)
-        return data if chosen is None else data.take(chosen)
+    def _pairs(self, config: TrainConfig, columns: list[Any]) -> Data:
+        """Samples of several texts; their targets are a number for each text, the same for the same tokens."""
+        texts, numbers = self._tokenized(config, *columns), dict[bytes, int]()
+        known = (
+            numbers.setdefault(texts.ids[end - length : end].tobytes(), len(numbers))
+            for length, end in zip(texts.lengths, texts.ends, strict=True)
+        )
+        targets = np.fromiter(known, np.int32, len(texts))
+        places = np.arange(len(texts)).reshape(len(columns), -1).T
+        return Data(texts, places, targets[places].__getitem__)
