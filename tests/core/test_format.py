@@ -188,6 +188,22 @@ def test_truncated_tensors(tmp_path: Path, keep: int) -> None:
     fails(folder, str(folder / "model.safetensors"), "expected", found)
 
 
+def test_a_header_without_end(tmp_path: Path) -> None:
+    """A stranger's header of many bytes is not read to say what is wrong with it (here they are a hole on the disk)."""
+    folder = saved(tmp_path / "m")
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write((1 << 33).to_bytes(8, "little"))
+        file.truncate((1 << 33) + 8)
+    fails(folder, "model.safetensors", "100000000 bytes at the most", str(1 << 33))
+
+
+@pytest.mark.parametrize("header", [b"[" * 100_000, b'{"embeddings":{"data_offsets":[0,1e999]}}'])
+def test_headers_of_no_sense(tmp_path: Path, header: bytes) -> None:
+    folder = saved(tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    fails(folder, "model.safetensors", "expected a safetensors header", "something else")
+
+
 def test_surplus_bytes(tmp_path: Path) -> None:
     folder = saved(tmp_path / "m")
     with (folder / "model.safetensors").open("ab") as file:

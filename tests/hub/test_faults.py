@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from conftest import make_model
+from conftest import GOLDEN, make_model
 from hub.loopback import Fault, Hub, Repo, running
-from hub.processes import QUICK, WRITER, figures, files_of, loads, process
+from hub.processes import QUICK, WRITER, fails, figures, files_of, load, loads, process
 
 ALWAYS = 1000
 OLD_CLIENT = tuple(map(int, version("huggingface_hub").split(".")[:2])) < (1, 25)  # it does not know Retry-After
@@ -229,7 +229,7 @@ def check(case: Case, result: dict[str, Any]) -> None:
     if case.error is None:
         assert result["error"] is None
     else:
-        assert result["error"].startswith("TransferError: ")
+        assert (result["error"] or "").startswith("TransferError: ")
         assert case.error in result["error"]
     if case.pauses and not (OLD_CLIENT and case.theirs):
         assert max(result["naps"]) >= case.pauses
@@ -332,6 +332,18 @@ def test_a_repository_is_made_once(kind: str, other: Path, tmp_path: Path) -> No
         assert len(hub.repos["org/new"].history()) == 2
 
 
+#: The process is killed when a file appears, which is when the fault does.
+KILLED = """
+import os, signal, threading
+def kill(wait=threading.Event().wait):
+    while not os.path.exists("now"):
+        wait(0.02)
+    wait(0.5)  # for what arrives beside
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=kill, daemon=True).start()
+"""
+
+
 def test_a_killed_pull(other: Path, folder: Path, tmp_path: Path) -> None:
     """Killed while the table arrives: the cache holds the earlier model, and the next pull fetches the rest."""
     old, new = files_of(other), files_of(folder)
@@ -340,9 +352,8 @@ def test_a_killed_pull(other: Path, folder: Path, tmp_path: Path) -> None:
         names = json.dumps(["org/model"])
         loads(python(PULL_ALL, names))
         hub.repos["org/model"] = repo = Repo({"main": new})
-        killed = "import os, signal, threading; threading.Timer(2.5, os.kill, (os.getpid(), signal.SIGKILL)).start()"
-        hub.faults.append(Fault("slow", "GET store/", seconds=60))
-        assert python(killed + PULL_ALL, names).returncode == -9
+        hub.faults.append(Fault("slow", "GET store/", seconds=60, action=(tmp_path / "now").touch))
+        assert python(KILLED + PULL_ALL, names).returncode == -9
         assert len(hub.injected) == 1
         offline = loads(python(PULL_ALL, names, HF_HUB_OFFLINE="1"))["org/model"]
         assert files_of(Path(offline["folder"])) == old
@@ -351,3 +362,18 @@ def test_a_killed_pull(other: Path, folder: Path, tmp_path: Path) -> None:
         assert whole["folder"].endswith(repo.refs["main"])
         assert len(hub.asked("GET", "store/")) == 1
         assert hub.asked("GET", "tokenizer.json") == []  # it was there
+
+
+def test_a_pull_killed_before_the_head(tmp_path: Path) -> None:
+    """The table comes last: a commit in the cache is no model before its other files are there."""
+    repo = Repo({"main": files_of(GOLDEN / "heads/softmax")})
+    commit = repo.refs["main"]
+    with running(Hub(repos={"org/model": repo})) as hub:
+        python = process(hub, tmp_path / "cache")
+        head = repo.commits[commit].files["head.safetensors"].sha256
+        hub.faults.append(Fault("slow", f"GET store/.*/{head}", seconds=60, action=(tmp_path / "now").touch))
+        assert load(lambda code, *rest: python(KILLED + code, *rest), "org/model", revision=commit).returncode == -9
+        assert len(hub.injected) == 1
+        done = load(python, "org/model", {"HF_HUB_OFFLINE": "1"}, revision=commit)
+        fails(done, "ModelNotFoundError", "not in the cache")
+        assert loads(load(python, "org/model", revision=commit))["dim"] > 0

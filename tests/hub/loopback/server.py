@@ -120,10 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         if authorization:
             self.hub.authorized.append((self.headers.get("Host", ""), unquote(raw)))
         self.token = authorization.removeprefix("Bearer ")
-        fault = next((fault for fault in self.hub.faults if fault.fits(request)), None)
+        fault = self.hub.next_fault(request)
         if fault is not None:
-            fault.times -= 1
-            self.hub.injected.append(fault)
             if fault.kind == "status":
                 self.answer(fault.status, {"error": fault.message}, **fault.headers)
                 return self._send(None)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hub.loopback.faults import Fault
 
@@ -126,6 +125,7 @@ class Hub:
     authorized: Of these, those that came with a token.
     faults: What breaks, each for the first requests that it fits.
     injected: Faults that broke something.
+    parts: Parts of files that are not complete, by file and number.
     """
 
     url: str = ""
@@ -140,7 +140,17 @@ class Hub:
     authorized: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     injected: list[Fault] = field(default_factory=list)
-    info: dict[str, Any] = field(default_factory=dict)
+    parts: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next_fault(self, request: str) -> Fault | None:
+        """The fault that breaks this request; it is used up by one."""
+        with self.lock:
+            fault = next((fault for fault in self.faults if fault.fits(request)), None)
+            if fault is not None:
+                fault.times -= 1
+                self.injected.append(fault)
+            return fault
 
     def asked(self, method: str, part: str) -> list[str]:
         """Paths of the requests with this method whose path holds `part`."""

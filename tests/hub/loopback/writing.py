@@ -101,13 +101,13 @@ def upload(call: Any, oid: str, part: str | None) -> None:
             call.refuse(400, "", "checksum mismatch")
         call.repo.lfs[oid] = call.body
     else:
-        call.hub.info[oid, int(part)] = call.body
+        call.hub.parts[oid, int(part)] = call.body
     call.answer(200, b"", ETag=hashlib.md5(call.body, usedforsecurity=False).hexdigest())
 
 
 def complete(call: Any, oid: str) -> dict[str, str]:
-    call.body, parts = b"".join(call.hub.info.pop((oid, part["partNumber"])) for part in call.json()["parts"]), None
-    upload(call, oid, parts)
+    call.body = b"".join(call.hub.parts.pop((oid, part["partNumber"])) for part in call.json()["parts"])
+    upload(call, oid, None)
     return {}
 
 
