@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
-from m2v_core.format import CONFIG_FILE, HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
+from m2v_core.format import CONFIG_FILE, HEAD_FILE, LEGACY_HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
 from m2v_hub.cache import cached_file, cached_model, remove, write_ref
 from m2v_hub.client import PAUSES, Client, DamagedFileError
 from m2v_hub.names import COMMIT, checked_repo_id, checked_revision, checked_subfolder, joined
@@ -32,6 +32,7 @@ MODEL_FILES = (
     TOKENIZER_FILE,
     MODULES_FILE,
     HEAD_FILE,
+    LEGACY_HEAD_FILE,
     README_FILE,
     SENTENCE_TRANSFORMERS_CONFIG,
     f"{NESTED}/{TENSOR_FILE}",
@@ -39,7 +40,7 @@ MODEL_FILES = (
 )
 
 #: The most bytes that a file may have which is read as a whole before it is looked at; tables may have any size.
-LIMITS = {TOKENIZER_FILE: 1 << 30, HEAD_FILE: 1 << 30}
+LIMITS = {TOKENIZER_FILE: 1 << 30, HEAD_FILE: 1 << 30, LEGACY_HEAD_FILE: 1 << 30}
 SMALL = 10 << 20
 
 log = logging.getLogger(__name__)
