@@ -118,3 +118,11 @@ def test_commands_of_packages_that_are_missing(
     for name, package in {"distill": "m2v-distill", "train": "m2v-train"}.items():
         assert cli.main([name, "classify", "--any", "thing"]) == 1
         assert f"the command {name!r} comes with another package: pip install {package}" in capsys.readouterr().err
+
+
+def test_info_of_a_stranger_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_model(base_model_name="calm\x1b]0;gone\x07\nname  other").save_pretrained(tmp_path)
+    assert cli.main(["info", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "calm\\x1b]0;gone\\x07\\nname  other" in shown
+    assert "\x1b" not in shown

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from m2v_core import predict_cli
 from m2v_core.__about__ import __version__
-from m2v_core.console import opened_lines, progress_bar
+from m2v_core.console import opened_lines, printable, progress_bar
 from m2v_core.errors import InvalidInputError, M2VError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _info(options: argparse.Namespace) -> int:
         width = max(map(len, facts))
         for name, value in facts.items():
             shown = "-" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else value
-            print(f"{name:<{width}}  {shown}")
+            print(f"{name:<{width}}  {printable(str(shown))}")
     return 0
 
 

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+def printable(text: str) -> str:
+    r"""A stranger's text as one line that cannot steer a terminal: what is not printable is escaped.
+
+    Example:
+        >>> printable("calm" + chr(27) + "[31m" + chr(10))
+        'calm\\x1b[31m\\n'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @contextmanager
 def opened_lines(name: str) -> Iterator[Iterator[str]]:
     """The lines of a UTF-8 file, or of stdin if `name` is "-", without their ends.
