@@ -23,7 +23,7 @@ def test_one_list_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, {"rounds": 6, "seed": 0}),
+        ({}, {"rounds": 4, "seed": 0}),
         ({"corpus": ["a text"], "seed": 3}, {"rounds": 20, "seed": 3}),
         ({"method": "token"}, {}),
         (
