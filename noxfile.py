@@ -27,6 +27,7 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -59,7 +60,8 @@ def tests(session: nox.Session) -> None:
     """All tests that need no PyTorch."""
     install(session, *GROUPS["test"], *GROUPS["test-train"])
     install_teacher(session)
-    session.run("pytest", *session.posargs, env=OFFLINE)
+    # Files go to as many processes as there are cores: half of the time on two. What is asked for by name runs in one.
+    session.run("pytest", *(session.posargs or PARALLEL), env=OFFLINE)
 
 
 @nox.session
@@ -72,7 +74,7 @@ def tokenizers1(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """m2v-core and m2v-hub with the lowest versions that they allow."""
-    session.install(*lowest_requirements("m2v-core", "m2v-hub"), *GROUPS["test"])
+    session.install(*lowest_requirements("m2v-core", "m2v-hub"), *GROUPS["test"], "pyarrow<19")  # for that NumPy
     session.install("--no-deps", "-e", "packages/m2v-core", "-e", "packages/m2v-hub")
     session.run("pytest", "tests/core", "tests/hub", *session.posargs)
 
