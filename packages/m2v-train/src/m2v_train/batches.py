@@ -45,6 +45,10 @@ class Samples:
         """Texts of a sample."""
         return int(self.places.shape[1])
 
+    def take(self, indices: Integer[np.ndarray, " m"]) -> Samples:
+        """Some samples, in the order given."""
+        return Samples(self.texts, self.places[indices], lambda batch: self.targets(indices[batch]))
+
 
 class Reads(NamedTuple):
     """Rows of a table that batches read, each once, and padding: places past the table's end, which are never written.

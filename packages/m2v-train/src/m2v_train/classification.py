@@ -9,9 +9,9 @@ from jaxtyping import Integer
 from sklearn.base import ClassifierMixin
 
 from m2v_core.head import Activation
+from m2v_train.batches import Samples
 from m2v_train.config import ClassificationConfig, TrainConfig, TrainOptions
 from m2v_train.estimator import Estimator, checked_validation, single_texts
-from m2v_train.fitting import Data
 from m2v_train.inputs import Labels, as_labels, as_texts, check_aligned, class_weights
 from m2v_train.losses import Task
 from m2v_train.ragged import lengths_of
@@ -58,10 +58,10 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
             InvalidInputError: The data does not fit together, has one class only or unknown ones for validation, or an
                 option is out of range.
         """
-        config = self._config(dict(options))
+        config: Any = self._config(dict(options))
         texts, labels = as_texts(X, "X"), as_labels(y, "y")
         check_aligned(X=texts, y=labels)
-        weights = class_weights(getattr(config, "class_weight", None), labels)
+        weights = class_weights(config.class_weight, labels)
         validation = None
         if checked_validation(X_val, y_val, ("X_val", "y_val")):
             val_texts = as_texts(X_val, "X_val")
@@ -70,7 +70,7 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
             validation = _data(self._tokenized(config, val_texts), val_labels)
         self.classes_ = np.array(labels.classes)
         self.multilabel_ = labels.multilabel
-        task = Task("labels" if labels.multilabel else "classes", gamma=float(getattr(config, "focal_gamma", 0)))
+        task = Task("labels" if labels.multilabel else "classes", gamma=float(config.focal_gamma))
         return self._trained(
             config,
             _data(self._tokenized(config, texts), labels),
@@ -123,7 +123,7 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
         return self.to_pipeline().evaluate(as_texts(X, "X"), y, batch_size=batch_size, threshold=threshold)
 
 
-def _data(texts: Any, labels: Labels) -> Data:
+def _data(texts: Any, labels: Labels) -> Samples:
     if not labels.multilabel:
         return single_texts(texts, lambda batch: labels.targets[batch])
 

@@ -15,8 +15,9 @@ from m2v_core import StaticModel, StaticModelPipeline
 from m2v_core.errors import InvalidInputError
 from m2v_core.head import Activation, MLPHead
 from m2v_core.model import UNSET
+from m2v_train.batches import Samples
 from m2v_train.config import TrainConfig, TrainOptions
-from m2v_train.fitting import Data, Trained, fit
+from m2v_train.fitting import Trained, fit
 from m2v_train.inputs import TokenTexts, as_texts, check_aligned, split_indices
 from m2v_train.losses import Task
 
@@ -39,7 +40,6 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     """
 
     config_class: ClassVar[type[TrainConfig]] = TrainConfig
-    activation: ClassVar[Activation] = Activation.IDENTITY
 
     def __init__(self, model: StaticModel | None = None, **options: Unpack[TrainOptions]) -> None:
         self.config_class.check_known(options)
@@ -125,8 +125,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _trained(
         self,
         config: TrainConfig,
-        data: Data,
-        validation: Data | None,
+        data: Samples,
+        validation: Samples | None,
         *,
         task: Task,
         out_dim: int,
@@ -135,8 +135,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Train, with samples held out if there is no validation data."""
         if validation is None:
-            n = len(data.places)
-            kept, held_out = split_indices(n, config.test_size, strata=strata, seed=config.random_seed)
+            kept, held_out = split_indices(len(data), config.test_size, strata=strata, seed=config.random_seed)
             data, validation = data.take(kept), data.take(held_out)
         weights = np.ones(1, np.float32) if class_weights is None else class_weights
         model: Any = self.model
@@ -172,9 +171,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return Activation.IDENTITY
 
 
-def single_texts(texts: TokenTexts, targets: Any) -> Data:
+def single_texts(texts: TokenTexts, targets: Any) -> Samples:
     """Samples of one text each."""
-    return Data(texts, np.arange(len(texts))[:, None], targets)
+    return Samples(texts, np.arange(len(texts))[:, None], targets)
 
 
 def checked_validation(first: Any, second: Any, names: tuple[str, str]) -> bool:

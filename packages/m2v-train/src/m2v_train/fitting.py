@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Int64, Integer, Shaped
+from jaxtyping import Float32, Int64
 
 from m2v_core import StaticModel
 from m2v_core.format import StoredModel
@@ -23,25 +22,6 @@ from m2v_train.losses import Task
 from m2v_train.module import Head, head_dims
 from m2v_train.optimizer import Clock, fresh
 from m2v_train.steps import ADAM, Program, State, Values
-
-
-@dataclass(frozen=True)
-class Data:
-    """Texts and targets, checked.
-
-    Attributes:
-        texts: All texts, as ids of the model's tokens.
-        places: The texts of each sample.
-        targets: Gives the targets of some samples.
-    """
-
-    texts: TokenTexts
-    places: Int64[np.ndarray, "n w"]
-    targets: Callable[[Integer[np.ndarray, " b"]], Shaped[np.ndarray, "b ..."]]
-
-    def take(self, indices: Integer[np.ndarray, " m"]) -> Data:
-        """Some samples."""
-        return Data(self.texts, self.places[indices], lambda batch: self.targets(indices[batch]))
 
 
 @dataclass(frozen=True)
@@ -93,8 +73,8 @@ class Part:
 
 def fit(
     model: StaticModel,
-    data: Data,
-    validation: Data,
+    data: Samples,
+    validation: Samples,
     task: Task,
     class_weights: Float32[np.ndarray, " C"],
     out_dim: int,
@@ -130,7 +110,7 @@ def fit(
         head=head,
         moments=ADAM.init(head),
     )
-    samples, held_out = (Samples(part.renumbered(d.texts), d.places, d.targets) for d in (data, validation))
+    samples, held_out = (replace(some, texts=part.renumbered(some.texts)) for some in (data, validation))
     best, history = train(program, state, tables, samples, held_out, class_weights, config, mesh_of(config.device))
     return Trained(_static_model(model, part, table, weights, best, config), _layers(graph, best.head), history)
 

@@ -119,7 +119,7 @@ def pair_losses(
     logits = anchors @ others.T / temperature
     other_texts = jnp.concatenate([texts[:, i] for i in range(1, w)])
     positive = other_texts[None, :] == texts[:, 1, None]
-    same_anchor = jnp.tile(texts[:, 0, None] == texts[None, :, 0], (1, 1))
+    same_anchor = texts[:, 0, None] == texts[None, :, 0]
     beside = jnp.concatenate([same_anchor] + [jnp.zeros((b, b), bool)] * (w - 2), axis=1)
     excluded = positive | beside | (jnp.tile(valid, w - 1) == 0)[None, :]
     excluded = excluded & ~jnp.eye(b, (w - 1) * b, dtype=bool)

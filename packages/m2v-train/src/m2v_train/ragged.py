@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from jaxtyping import Int64, Integer, Shaped
 
 #: Rows that are moved at a time, so that places take little memory.
 _ROWS = 65_536
-
-Values = TypeVar("Values", bound=np.ndarray)
 
 
 def lengths_of(ends: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:

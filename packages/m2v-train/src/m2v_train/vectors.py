@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from m2v_core.errors import InvalidInputError
+from m2v_train.batches import Samples
 from m2v_train.config import PairConfig, TrainConfig, TrainOptions
 from m2v_train.estimator import Estimator, aligned_texts, checked_validation, single_texts
-from m2v_train.fitting import Data
 from m2v_train.inputs import as_texts, as_vectors, check_aligned, split_indices
 from m2v_train.losses import Kind, Task
 
@@ -137,7 +137,7 @@ class StaticModelForPairSimilarity(_Outputs):
             InvalidInputError: The data does not fit together, has fewer than two pairs to train on or for validation,
                 or an option is out of range.
         """
-        config = self._config(dict(options))
+        config: Any = self._config(dict(options))
         columns = {"text_a": text_a, "text_b": text_b} | ({} if negatives is None else {"negatives": negatives})
         given = {"text_a_val": text_a_val, "text_b_val": text_b_val, "negatives_val": negatives_val}
         has_validation = checked_validation(text_a_val, text_b_val, ("text_a_val", "text_b_val"))
@@ -152,15 +152,15 @@ class StaticModelForPairSimilarity(_Outputs):
             everything = self._pairs(config, texts)
             data, validation = everything.take(kept), everything.take(others)
         for name, some in (("train on", data), ("validate with", validation)):
-            if len(some.places) < 2:
+            if len(some) < 2:
                 raise InvalidInputError(
-                    f"Expected two pairs or more to {name}; found {len(some.places)}. Add pairs, or change test_size."
+                    f"Expected two pairs or more to {name}; found {len(some)}. Add pairs, or change test_size."
                 )
-        out_dim = getattr(config, "out_dim", None) or self.model.dim  # type: ignore[union-attr]
-        task = Task("pairs", temperature=float(getattr(config, "temperature", 0.05)))
+        out_dim = config.out_dim or self.model.dim  # type: ignore[union-attr]
+        task = Task("pairs", temperature=float(config.temperature))
         return self._trained(config, data, validation, task=task, out_dim=out_dim)
 
-    def _pairs(self, config: TrainConfig, columns: list[Any]) -> Data:
+    def _pairs(self, config: TrainConfig, columns: list[Any]) -> Samples:
         """Samples of several texts; their targets are a number for each text, the same for the same tokens."""
         texts, numbers = self._tokenized(config, *columns), dict[bytes, int]()
         known = (
@@ -169,4 +169,4 @@ class StaticModelForPairSimilarity(_Outputs):
         )
         targets = np.fromiter(known, np.int32, len(texts))
         places = np.arange(len(texts)).reshape(len(columns), -1).T
-        return Data(texts, places, targets[places].__getitem__)
+        return Samples(texts, places, targets[places].__getitem__)
