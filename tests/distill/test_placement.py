@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
-from m2v_distill import Teacher
+from m2v_distill import Teacher, distill
 from m2v_distill.placement import Placement, has_fast_bfloat16, pick_device
 
 TEACHER = GOLDEN / "teachers/bert"
@@ -14,9 +17,35 @@ TEACHER = GOLDEN / "teachers/bert"
 
 def test_devices() -> None:
     assert pick_device("cpu").platform == pick_device("cpu:0").platform == "cpu"
-    for name in ("tpu", "cpu:99", "quantum", "cpu:x"):
-        with pytest.raises(InvalidInputError, match="cpu:0"):
+    for name, remedy in (
+        ("tpu", r"jax\[tpu\]"),
+        ("cuda:0", r"jax\[cuda12\]"),
+        ("mps", "'cpu', or .*backend='torch'"),
+        ("xpu:1", "'cpu', or .*backend='torch'"),
+        ("cpu:99", "plug-in"),
+        ("quantum", "plug-in"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"JAX has here .cpu:0.* found '{name}'.*{remedy}"):
             pick_device(name)
+
+
+def test_names_of_devices_in_a_distillation(teacher_folder: Path) -> None:
+    """As others write them: torch.device has these two attributes."""
+    expected = distill(teacher_folder, method="token", pca_dims=4)
+    for device in (
+        "CPU",
+        " cpu:0",
+        "auto",
+        SimpleNamespace(type="cpu", index=None),
+        SimpleNamespace(type="cpu", index=0),
+    ):
+        found = distill(teacher_folder, method="token", pca_dims=4, device=device)
+        assert np.array_equal(found.embedding, expected.embedding)
+        assert Teacher.from_pretrained(teacher_folder, device=device).placement.mesh.size == 1
+    with pytest.raises(InvalidInputError, match=r"device should be a name .*found 3"):
+        distill(teacher_folder, device=3)
+    with pytest.raises(InvalidInputError, match="JAX has here"):
+        distill(teacher_folder, device="mps")
 
 
 def test_precision() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from m2v_core import ModelFormatError, ModelNotFoundError
+from m2v_core import MissingPackageError, ModelFormatError
 from m2v_distill import Teacher
 from m2v_distill.teacher.sentence import SWITCHES, read_sentence_settings
+from m2v_distill.teacher.torch_encoder import has_torch
 from sentence_folders import HERE, write_dense, write_json, write_modules
 
 MEAN = {"word_embedding_dimension": 24, "pooling_mode": "mean"}
@@ -98,6 +99,41 @@ def test_an_unknown_module(teacher_folder: Path, found: object) -> None:
     assert Teacher.from_pretrained(teacher_folder, pooling="last").pooling == "last"
 
 
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        ("models.CLIPModel", "images"),
+        ("models.Router", "folder of one"),
+        ("base.modules.router.Router", "folder of one"),
+        ("models.Asym", "folder of one"),
+        ("models.WordEmbeddings", "table"),
+        ("models.BoW", "table"),
+        ("models.StaticEmbedding", "static already"),
+        ("sparse_encoder.models.SparseStaticEmbedding", "no vector"),
+    ],
+)
+def test_first_modules_without_an_encoder(teacher_folder: Path, found: str, remedy: str) -> None:
+    write_modules(teacher_folder, "Pooling", Pooling=MEAN)
+    listing = json.loads((teacher_folder / "modules.json").read_text())
+    listing[0]["type"] = f"sentence_transformers.{found}"
+    write_json(teacher_folder / "modules.json", listing)
+    for pooling in (None, "mean"):
+        with pytest.raises(ModelFormatError, match=rf'modules\.json: .*"type".*found .*{found}.*{remedy}') as caught:
+            Teacher.from_pretrained(teacher_folder, pooling=pooling)
+        assert "pooling=" not in str(caught.value)
+
+
+def test_a_sparse_encoder(teacher_folder: Path) -> None:
+    write_modules(teacher_folder, "SpladePooling", SpladePooling={})
+    listing = json.loads((teacher_folder / "modules.json").read_text())
+    for module, kind in zip(listing, ("MLMTransformer", "SpladePooling"), strict=True):
+        module["type"] = f"sentence_transformers.sparse_encoder.models.{kind}"
+    write_json(teacher_folder / "modules.json", listing)
+    with pytest.raises(ModelFormatError, match=r"MLMTransformer.*sparse encoder.*dense.*pooling="):
+        Teacher.from_pretrained(teacher_folder)
+    assert Teacher.from_pretrained(teacher_folder, pooling="mean").pooling == "mean"
+
+
 @pytest.mark.parametrize("kinds", [(), ("Normalize", "Pooling"), ("Pooling", "Pooling"), ("Pooling", "Transformer")])
 def test_another_order(teacher_folder: Path, kinds: tuple[str, ...]) -> None:
     write_modules(teacher_folder, *kinds, Pooling=MEAN)
@@ -159,11 +195,12 @@ def test_layers_that_do_not_fit_the_encoder(teacher_folder: Path) -> None:
         Teacher.from_pretrained(teacher_folder)
 
 
+@pytest.mark.skipif(has_torch(), reason="PyTorch is installed")
 def test_pickled_dense_weights(teacher_folder: Path) -> None:
     write_modules(teacher_folder, "Pooling", "Dense", Pooling=MEAN)
     write_dense(teacher_folder / "2_Dense", 24, 7)
     (teacher_folder / "2_Dense/model.safetensors").rename(teacher_folder / "2_Dense/pytorch_model.bin")
-    with pytest.raises(ModelNotFoundError, match="pickle"):
+    with pytest.raises(MissingPackageError, match=r"2_Dense/pytorch_model\.bin.*m2v-distill\[torch\]"):
         Teacher.from_pretrained(teacher_folder)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_distill import Teacher, distill
-from m2v_distill.teacher.layers import activation
+from m2v_distill.teacher.layers import activation, activation_of
 from m2v_distill.teacher.registry import FAMILIES
 from m2v_distill.teacher.source import find_teacher
 
@@ -43,16 +43,35 @@ def test_an_unknown_architecture(teacher_folder: Path, model_type: object) -> No
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"hidden_act": "mystery"}, "found 'mystery'"),
-        ({"is_decoder": True}, "encoder"),
-        ({"position_embedding_type": "relative_key"}, "absolute positions"),
-        ({"hidden_size": "wide"}, "config"),
+        ({"hidden_act": "mystery"}, "\"hidden_act\" to be one of gelu, .*found 'mystery'.*backend='torch'"),
+        ({"is_decoder": True}, "\"is_decoder\" to be false; found True.*backend='torch'"),
+        ({"position_embedding_type": "alibi"}, "\"position_embedding_type\".*found 'alibi'.*Choose another teacher.$"),
+        ({"quantization_config": {"quant_method": "awq"}}, "quantization_config.*'awq'.*that it was made of"),
+        ({"hidden_size": 23}, "weights do not fit"),
     ],
 )
 def test_a_config_that_we_cannot_compute(teacher_folder: Path, changes: dict, part: str) -> None:
     set_config(teacher_folder, **changes)
-    with pytest.raises(ModelFormatError, match=part):
+    with pytest.raises(ModelFormatError, match=rf"(?s)config\.json.*{part}|{part}"):
         Teacher.from_pretrained(teacher_folder)
+
+
+@pytest.mark.parametrize("case", ["llama", "mistral-left", "qwen2", "qwen3-left"])
+def test_both_sides_by_a_setting_that_is_not_read(make_teacher, case: str) -> None:
+    folder = make_teacher(case)
+    set_config(folder, use_bidirectional_attention=True)
+    with pytest.raises(
+        ModelFormatError, match=r"config\.json: .*use_bidirectional_attention.*compute_as='bidirectional-"
+    ):
+        Teacher.from_pretrained(folder)
+
+
+def test_a_classifier_is_told_of(teacher_folder: Path, caplog) -> None:
+    Teacher.from_pretrained(teacher_folder)
+    assert not caplog.text
+    set_config(teacher_folder, architectures=["BertForSequenceClassification"])
+    Teacher.from_pretrained(teacher_folder)
+    assert "BertForSequenceClassification, a classifier or a cross-encoder" in caplog.text
 
 
 def test_a_config_that_is_not_json(teacher_folder: Path) -> None:
@@ -112,5 +131,7 @@ def test_a_teacher_of_the_hub_has_a_commit(teacher_folder: Path, tmp_path: Path,
 
 def test_activations() -> None:
     assert float(activation("relu")(-1.0)) == 0
-    with pytest.raises(ModelFormatError, match="gelu_new"):
-        activation("selu")
+    for raw in ({"act": "selu"}, {"act": ["relu"]}):
+        with pytest.raises(ModelFormatError, match=r'"act" to be one of .*gelu_new'):
+            activation_of(raw, "act")
+    assert activation_of({}, "act", "relu") == "relu"

@@ -11,8 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from checkpoints import rewrite, vectors
-from m2v_core import ModelFormatError, ModelNotFoundError
+from m2v_core import MissingPackageError, ModelFormatError, ModelNotFoundError
 from m2v_distill.teacher import Teacher
+from m2v_distill.teacher.torch_encoder import has_torch
 
 
 def fails(folder: Path, *parts: str) -> None:
@@ -135,13 +136,22 @@ def test_truncated_weights(teacher_folder: Path, keep: int) -> None:
     fails(teacher_folder, str(path), "expected", "found")
 
 
-def test_pickled_weights_are_refused_with_a_way_out(teacher_folder: Path) -> None:
-    (teacher_folder / "model.safetensors").rename(teacher_folder / "pytorch_model.bin")
-    with pytest.raises(ModelNotFoundError, match=r"pytorch_model\.bin, which is pickle.*save_pretrained"):
+@pytest.mark.skipif(has_torch(), reason="PyTorch is installed")
+def test_pickled_weights_need_pytorch(teacher_folder: Path) -> None:
+    (teacher_folder / "pytorch_model.bin").write_bytes(b"\x80")
+    Teacher.from_pretrained(teacher_folder)  # safetensors go first
+    (teacher_folder / "model.safetensors").unlink()
+    with pytest.raises(MissingPackageError, match=r"pytorch_model\.bin.*m2v-distill\[torch\].*save_pretrained"):
+        Teacher.from_pretrained(teacher_folder)
+    (teacher_folder / "pytorch_model.bin").unlink()
+    (teacher_folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-1.bin"}}')
+    (teacher_folder / "pytorch_model-1.bin").write_bytes(b"\x80")
+    with pytest.raises(MissingPackageError, match=r"pytorch_model-1\.bin.*m2v-distill\[torch\]"):
         Teacher.from_pretrained(teacher_folder)
 
 
 def test_no_weights_at_all(teacher_folder: Path) -> None:
-    (teacher_folder / "model.safetensors").unlink()
-    with pytest.raises(ModelNotFoundError, match="has no weights"):
+    (teacher_folder / "model.safetensors").rename(teacher_folder / "model.fp16.safetensors")
+    (teacher_folder / "onnx").mkdir()
+    with pytest.raises(ModelNotFoundError, match=r"found .*model\.fp16\.safetensors.*renamed.*ONNX.* made from"):
         Teacher.from_pretrained(teacher_folder)

@@ -145,11 +145,19 @@ def add_teacher_options(parser: argparse.ArgumentParser, *, each: str) -> None:
         default=default.backend,
         help="flax, torch (needs m2v-distill[torch]) or auto: torch only for what flax lacks (default: %(default)s)",
     )
+    parser.add_argument(
+        "--compute-as",
+        metavar="MODEL_TYPE",
+        help="the architecture that it equals, if its config names another or a class of its own: bert, "
+        "bidirectional-llama, ...",
+    )
     parser.add_argument("--prompt-name", help=f"put this prompt of the teacher's before each {each}")
     parser.add_argument("--prompt", help=f"put this text before each {each}")
     parser.add_argument("--revision", help="a branch, tag or commit of the teacher")
     parser.add_argument(
-        "--trust-remote-code", action="store_true", help="let the teacher's repository bring tokenizer code"
+        "--trust-remote-code",
+        action="store_true",
+        help="let the teacher's repository bring code: of its tokenizer, and of a model that runs in PyTorch",
     )
 
 
@@ -231,6 +239,7 @@ def _distill(options: argparse.Namespace, *, first: bool) -> int:
         precision=options.precision,
         model_parallel=options.model_parallel,
         backend=options.backend,
+        compute_as=options.compute_as,
         prompt=options.prompt,
         prompt_name=options.prompt_name,
         checkpoint_dir=chunks.folder,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, get_args
 
 from m2v_core.cluster import check_clusters
+from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
 from m2v_distill.frequencies import Frequencies, read_frequencies
@@ -18,6 +19,8 @@ Pooling = Literal["mean", "first", "last", "pooler", "max", "mean_sqrt_len_token
 Precision = Literal["auto", "float32", "bfloat16"]
 Method = Literal["composed", "token"]
 Backend = Literal["auto", "flax", "torch"]
+#: A name, or an object as `torch.device` is.
+Device = Any
 PCADims = int | float | Literal["auto"] | None
 
 #: Defaults of `rounds`.
@@ -32,10 +35,11 @@ class DistillOptions(TypedDict, total=False):
     text_column: str | None
     rounds: int | None
     seed: int
-    device: str | None
+    device: Device
     precision: Precision
     model_parallel: int
     backend: Backend
+    compute_as: str | None
     prompt: str | None
     prompt_name: str | None
     checkpoint_dir: str | os.PathLike[str] | None
@@ -65,15 +69,18 @@ class DistillConfig:
         rounds: How many random groups each token is in; more take longer and fit a little better. Default: 4, or 20
             beside a corpus, which takes a while in any case.
         seed: Of the random groups.
-        device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one. Default: on all
-            devices of the best kind that JAX finds, the vocabulary split among them, on every host if
-            `jax.distributed` is initialised.
+        device: Where the teacher runs: "cpu", "gpu" or "cuda", "tpu", with ":1" for the second one; a `torch.device`
+            is taken too, and kept by its name. Default ("auto" is the same): on all devices of the best kind that JAX
+            finds, the vocabulary split among them, on every host if `jax.distributed` is initialised.
         precision: Of the inputs of matrix products; sums and everything else are float32. "bfloat16" is several times
             as fast where the hardware has such products, and "auto" takes it there: on TPUs, on GPUs since Ampere, on
             CPUs with AMX.
         model_parallel: Devices that share one copy of the weights, for a teacher that does not fit into one.
         backend: "flax", "torch" (transformers' own PyTorch model, which needs m2v-distill[torch]), or "auto": Flax, and
             PyTorch for an architecture that m2v-distill lacks.
+        compute_as: The `model_type` that the teacher is computed as, if its config has another one, or names a class of
+            its own (`auto_map`) that equals it: "bert", say. "bidirectional-llama", "-mistral", "-qwen2" and "-qwen3"
+            let every position see all others.
         prompt: Put before each token, and each text of a corpus, as the teacher would see it in a text with a prompt.
         prompt_name: A prompt of the teacher's, by name.
         checkpoint_dir: A folder to keep finished parts of the forward pass in, of which a run that was interrupted and
@@ -114,10 +121,11 @@ class DistillConfig:
     text_column: str | None = None
     rounds: int | None = None
     seed: int = 0
-    device: str | None = None
+    device: Device = None
     precision: Precision = "auto"
     model_parallel: int = 1
     backend: Backend = "auto"
+    compute_as: str | None = None
     prompt: str | None = None
     prompt_name: str | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
@@ -163,7 +171,7 @@ class DistillConfig:
             >>> DistillConfig(prompt="query: ").decisive
             {'prompt': 'query: ', 'rounds': 6, 'seed': 0}
         """
-        names = ("prompt", "prompt_name", "token_remove_pattern", "use_subword")
+        names = ("compute_as", "prompt", "prompt_name", "token_remove_pattern", "use_subword")
         chosen = {name: getattr(self, name) for name in names}
         defaults = {field.name: field.default for field in fields(self)}
         settings = {name: value for name, value in chosen.items() if value != defaults[name]}
@@ -176,6 +184,7 @@ class DistillConfig:
         return settings
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", device_name(self.device))
         if self.pooling is not None:
             name = str(getattr(self.pooling, "value", self.pooling))
             object.__setattr__(self, "pooling", {"cls": "first", "lasttoken": "last"}.get(name, name))

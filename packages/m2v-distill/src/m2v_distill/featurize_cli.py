@@ -77,6 +77,7 @@ def _featurize(options: argparse.Namespace) -> int:
         precision=options.precision,
         model_parallel=options.model_parallel,
         backend=options.backend,
+        compute_as=options.compute_as,
     )
     started = time.perf_counter()
     store = featurize(

@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +27,20 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         config: dict[str, Any] = AutoConfig.from_pretrained(folder).to_dict()
     except Exception as error:  # each version has its own classes for a config that does not hold
         raise _refused("config", folder, error) from error
+    return config
+
+
+def config_of(raw: Mapping[str, Any], model_type: str, where: str) -> dict[str, Any]:
+    """A config as that of a `model_type`, with transformers' defaults for what it leaves out; `where` names it in errors.
+
+    Raises:
+        ModelFormatError: transformers does not accept it.
+    """
+    plain = {name: value for name, value in raw.items() if name not in ("auto_map", "model_type")}
+    try:
+        config: dict[str, Any] = _transformers().CONFIG_MAPPING[model_type].from_dict(plain).to_dict()
+    except Exception as error:
+        raise _refused("config", where, error) from error
     return config
 
 
@@ -52,7 +66,7 @@ def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = 
 
 
 def _refused(part: str, folder: str | os.PathLike[str], error: Exception) -> ModelFormatError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
     return ModelFormatError(f"{os.fspath(folder)}: transformers cannot load a {part} from it ({reason}).")
 
 

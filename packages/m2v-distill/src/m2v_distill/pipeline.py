@@ -25,6 +25,7 @@ from m2v_distill.hf import load_tokenizer
 from m2v_distill.placement import Placement
 from m2v_distill.tables import Distillation, composed_table, likely_lengths, token_table
 from m2v_distill.teacher.teacher import Teacher
+from m2v_distill.teacher.torch_encoder import TorchEncoder
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights_of, zipf_frequencies
 
@@ -94,6 +95,7 @@ def distill(
         precision=config.precision,
         model_parallel=config.model_parallel,
         backend=config.backend,
+        compute_as=config.compute_as,
     )
     tokenizer = load_tokenizer(teacher.settings.encoder_folder, trust_remote_code=trust_remote_code)
     return _distilled(teacher, tokenizer, config)
@@ -122,7 +124,12 @@ def distill_from_model(
     """
     config = DistillConfig.of(**options)
     if isinstance(model, Teacher):
-        placement = Placement.of(device=config.device, precision=config.precision, model_parallel=config.model_parallel)
+        placement = Placement.of(
+            device=config.device,
+            precision=config.precision,
+            model_parallel=config.model_parallel,
+            beside_torch=isinstance(model.module, TorchEncoder),
+        )
         teacher = model.pooled(config.pooling).placed(placement)
     else:
         teacher = Teacher.from_transformers(
@@ -132,6 +139,7 @@ def distill_from_model(
             precision=config.precision,
             model_parallel=config.model_parallel,
             backend=config.backend,
+            compute_as=config.compute_as,
         )
     return _distilled(teacher, tokenizer, config)
 

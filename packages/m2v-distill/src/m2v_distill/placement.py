@@ -12,8 +12,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
-from m2v_distill.config import Precision
+from m2v_distill.config import Device, Precision
 
 DATA, MODEL = "data", "model"
 
@@ -37,7 +38,14 @@ class Placement:
     precision: Literal["float32", "bfloat16"]
 
     @classmethod
-    def of(cls, *, device: str | None = None, precision: Precision = "float32", model_parallel: int = 1) -> Placement:
+    def of(
+        cls,
+        *,
+        device: Device = None,
+        precision: Precision = "float32",
+        model_parallel: int = 1,
+        beside_torch: bool = False,
+    ) -> Placement:
         """A placement by names.
 
         Args:
@@ -45,6 +53,7 @@ class Placement:
                 every host if `jax.distributed` is initialised.
             precision: "auto" is bfloat16 where the hardware multiplies it fast.
             model_parallel: Devices that share one copy of the weights.
+            beside_torch: The encoder runs in PyTorch: of a device that PyTorch alone has, JAX takes its default.
 
         Raises:
             InvalidInputError: There is no such device or precision, or the devices cannot be grouped so.
@@ -53,7 +62,13 @@ class Placement:
             raise InvalidInputError(
                 f"precision should be one of {', '.join(get_args(Precision))}; found {precision!r}."
             )
-        devices = np.array(jax.devices() if device is None else [pick_device(device)])
+        name = device_name(device)
+        try:
+            devices = np.array(jax.devices() if name in (None, "auto") else [pick_device(name)])
+        except InvalidInputError:
+            if not beside_torch:
+                raise
+            devices = np.array(jax.devices())
         if model_parallel < 1 or len(devices) % model_parallel:
             raise InvalidInputError(
                 f"model_parallel should divide the number of devices, {len(devices)}; found {model_parallel}."
@@ -132,18 +147,28 @@ def has_fast_bfloat16(device: jax.Device) -> bool:
     return not capability.replace(".", "").isdigit() or float(capability) >= 8
 
 
-def pick_device(name: str) -> jax.Device:
-    """The JAX device of a name: "cpu", "gpu", "cuda", "tpu", with ":1" for the second one.
+def pick_device(device: Device) -> jax.Device:
+    """The JAX device of a name: "cpu", "gpu", "cuda", "tpu", with ":1" for the second one; or of a `torch.device`.
 
     Raises:
         InvalidInputError: JAX has no such device here.
     """
+    name = device_name(device) or "cpu"
     kind, _, index = name.partition(":")
     try:
         return jax.local_devices(backend={"cuda": "gpu"}.get(kind, kind))[int(index or 0)]
-    except (RuntimeError, ValueError, IndexError):
-        found = ", ".join(f"{device.platform}:{device.id}" for device in jax.local_devices())
+    except (RuntimeError, IndexError):
+        found = ", ".join(f"{device.platform}:{i}" for i, device in enumerate(jax.local_devices()))
         raise InvalidInputError(
-            f"device should name one that JAX has here ({found}); found {name!r}. "
-            f"For a GPU install jax[cuda12] or jax[cuda13]."
+            f"device should name one that JAX has here ({found}), or be left out; found {name!r}. {_remedy(kind)}"
         ) from None
+
+
+def _remedy(kind: str) -> str:
+    if kind in ("gpu", "cuda"):
+        return "For an NVIDIA GPU install jax[cuda12] or jax[cuda13]."
+    if kind == "tpu":
+        return "For a TPU install jax[tpu]."
+    if kind in ("mps", "xpu"):
+        return f"JAX has no {kind!r}: write 'cpu', or run the teacher in PyTorch there, by backend='torch'."
+    return "Others, once their plug-in for JAX is installed: 'gpu' (or 'cuda') and 'tpu', with ':1' for the second one."

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, PostNormBlock
+from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, PostNormBlock, activation_of
 from m2v_distill.teacher.relative import relative_bias
 
 #: MPNet's buckets of relative distance: transformers fixes them.
@@ -73,15 +73,18 @@ class BertConfig:
         Raises:
             ModelFormatError: It is a decoder, or has other than absolute positions.
         """
-        if raw.get("is_decoder") or raw.get("position_embedding_type", "absolute") != "absolute":
-            raise ModelFormatError("expected an encoder with absolute positions; config.json says otherwise.")
+        if raw.get("is_decoder"):
+            raise ModelFormatError(
+                f'expected "is_decoder" to be false; found {raw["is_decoder"]!r}, by which positions see earlier ones.'
+            )
+        check_positions(raw)
         return cls(
             vocab_size=raw["vocab_size"],
             width=raw["hidden_size"],
             layers=raw["num_hidden_layers"],
             heads=raw["num_attention_heads"],
             inner=raw["intermediate_size"],
-            act=raw["hidden_act"],
+            act=activation_of(raw, "hidden_act"),
             epsilon=raw["layer_norm_eps"],
             positions=raw["max_position_embeddings"],
             token_types=raw.get("type_vocab_size", 0),
@@ -124,10 +127,24 @@ class BertConfig:
             layers=raw["n_layers"],
             heads=raw["n_heads"],
             inner=raw["hidden_dim"],
-            act=raw["activation"],
+            act=activation_of(raw, "activation"),
             epsilon=1e-12,
             positions=raw["max_position_embeddings"],
             pooler=pooler,
+        )
+
+
+def check_positions(raw: Mapping[str, Any]) -> None:
+    """Refuse positions that neither we nor transformers 5 compute.
+
+    Raises:
+        ModelFormatError: They are not absolute.
+    """
+    found = raw.get("position_embedding_type")
+    if found not in (None, "absolute"):
+        raise ModelFormatError(
+            f'expected "position_embedding_type" to be "absolute"; found {found!r}, which transformers 5 leaves out of '
+            f"account. Choose another teacher."
         )
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, PostNormBlock, activation, attention
+from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, PostNormBlock, activation, activation_of, attention
 from m2v_distill.teacher.relative import signed_log_buckets
 
 
@@ -106,7 +106,7 @@ class DebertaConfig:
             layers=raw["num_hidden_layers"],
             heads=raw["num_attention_heads"],
             inner=raw["intermediate_size"],
-            act=raw["hidden_act"],
+            act=activation_of(raw, "hidden_act"),
             epsilon=raw["layer_norm_eps"],
             embedding=raw.get("embedding_size", raw["hidden_size"]),
             positions=raw["max_position_embeddings"] if raw["position_biased_input"] else 0,
@@ -119,7 +119,7 @@ class DebertaConfig:
             relative_norm="layer_norm" in norms,
             kernel=kernel,
             kernel_groups=raw.get("conv_groups", 1),
-            kernel_act=raw.get("conv_act", "tanh"),
+            kernel_act=activation_of(raw, "conv_act", "tanh"),
             pooler=pooler,
         )
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.layers import Dense, Embedding, RMSNorm, activation, attention
+from m2v_distill.teacher.layers import Dense, Embedding, RMSNorm, activation, activation_of, attention
 from m2v_distill.teacher.rotary import Rotary, rotate
 
 SLIDING, FULL = "sliding_attention", "full_attention"
@@ -109,13 +109,16 @@ class DecoderConfig:
         With `use_bidirectional_attention` a window of w reaches w // 2 positions to either side.
         """
         if raw.get("attn_logit_softcapping") is not None:
-            raise ModelFormatError("expected no attn_logit_softcapping, which m2v-distill does not compute.")
+            raise ModelFormatError(
+                f'expected no "attn_logit_softcapping"; found {raw["attn_logit_softcapping"]!r}, which is not computed.'
+            )
         both_sides = bool(raw.get("use_bidirectional_attention"))
         window = raw["sliding_window"] // 2 + 1 if both_sides and raw["sliding_window"] else raw["sliding_window"]
         common = _common(
-            {**raw, "hidden_act": raw["hidden_activation"], "sliding_window": window},
+            {**raw, "use_bidirectional_attention": None, "sliding_window": window},
             raw["layer_types"],
             pooler=pooler,
+            act="hidden_activation",
         )
         bias = bool(raw.get("attention_bias"))
         changes = {
@@ -125,13 +128,18 @@ class DecoderConfig:
         return cls(**{**common, **changes}, qkv_bias=bias, out_bias=bias, head_norms=True, gemma=True)
 
 
-def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool) -> dict[str, Any]:
-    """What all constructors read; `kinds` are the layers' types of attention.
+def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool, act: str = "hidden_act") -> dict[str, Any]:
+    """What all constructors read; `kinds` are the layers' types of attention, `act` is the activation's setting.
 
     Raises:
         ModelFormatError: The layers' types are unknown or other than transformers would compute, heads do not divide,
             there is no window for a sliding layer, or rotary settings are not computed.
     """
+    if raw.get("use_bidirectional_attention"):
+        raise ModelFormatError(
+            f'expected no "use_bidirectional_attention"; found {raw["use_bidirectional_attention"]!r}, which transformers '
+            f"computes in Gemma alone. If it is meant, compute_as='bidirectional-llama' (or -mistral, -qwen2, -qwen3)."
+        )
     heads, key_heads = raw["num_attention_heads"], raw["num_key_value_heads"]
     head_dim = raw.get("head_dim") or raw["hidden_size"] // heads
     stated = tuple(raw.get("layer_types") or kinds)
@@ -157,7 +165,7 @@ def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool) -> di
         "key_heads": key_heads,
         "head_dim": head_dim,
         "inner": raw["intermediate_size"],
-        "act": raw["hidden_act"],
+        "act": activation_of(raw, act),
         "epsilon": float(raw["rms_norm_eps"]),
         "rotaries": tuple(rotary[kind] for kind in kinds),
         "reaches": tuple(reach if kind == SLIDING else None for kind in kinds),

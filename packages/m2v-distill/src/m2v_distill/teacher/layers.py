@@ -6,7 +6,7 @@ of the products that it takes part in: bfloat16 kernels mean bfloat16 inputs. Su
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -26,8 +26,9 @@ def gelu(x: Array) -> Array:
 #: transformers' names of activations.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": gelu,
-    "gelu_new": jax.nn.gelu,
-    "gelu_pytorch_tanh": jax.nn.gelu,
+    "gelu_python": gelu,
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), jax.nn.gelu),
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
     "swish": jax.nn.silu,
@@ -42,14 +43,20 @@ SHORT = 16
 
 
 def activation(name: str) -> Callable[[Array], Array]:
-    """The function of a name in a teacher's config.
+    """The function of a name that `activation_of` found."""
+    return ACTIVATIONS[name]
+
+
+def activation_of(raw: Mapping[str, Any], setting: str, default: str | None = None) -> str:
+    """The name of an activation in a teacher's config.
 
     Raises:
         ModelFormatError: It is not one that m2v-distill has.
     """
-    if name not in ACTIVATIONS:
-        raise ModelFormatError(f"expected an activation of {', '.join(ACTIVATIONS)}; found {name!r}.")
-    return ACTIVATIONS[name]
+    name = raw[setting] if default is None else raw.get(setting, default)
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise ModelFormatError(f'expected "{setting}" to be one of {", ".join(ACTIVATIONS)}; found {name!r}.')
+    return name
 
 
 class Dense(nnx.Module):

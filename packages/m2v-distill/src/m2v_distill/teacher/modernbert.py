@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.gated import FeedForward, SelfAttention, Turn
-from m2v_distill.teacher.layers import Embedding, LayerNorm
+from m2v_distill.teacher.layers import Embedding, LayerNorm, activation_of
 from m2v_distill.teacher.rotary import Rotary
 
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
@@ -71,7 +71,7 @@ class ModernBertConfig:
             width=raw["hidden_size"],
             heads=raw["num_attention_heads"],
             inner=raw["intermediate_size"],
-            act=raw["hidden_activation"],
+            act=activation_of(raw, "hidden_activation"),
             epsilon=raw["norm_eps"],
             layer_types=layer_types,
             window=raw["local_attention"] // 2,

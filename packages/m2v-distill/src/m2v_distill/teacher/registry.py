@@ -76,7 +76,7 @@ def family_of(model_type: object, where: str) -> Family:
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ModelFormatError(
             f'{where}: expected "model_type" to be one that m2v-distill computes ({", ".join(sorted(FAMILIES))}); '
-            f"found {model_type!r}. Choose a teacher of one of these architectures, or run this one in PyTorch: "
+            f"found {model_type!r}. If it equals one of them, name that by compute_as=. Or run it in PyTorch: "
             f'pip install m2v-distill[torch], and backend="auto" or "torch".'
         )
     return FAMILIES[model_type]

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.gated import FeedForward, SelfAttention, Turn
-from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm
+from m2v_distill.teacher.layers import Dense, Embedding, LayerNorm, activation_of
 from m2v_distill.teacher.rotary import Rotary
 
 #: Nomic's own code: the activation, and whether it has a gate.
@@ -95,7 +95,7 @@ class RotaryBertConfig:
                 f'config.json: expected "activation_function" to be one of {", ".join(NOMIC_ACTIVATIONS)}; '
                 f"found {named!r}."
             )
-        act, gated = (raw.get("hidden_act", "silu"), True) if named is None else NOMIC_ACTIVATIONS[named]
+        act, gated = (activation_of(raw, "hidden_act", "silu"), True) if named is None else NOMIC_ACTIVATIONS[named]
         inner = _need(raw, "intermediate_size", "n_inner")
         if gated and "intermediate_size" not in raw:
             inner = _up_to(inner, NOMIC_MULTIPLE)
@@ -152,7 +152,7 @@ class RotaryBertConfig:
             heads=heads,
             head_dim=head_dim,
             inner=_need(raw, "intermediate_size"),
-            act=raw.get("hidden_act", "gelu"),
+            act=activation_of(raw, "hidden_act", "gelu"),
             gated=True,
             epsilon=raw.get("layer_norm_eps", 1e-12),
             token_types=raw.get("type_vocab_size", 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from m2v_core.files import read_json
 from m2v_distill.teacher.head import ACTIVATIONS, POOLINGS, Head, Layer, Normalize, Projection
 from m2v_distill.teacher.layers import LayerNorm
 from m2v_distill.teacher.weights import Place, Rule, WeightTable, fill, linear, open_checkpoint, weights_file
+
+logger = logging.getLogger("m2v_distill")
 
 #: Where the first module keeps its settings; the first of them that exists counts.
 SETTINGS_FILES = tuple(
@@ -46,6 +49,25 @@ KNOWN = {
     *("use_memory_efficient_attention", "use_safetensors", "model_max_length", "padding_side", "use_fast"),
 }
 STATES = {"method": "forward", "method_output_name": "last_hidden_state"}
+
+#: Of sentence_transformers.
+MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
+
+#: What to do about a module that has no place in a teacher; `NO_ENCODER` are first modules without one.
+ENCODER_ALONE = "Give pooling= (mean, say) to use the encoder alone."
+SPARSE = f"It belongs to a sparse encoder, whose vectors weigh words: choose a dense one. {ENCODER_ALONE}"
+TABLE = "It looks words up in a table, and has no network to distil: choose a transformer as teacher."
+NO_ENCODER = {
+    "CLIPModel": "It embeds images too: choose a teacher for texts alone.",
+    "StaticEmbedding": "It is static already: m2v_core.StaticModel.from_pretrained loads such a model.",
+    "SparseStaticEmbedding": "It gives each token a weight, and no vector: choose a transformer as teacher.",
+    **dict.fromkeys(
+        ("Router", "Asym"),
+        "It sends queries and documents through models of their own: pass the folder of one of these, a transformer's.",
+    ),
+    **dict.fromkeys(("WordEmbeddings", "BoW"), TABLE),
+}
+REMEDIES = {"MLMTransformer": SPARSE, "SpladePooling": SPARSE}
 
 PROJECTION = WeightTable((*linear("linear", "linear"), *linear("residual", "residual")), prefixes=("",), ignored=())
 LAYER_NORM = WeightTable((Rule("norm.weight", "scale"), Rule("norm.bias", "bias")), prefixes=("",), ignored=())
@@ -87,11 +109,14 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
     """
     listing = folder / "modules.json"
     if not listing.is_file():
+        _note_a_head(folder / "config.json", pooling or "mean")
         return SentenceSettings(Head([pooling or "mean"]), folder, positions=positions_of(folder))
     modules = read_json(listing, kind=list)
     if not modules:
         raise ModelFormatError(f"{listing}: expected modules, a Transformer first; found none.")
     paths = [_inside(folder, module, listing) for module in modules]
+    if _last_name(modules[0]) in NO_ENCODER:
+        raise _unknown(modules[0], listing, NO_ENCODER)
     whole = folder / "config_sentence_transformers.json"
     shared = read_json(whole) if whole.is_file() else {}
     head = Head([pooling]) if pooling else _read_head(modules, paths, listing, shared.get("truncate_dim"), place)
@@ -180,14 +205,35 @@ def positions_of(folder: Path) -> int | None:
 def _kind(module: Any, listing: Path) -> str:
     """The class of a module, by its last name: packages have moved between releases of sentence-transformers."""
     found = module.get("type") if isinstance(module, dict) else module
-    known = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
     package, _, kind = found.rpartition(".") if isinstance(found, str) else ("", "", "")
-    if package.split(".")[0] != "sentence_transformers" or kind not in known:
-        raise ModelFormatError(
-            f"{listing}: m2v-distill computes {', '.join(known)} of sentence_transformers; found the module "
-            f"{found!r}. Give pooling= (mean, say) to use the encoder alone."
-        )
+    if package.split(".")[0] != "sentence_transformers" or kind not in MODULES:
+        raise _unknown(module, listing, REMEDIES)
     return kind
+
+
+def _unknown(module: Any, listing: Path, remedies: Mapping[str, str]) -> ModelFormatError:
+    found = module.get("type") if isinstance(module, dict) else module
+    return ModelFormatError(
+        f'{listing}: expected "type" to be one of {", ".join(MODULES)} of sentence_transformers; found {found!r}. '
+        f"{remedies.get(_last_name(module), ENCODER_ALONE)}"
+    )
+
+
+def _last_name(module: Any) -> str:
+    found = module.get("type") if isinstance(module, dict) else module
+    return found.rpartition(".")[2] if isinstance(found, str) else ""
+
+
+def _note_a_head(config: Path, pooling: str) -> None:
+    """Say that a classifier or a reranker counts as an encoder here; its vectors may be no good."""
+    listed = read_json(config).get("architectures") if config.is_file() else None
+    heads = [name for name in listed or () if isinstance(name, str) and name.endswith("Classification")]
+    if heads:
+        logger.warning(
+            '%s: "architectures" says %s, a classifier or a cross-encoder: its head is left out, and the %s of its hidden '
+            "states may be a poor embedding",
+            *(config, ", ".join(heads), pooling),
+        )
 
 
 def _inside(folder: Path, module: Any, listing: Path) -> Path:

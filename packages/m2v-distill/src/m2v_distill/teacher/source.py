@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-from m2v_core.errors import ModelNotFoundError
+from m2v_core.errors import MissingPackageError, ModelNotFoundError
+from m2v_distill.teacher.torch_encoder import has_torch
 
 #: What a teacher needs of its repository: configs, tokenizer (code of it is run only if trusted), weights, the card.
+#: Pickled weights are fetched only where there are no others: see `_pickled`.
 TEACHER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py", "README.md")
 OTHER_FRAMEWORKS = ("onnx/*", "openvino/*", "coreml/*")
 
@@ -37,6 +42,7 @@ def find_teacher(
 
     Raises:
         ModelNotFoundError: Neither has it.
+        MissingPackageError: Its weights are pickled, and there is no PyTorch to read them.
     """
     folder, name = Path(name_or_path), os.fspath(name_or_path)
     if folder.is_dir():
@@ -44,16 +50,23 @@ def find_teacher(
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    try:
-        folder = Path(
+    def fetched(revision: str | None, patterns: Sequence[str]) -> Path:
+        return Path(
             snapshot_download(
                 name,
                 revision=revision,
                 token=token,
-                allow_patterns=list(TEACHER_FILES),
+                allow_patterns=list(patterns),
                 ignore_patterns=list(OTHER_FRAMEWORKS),
             )
         )
+
+    try:
+        folder = fetched(revision, TEACHER_FILES)
+        if pickled := _pickled(folder):
+            if not has_torch():
+                _check_torch(name, folder.name, token, pickled)
+            fetched(folder.name, pickled)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         reason = str(error).splitlines()[0]
         raise ModelNotFoundError(
@@ -61,6 +74,27 @@ def find_teacher(
             f"gave ({type(error).__name__}: {reason}). Check the spelling and the connection."
         ) from None
     return TeacherSource(folder, name, *_card(folder / "README.md"), revision=folder.name)  # snapshots/<commit>
+
+
+def _pickled(folder: Path) -> list[str]:
+    """Pickled weights of those parts of a teacher that came without safetensors, as patterns to fetch."""
+    parts = {path.parent for path in folder.rglob("config.json") if "Pooling" not in path.parent.name}
+    bare = [part.relative_to(folder) for part in sorted(parts) if not any(part.glob("*.safetensors"))]
+    return [(part / "pytorch_model*.bin").as_posix() for part in bare]
+
+
+def _check_torch(name: str, revision: str, token: str | None, patterns: Sequence[str]) -> None:
+    """Refuse to fetch gigabytes that nothing here reads."""
+    from huggingface_hub import list_repo_files
+
+    found: list[str] = []
+    with suppress(Exception):  # without a connection, what is missing shows when weights are opened
+        found = list_repo_files(name, revision=revision, token=token)
+    if pickled := [path for path in found if any(fnmatch(path, pattern) for pattern in patterns)]:
+        raise MissingPackageError(
+            f"{name}: expected weights in safetensors; found {', '.join(pickled[:5])}, which is pickle and is read by "
+            f"PyTorch alone: pip install m2v-distill[torch]. Or take a revision with safetensors."
+        )
 
 
 def _card(readme: Path) -> tuple[tuple[str, ...] | None, str | None]:

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.layers import Dense, Embedding, RMSNorm, activation, attention
+from m2v_distill.teacher.layers import Dense, Embedding, RMSNorm, activation, activation_of, attention
 from m2v_distill.teacher.relative import relative_bias
 
 
@@ -58,7 +58,7 @@ class T5Config:
             ModelFormatError: It is a decoder.
         """
         if raw.get("is_decoder"):
-            raise ModelFormatError("expected an encoder; config.json says is_decoder.")
+            raise ModelFormatError(f'expected an encoder; found "is_decoder": {raw["is_decoder"]!r}.')
         return cls(
             vocab_size=raw["vocab_size"],
             width=raw["d_model"],
@@ -66,7 +66,7 @@ class T5Config:
             heads=raw["num_heads"],
             head_width=raw["d_kv"],
             inner=raw["d_ff"],
-            act=raw["dense_act_fn"],
+            act=activation_of(raw, "dense_act_fn"),
             gated=raw["is_gated_act"],
             epsilon=raw["layer_norm_epsilon"],
             buckets=raw["relative_attention_num_buckets"],

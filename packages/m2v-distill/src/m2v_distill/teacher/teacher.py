@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,17 +14,15 @@ from flax import nnx
 from jaxtyping import Float32
 from numpy import ndarray
 
-from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.files import read_json
-from m2v_distill.config import Backend, Pooling, Precision
-from m2v_distill.hf import load_config, load_tokenizer
+from m2v_core.errors import InvalidInputError
+from m2v_distill.config import Backend, Device, Pooling, Precision
+from m2v_distill.hf import load_tokenizer
 from m2v_distill.placement import Placement
+from m2v_distill.teacher.encoder import EncoderOptions, encoder_of_folder, encoder_of_model
 from m2v_distill.teacher.head import Head
-from m2v_distill.teacher.registry import FAMILIES, family_of
 from m2v_distill.teacher.sentence import SentenceSettings, positions_of, read_sentence_settings
 from m2v_distill.teacher.source import TeacherSource, find_teacher
-from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
-from m2v_distill.teacher.weights import Checkpoint, Place, fill, open_checkpoint, weights_file
+from m2v_distill.teacher.torch_encoder import TorchEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -67,12 +64,16 @@ class Teacher:
         revision: str | None = None,
         trust_remote_code: bool = False,
         pooling: Pooling | None = None,
-        device: str | None = None,
+        device: Device = None,
         precision: Precision = "float32",
         model_parallel: int = 1,
         backend: Backend = "auto",
+        compute_as: str | None = None,
     ) -> Teacher:
-        """Load a teacher from a folder or the Hugging Face Hub; weights are read from safetensors.
+        """Load a teacher from a folder or the Hugging Face Hub.
+
+        Weights are read from safetensors, or from `pytorch_model.bin` where there is nothing else: that takes
+        m2v-distill[torch].
 
         What comes after its encoder is read from `modules.json`, as in sentence-transformers; without that file it is
         the mean of the hidden states.
@@ -87,30 +88,26 @@ class Teacher:
             precision: See `DistillConfig.precision`.
             model_parallel: See `DistillConfig.model_parallel`.
             backend: See `DistillConfig.backend`.
+            compute_as: See `DistillConfig.compute_as`.
 
         Raises:
-            ModelNotFoundError: There is no such teacher, or it has no safetensors.
-            ModelFormatError: Its architecture or one of its modules is unknown, or its weights do not fit it.
+            ModelNotFoundError: There is no such teacher, or it has no weights.
+            ModelFormatError: Its architecture, its class or one of its modules is unknown, or its weights do not fit.
             MissingPackageError: It needs PyTorch, which is not installed.
         """
         source = find_teacher(name_or_path, token=token, revision=revision)
-        placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
+        placement = Placement.of(
+            device=device, precision=precision, model_parallel=model_parallel, beside_torch=backend != "flax"
+        )
+        options = EncoderOptions(
+            placement=placement,
+            device=device,
+            backend=backend,
+            compute_as=compute_as,
+            trust_remote_code=trust_remote_code,
+        )
         settings = read_sentence_settings(source.folder, pooling=pooling, place=placement.weight)
-        folder = settings.encoder_folder
-        if (folder / "adapter_config.json").is_file():
-            raise ModelFormatError(
-                f"{folder}: expected a whole model; found an adapter (adapter_config.json). Merge it into its model "
-                f"first: peft's merge_and_unload(), then save_pretrained."
-            )
-        raw = read_json(folder / "config.json")
-        if backend == "torch" or (backend == "auto" and raw.get("model_type") not in FAMILIES and has_torch()):
-            encoder: Any = TorchEncoder.from_folder(
-                folder, trust_remote_code=trust_remote_code, device=device, precision=placement.precision
-            )
-        else:
-            family = family_of(raw.get("model_type"), str(folder / "config.json"))
-            config = raw if family.raw else load_config(folder)
-            encoder = _encoder(config, open_checkpoint(folder), str(weights_file(folder)), placement.weight)
+        encoder = encoder_of_folder(settings.encoder_folder, options)
         return _checked(cls(encoder, settings, source, placement, trust_remote_code))
 
     @classmethod
@@ -119,20 +116,21 @@ class Teacher:
         model: Any,
         *,
         pooling: Pooling | None = None,
-        device: str | None = None,
+        device: Device = None,
         precision: Precision = "float32",
         model_parallel: int = 1,
         backend: Backend = "auto",
+        compute_as: str | None = None,
     ) -> Teacher:
         """A teacher of a loaded PyTorch model of transformers.
 
-        Its weights are copied into Flax; with `backend="torch"`, or if m2v-distill lacks its architecture, a copy of it
-        runs in PyTorch. The model is left as it is. Arguments are those of `from_pretrained`; without `pooling` it is
+        Its weights are copied into Flax; with `backend="torch"`, or if m2v-distill lacks its architecture or does not
+        know its class, a copy of it runs in PyTorch. The model is left as it is. Arguments are those of `from_pretrained`; without `pooling` it is
         the mean.
 
         Raises:
             InvalidInputError: It is not such a model.
-            ModelFormatError: Its weights do not fit its architecture.
+            ModelFormatError: Its weights do not fit its architecture, or its class is unknown to `backend="flax"`.
         """
         if not (hasattr(model, "state_dict") and hasattr(model, "config")):
             raise InvalidInputError(
@@ -144,14 +142,11 @@ class Teacher:
         name = path or type(model).__name__
         source = find_teacher(path) if local else TeacherSource(Path(name), name)
         settings = SentenceSettings(Head([pooling or "mean"]), source.folder, positions=positions_of(source.folder))
-        placement = Placement.of(device=device, precision=precision, model_parallel=model_parallel)
-        config = model.config.to_dict()
-        if backend == "torch" or (backend == "auto" and config.get("model_type") not in FAMILIES):
-            encoder: Any = TorchEncoder(deepcopy(model), device=device, precision=placement.precision)
-        else:
-            tensors = {name: _host_copy(tensor) for name, tensor in model.state_dict().items()}
-            encoder = _encoder(config, tensors, type(model).__name__, placement.weight)
-        return _checked(cls(encoder, settings, source, placement))
+        placement = Placement.of(
+            device=device, precision=precision, model_parallel=model_parallel, beside_torch=backend != "flax"
+        )
+        options = EncoderOptions(placement=placement, device=device, backend=backend, compute_as=compute_as)
+        return _checked(cls(encoder_of_model(model, options), settings, source, placement))
 
     @property
     def name(self) -> str:
@@ -277,17 +272,3 @@ def _checked(teacher: Teacher) -> Teacher:
             f"{teacher.name} has no pooler (a dense layer on the first position); use pooling='mean' or 'first'."
         )
     return teacher
-
-
-def _host_copy(tensor: Any) -> Callable[[], np.ndarray]:
-    return lambda: tensor.detach().cpu().float().numpy().copy()
-
-
-def _encoder(config: dict[str, Any], checkpoint: Checkpoint, where: str, place: Place) -> Any:
-    family = family_of(config.get("model_type"), where)
-    pooler = family.pooler is not None and family.table.prefix_of(checkpoint) + family.pooler in checkpoint
-    try:
-        settings = family.config(config, pooler=pooler)
-    except KeyError as error:
-        raise ModelFormatError(f"{where}: the config lacks {error}.") from None
-    return fill(lambda: family.module(settings), checkpoint, family.table, where, place)

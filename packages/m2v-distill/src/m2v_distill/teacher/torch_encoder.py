@@ -14,7 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32
 from numpy import ndarray
 
+from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelFormatError
+from m2v_distill.config import Device
 
 #: Of these, as in sentence-transformers, the encoder alone; any other model runs as a whole.
 ENCODER_ONLY = (
@@ -56,14 +58,15 @@ class TorchEncoder:
         config: Its sizes.
     """
 
-    def __init__(self, model: Any, *, device: str | None, precision: str, pooler: bool = True) -> None:
+    def __init__(self, model: Any, *, device: Device, precision: str, pooler: bool = True) -> None:
         import torch
 
         model = model.base_model
         if model.config.model_type in ENCODER_ONLY:
             model = model.get_encoder()
         best = "cuda" if torch.cuda.is_available() else "cpu"
-        name = best if device is None else device.replace("gpu", "cuda")
+        named = device_name(device)
+        name = best if named in (None, "auto") else named.replace("gpu", "cuda")
         try:
             self._model = model.to(name, torch.float32).eval()
         except RuntimeError as error:
@@ -78,8 +81,8 @@ class TorchEncoder:
         )
 
     @classmethod
-    def from_folder(cls, folder: Path, *, trust_remote_code: bool, device: str | None, precision: str) -> TorchEncoder:
-        """The model of a folder, by safetensors alone.
+    def from_folder(cls, folder: Path, *, trust_remote_code: bool, device: Device, precision: str) -> TorchEncoder:
+        """The model of a folder, by safetensors, or pickled weights where there are no others.
 
         Raises:
             MissingPackageError: PyTorch is not installed.
@@ -94,7 +97,7 @@ class TorchEncoder:
             model, found = AutoModel.from_pretrained(
                 folder,
                 trust_remote_code=trust_remote_code,
-                use_safetensors=True,
+                use_safetensors=any(folder.glob("*.safetensors")) or None,
                 dtype=torch.float32,
                 output_loading_info=True,
             )

@@ -16,9 +16,15 @@ from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.files import describe_damage, read_json
+from m2v_distill.teacher.pickled import open_pickled
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+PICKLED_FILE = "pytorch_model.bin"
+PICKLED_INDEX = "pytorch_model.bin.index.json"
+
+#: Where a folder's weights may start from: the only file, or the index of the shards; the first that exists counts.
+FILES = (SINGLE_FILE, INDEX_FILE, PICKLED_FILE, PICKLED_INDEX)
 
 #: Tensors by name, each read when it is asked for.
 Checkpoint = Mapping[str, Callable[[], NDArray[Any]]]
@@ -118,36 +124,34 @@ def _numbered(name: str, match: re.Match[str]) -> str:
 
 def weights_file(folder: Path) -> Path:
     """The file that a folder's weights start from: the only one, or the index of the shards."""
-    single = folder / SINGLE_FILE
-    return single if single.is_file() else folder / INDEX_FILE
+    return next((folder / name for name in FILES if (folder / name).is_file()), folder / SINGLE_FILE)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """The tensors of a folder's safetensors, one file or shards; nothing is read yet.
+    """The tensors of a folder: safetensors, else pickled ones, in one file or shards; of safetensors nothing is read yet.
 
     Raises:
         ModelNotFoundError: There are none.
         ModelFormatError: A file is damaged, or the index names what is not there.
+        MissingPackageError: They are pickled, and there is no PyTorch.
     """
     index = weights_file(folder)
-    if index.name == SINGLE_FILE:
-        return _open(index)
     if not index.is_file():
-        pickled = sorted(path.name for path in folder.glob("*.bin"))
-        advice = (
-            f"Found only {', '.join(pickled)}, which is pickle and could run any code: take a revision of the model "
-            f"with safetensors, or convert it once: transformers.AutoModel.from_pretrained(...).save_pretrained(...)"
-            if pickled
-            else f"Found: {', '.join(sorted(path.name for path in folder.iterdir())[:20]) or 'nothing'}."
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
+        raise ModelNotFoundError(
+            f"{folder}: expected weights in {SINGLE_FILE}, or in {PICKLED_FILE} (either may be in shards); found "
+            f"{found}. Weights of another name have to be renamed. What was exported for another runtime (ONNX, OpenVINO, "
+            f"GGUF, TensorFlow, ...) is not read: take the model that it was made from."
         )
-        raise ModelNotFoundError(f"{folder} has no weights: expected {SINGLE_FILE} or {INDEX_FILE}. {advice}")
+    if index.suffix != ".json":
+        return _open(index, index.name)
     weight_map: Any = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(_is_plain(name) for name in weight_map.values()):
         raise ModelFormatError(f'{index}: "weight_map" should name a file of this folder for each tensor.')
-    shards = {name: _open(folder / name) for name in sorted(set(weight_map.values()))}
+    shards = {name: _open(folder / name, index.name) for name in sorted(set(weight_map.values()))}
     for tensor, shard in weight_map.items():
         if tensor not in shards[shard]:
-            raise ModelFormatError(f"{folder / shard}: expected the tensor {tensor} by {INDEX_FILE}; it is not there.")
+            raise ModelFormatError(f"{folder / shard}: expected the tensor {tensor} by {index.name}; it is not there.")
     return {tensor: shards[shard][tensor] for tensor, shard in weight_map.items()}
 
 
@@ -155,9 +159,11 @@ def _is_plain(name: object) -> bool:
     return isinstance(name, str) and name not in ("", "..") and Path(name).name == name and "\\" not in name
 
 
-def _open(path: Path) -> Checkpoint:
+def _open(path: Path, index: str) -> Checkpoint:
     if not path.is_file():
-        raise ModelNotFoundError(f"{path} is missing: {INDEX_FILE} names it. Download the model again.")
+        raise ModelNotFoundError(f"{path} is missing: {index} names it. Download the model again.")
+    if index in (PICKLED_FILE, PICKLED_INDEX):
+        return open_pickled(path)
     try:
         file: Any = safe_open(path, framework="numpy")
         names = list(file.keys())
@@ -216,7 +222,9 @@ def fill(
     if problems:
         listed = "\n  ".join(problems[:40] + ([f"... and {len(problems) - 40} more"] if len(problems) > 40 else []))
         raise ModelFormatError(
-            f"{where}: the weights do not fit the architecture that config.json describes:\n  {listed}"
+            f"{where}: the weights do not fit the architecture that config.json describes:\n  {listed}\n"
+            f"Weights of another implementation have to be renamed as transformers has them; if the repository brings the "
+            f"code for them, PyTorch runs it: trust_remote_code=True, backend='torch'."
         )
     filled = nnx.from_flat_state([(path, variable.replace(arrays[key])) for key, (path, variable) in flat.items()])
     return nnx.merge(graph, filled)
