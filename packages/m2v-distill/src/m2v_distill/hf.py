@@ -31,7 +31,12 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def config_of(raw: Mapping[str, Any], model_type: str, where: str) -> dict[str, Any]:
-    """A config as that of a `model_type`, with transformers' defaults for what it leaves out; `where` names it in errors.
+    """A config as that of a `model_type`, with transformers' defaults for what it leaves out.
+
+    Args:
+        raw: What it says.
+        model_type: In place of its own.
+        where: Names it in errors.
 
     Raises:
         ModelFormatError: transformers does not accept it.

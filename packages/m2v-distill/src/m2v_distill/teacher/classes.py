@@ -75,12 +75,13 @@ class Architecture:
             InvalidInputError: There is no such `compute_as`.
         """
         encoder = getattr(model, "base_model", model)
-        whole = type(encoder)
-        parts = {type(part) for part in encoder.modules()} - {whole}
-        strange = sorted(_name(part) for part in parts if _is_strange(part))
-        own = _name(whole) if _is_strange(whole) else next(iter(strange), None)
-        known = own is None or all(name.rpartition(".")[2].startswith(KNOWN_PARTS) for name in strange)
-        return cls(_checked(compute_as) or (_kind(raw, own) if known else None), own)
+        own = _name(type(encoder)) if _is_strange(type(encoder)) else None
+        kind = _kind(raw, own)
+        strange = sorted({_name(type(part)) for part in encoder.modules() if _is_strange(type(part))} - {own})
+        parts = [name for name in strange if own is None or not name.rpartition(".")[2].startswith(KNOWN_PARTS)]
+        if kind is not None and parts:
+            kind, own = None, parts[0]
+        return cls(_checked(compute_as) or kind, own)
 
     def config(self, raw: Mapping[str, Any], own: Callable[[], dict[str, Any]], where: str) -> dict[str, Any]:
         """The config that its family reads, with transformers' defaults for what `raw` leaves out.
@@ -119,8 +120,8 @@ class Architecture:
         torch = "" if in_memory else "m2v-distill[torch], trust_remote_code=True and "
         return ModelFormatError(
             f"{where}: expected a class of transformers; found {self.own_class}{named}, which may compute something "
-            f"else than the model_type {model_type!r}. Run it in PyTorch: {torch}backend='torch'. Or say what it equals: "
-            f"compute_as={near!r}{both}. On the command line: --trust-remote-code, --compute-as."
+            f"else than the model_type {model_type!r}. Run it in PyTorch: {torch}backend='torch'. Or say what it "
+            f"equals: compute_as={near!r}{both}. On the command line: --trust-remote-code, --compute-as."
         )
 
 

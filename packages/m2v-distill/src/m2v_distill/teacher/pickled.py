@@ -5,6 +5,7 @@ Beside `torch_encoder.py` the only module that imports PyTorch: `pip install m2v
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -40,18 +41,20 @@ def open_pickled(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
         )
     import torch
 
-    if torch.__version__ < (2, 6):  # type: ignore[operator]
+    if torch.__version__ < (2, 6):
         raise MissingPackageError(
             f"{path}: pickled weights need PyTorch 2.6 or newer, which reads them safely; found {torch.__version__}. "
             f"pip install -U m2v-distill[torch]"
         )
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of protocols of pickle; what cannot be read fails
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except UnpicklingError as error:
         reason = str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0] or "no pickle of PyTorch's"
         raise ModelFormatError(
-            f"{path}: expected tensors by name; found what could run code, or is damaged ({reason.strip()}). It was not "
-            f"run. Take another revision of the model, with safetensors, from somebody whom you trust."
+            f"{path}: expected tensors by name; found what could run code, or is damaged ({reason.strip()}). It was "
+            f"not run. Take another revision of the model, with safetensors, from somebody whom you trust."
         ) from None
     except DAMAGE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

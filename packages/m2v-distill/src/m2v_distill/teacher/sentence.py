@@ -230,8 +230,8 @@ def _note_a_head(config: Path, pooling: str) -> None:
     heads = [name for name in listed or () if isinstance(name, str) and name.endswith("Classification")]
     if heads:
         logger.warning(
-            '%s: "architectures" says %s, a classifier or a cross-encoder: its head is left out, and the %s of its hidden '
-            "states may be a poor embedding",
+            '%s: "architectures" says %s, a classifier or a cross-encoder: its head is left out, and the %s of its '
+            "hidden states may be a poor embedding",
             *(config, ", ".join(heads), pooling),
         )
 

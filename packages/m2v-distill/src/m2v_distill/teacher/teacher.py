@@ -125,8 +125,8 @@ class Teacher:
         """A teacher of a loaded PyTorch model of transformers.
 
         Its weights are copied into Flax; with `backend="torch"`, or if m2v-distill lacks its architecture or does not
-        know its class, a copy of it runs in PyTorch. The model is left as it is. Arguments are those of `from_pretrained`; without `pooling` it is
-        the mean.
+        know its class, a copy of it runs in PyTorch. The model is left as it is. Arguments are those of
+        `from_pretrained`; without `pooling` it is the mean.
 
         Raises:
             InvalidInputError: It is not such a model.

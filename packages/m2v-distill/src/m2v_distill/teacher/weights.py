@@ -128,7 +128,7 @@ def weights_file(folder: Path) -> Path:
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """The tensors of a folder: safetensors, else pickled ones, in one file or shards; of safetensors nothing is read yet.
+    """The tensors of a folder, in one file or shards: safetensors, of which nothing is read yet, else pickled ones.
 
     Raises:
         ModelNotFoundError: There are none.
@@ -140,8 +140,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise ModelNotFoundError(
             f"{folder}: expected weights in {SINGLE_FILE}, or in {PICKLED_FILE} (either may be in shards); found "
-            f"{found}. Weights of another name have to be renamed. What was exported for another runtime (ONNX, OpenVINO, "
-            f"GGUF, TensorFlow, ...) is not read: take the model that it was made from."
+            f"{found}. Weights of another name have to be renamed. What was exported for another runtime (ONNX, "
+            f"OpenVINO, GGUF, TensorFlow, ...) is not read: take the model that it was made from."
         )
     if index.suffix != ".json":
         return _open(index, index.name)
@@ -223,8 +223,8 @@ def fill(
         listed = "\n  ".join(problems[:40] + ([f"... and {len(problems) - 40} more"] if len(problems) > 40 else []))
         raise ModelFormatError(
             f"{where}: the weights do not fit the architecture that config.json describes:\n  {listed}\n"
-            f"Weights of another implementation have to be renamed as transformers has them; if the repository brings the "
-            f"code for them, PyTorch runs it: trust_remote_code=True, backend='torch'."
+            f"Weights of another implementation have to be renamed as transformers has them; if the repository brings "
+            f"the code for them, PyTorch runs it: trust_remote_code=True, backend='torch'."
         )
     filled = nnx.from_flat_state([(path, variable.replace(arrays[key])) for key, (path, variable) in flat.items()])
     return nnx.merge(graph, filled)
