@@ -156,6 +156,8 @@ DYNAMIC = {"rope_type": "dynamic", "rope_theta": 300.0, "factor": 2.0}
 CASES: dict[str, Case] = {
     "bert": Case("BertModel", "BertConfig", SMALL),
     "bert-tanh-gelu": Case("BertModel", "BertConfig", {**SMALL, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5}),
+    "bert-quick-gelu": Case("BertModel", "BertConfig", {**SMALL, "hidden_act": "quick_gelu"}),
+    "bert-fast-gelu": Case("BertModel", "BertConfig", {**SMALL, "hidden_act": "gelu_fast"}),
     "bert-with-head": Case("BertForMaskedLM", "BertConfig", SMALL),
     "roberta": Case("RobertaModel", "RobertaConfig", FAIRSEQ),
     "xlm-roberta": Case("XLMRobertaModel", "XLMRobertaConfig", FAIRSEQ),

@@ -62,8 +62,8 @@ def distill(
     """Make a static model of a sentence transformer: its vocabulary, and texts if there are any, go through it.
 
     Args:
-        model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub, with safetensors weights. Of an
-            architecture that m2v-distill lacks, transformers' PyTorch model is run (needs m2v-distill[torch]).
+        model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub. With m2v-distill[torch], transformers'
+            PyTorch model runs for an architecture that m2v-distill lacks, and weights may be in `pytorch_model.bin`.
         trust_remote_code: Let the teacher's repository bring Python code for its tokenizer, and for a model that runs
             in PyTorch.
         token: A Hub token, for private teachers.
@@ -74,8 +74,9 @@ def distill(
         A model whose vectors are normalised, with a row of zeros for the unknown token, which never counts.
 
     Raises:
-        ModelNotFoundError: There is no such teacher, or it has no safetensors.
-        ModelFormatError: Its architecture is unknown, or its weights do not fit it.
+        ModelNotFoundError: There is no such teacher, or it has no weights.
+        ModelFormatError: Its architecture, class or a setting is not computed, or its weights do not fit it.
+        MissingPackageError: It needs PyTorch, which is not installed.
         InvalidInputError: An option is out of range.
         TypeError: An option is unknown.
 

@@ -98,6 +98,8 @@ class Architecture:
         if FAMILIES[model_type].raw:
             return {**raw, "model_type": model_type}
         config = own() if model_type == raw.get("model_type") else config_of(raw, model_type, where)
+        if raw.get("use_bidirectional_attention") and "sliding_window" in raw:
+            config["sliding_window"] = raw["sliding_window"]  # early releases of transformers 5 halve Gemma's
         if self.kind in VARIANTS:
             layers = [FULL] * config["num_hidden_layers"]
             config |= {"is_causal": False, "sliding_window": None, "layer_types": layers}

@@ -138,7 +138,7 @@ def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool, act: 
     if raw.get("use_bidirectional_attention"):
         raise ModelFormatError(
             f'expected no "use_bidirectional_attention"; found {raw["use_bidirectional_attention"]!r}, which '
-            f"transformers reads in Gemma alone. If it is meant: compute_as='bidirectional-llama', or -mistral, -qwen2, "
+            f"transformers reads in Gemma alone. If it counts: compute_as='bidirectional-llama', or -mistral, -qwen2, "
             f"-qwen3."
         )
     heads, key_heads = raw["num_attention_heads"], raw["num_key_value_heads"]

@@ -99,6 +99,8 @@ def encoder_of_model(model: Any, options: EncoderOptions) -> Any:
         ModelFormatError: Its class or a setting is not computed; its weights do not fit.
     """
     raw, name = model.config.to_dict(), type(model).__name__
+    if raw.get("use_bidirectional_attention") and raw.get("sliding_window"):
+        raw["sliding_window"] = (model.config.sliding_window - 1) * 2  # as a file has it: see Architecture.config
     found = Architecture.of_model(model, raw, options.compute_as)
     if options.backend == "torch" or (options.backend == "auto" and found.kind is None):
         if options.backend == "auto" and found.own_class is not None:
