@@ -198,5 +198,6 @@ def test_devices_of_pytorch(tmp_path: Path) -> None:
     assert meta.placement.mesh.size >= 1
     with pytest.raises(InvalidInputError, match="JAX has here"):
         Teacher.from_pretrained(folder, device="meta")
-    with pytest.raises(InvalidInputError, match="PyTorch has"):
-        Teacher.from_pretrained(folder, device="warp", backend="torch")
+    for device in ("warp", "cuda:99", "xpu"):
+        with pytest.raises(InvalidInputError, match="PyTorch has"):
+            Teacher.from_pretrained(folder, device=device, backend="torch")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.files import read_json
 from m2v_distill.config import Backend, Device
@@ -126,12 +127,11 @@ def _filled(found: Architecture, raw: dict[str, Any], source: _Source, options: 
     """A Flax module."""
     settings = source.settings
     family = family_of(raw.get("model_type") if found.kind is None else found.kind.removeprefix(BOTH_SIDES), settings)
-    if options.device not in (None, "auto"):
+    if device_name(options.device) not in (None, "auto"):
         pick_device(options.device)  # may have been passed over, for PyTorch's sake
     _located(settings, _check_quantization, raw)
     config, tensors = found.config(raw, source.config, settings), source.checkpoint()
     pooler = family.pooler is not None and family.table.prefix_of(tensors) + family.pooler in tensors
-
     sizes = _located(settings, lambda: family.config(config, pooler=pooler))
     return fill(lambda: family.module(sizes), tensors, family.table, source.weights, options.placement.weight)
 

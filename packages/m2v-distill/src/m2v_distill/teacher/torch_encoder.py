@@ -69,8 +69,10 @@ class TorchEncoder:
         name = best if named in (None, "auto") else named.replace("gpu", "cuda")
         try:
             self._model = model.to(name, torch.float32).eval()
-        except RuntimeError as error:
-            raise InvalidInputError(f"device should name one that PyTorch has; found {device!r} ({error}).") from None
+        except (RuntimeError, AssertionError) as error:  # the latter where it was built without CUDA
+            raise InvalidInputError(
+                f"device should name one that PyTorch has here, or be left out; found {device!r} ({error})."
+            ) from None
         self._narrow = precision == "bfloat16"
         settings = model.config.get_text_config()
         self.config = TorchConfig(
