@@ -79,7 +79,7 @@ def find_teacher(
 def _pickled(folder: Path) -> list[str]:
     """Pickled weights of those parts of a teacher that came without safetensors, as patterns to fetch."""
     parts = {path.parent for path in folder.rglob("config.json") if "Pooling" not in path.parent.name}
-    bare = [part.relative_to(folder) for part in sorted(parts) if not any(part.glob("*.safetensors"))]
+    bare = [part.relative_to(folder) for part in sorted(parts) if not any(part.glob("model.safetensors*"))]
     return [(part / "pytorch_model*.bin").as_posix() for part in bare]
 
 

@@ -99,7 +99,7 @@ class TorchEncoder:
             model, found = AutoModel.from_pretrained(
                 folder,
                 trust_remote_code=trust_remote_code,
-                use_safetensors=any(folder.glob("*.safetensors")) or None,
+                use_safetensors=any(folder.glob("model.safetensors*")) or None,
                 dtype=torch.float32,
                 output_loading_info=True,
             )
