@@ -65,6 +65,17 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def kernels(session: nox.Session) -> None:
+    """The same tests with the arithmetic of three kinds of x86 processors, one after the other; takes thrice as long.
+
+    Kinds that cannot be had, such as any on ARM, are left out with a reason.
+    """
+    install(session, *GROUPS["test"], *GROUPS["test-train"])
+    install_teacher(session)
+    session.run("python", "tests/on_kernels.py", *(session.posargs or PARALLEL), env=OFFLINE)
+
+
+@nox.session
 def tokenizers1(session: nox.Session) -> None:
     """m2v-core alone, with the other API of tokenizers: 1.x."""
     install(session, NEXT_TOKENIZERS, *GROUPS["test"], packages=("m2v-core",))

@@ -1,4 +1,4 @@
-"""What tests share: small models, the real teacher and the real text."""
+"""What tests share: small models, the real teacher, texts of our own and the real ones."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # tokenizer_files, golden.famili
 
 from m2v_core import StaticModel
 from m2v_core.tokens import Vocabulary
+from own_texts import write_texts
 from tokenizer_files import KINDS
 
 GOLDEN = Path(__file__).parent / "golden"
 DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
 
 ModelMaker = Callable[..., StaticModel]
 
@@ -28,6 +31,11 @@ def make_model(kind: str = "wordpiece", *, dim: int = 8, dtype: str = "float32",
     n_tokens = len(Vocabulary.from_json(tokenizer).tokens)
     table = np.random.default_rng(0).normal(size=(n_tokens, dim)).astype(dtype)
     return StaticModel(table, tokenizer, **options)  # type: ignore[arg-type]
+
+
+def xla_flags(devices: int) -> str:
+    """XLA_FLAGS of a process that sees so many devices in one CPU; what is set already stays."""
+    return f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices}"
 
 
 @pytest.fixture
@@ -52,8 +60,20 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
-    """Real text; see CONTRIBUTING.md."""
+def real_data() -> Path:
+    """Real text, for figures that only it can give; see CONTRIBUTING.md."""
     if not DATA.is_dir():
         pytest.skip(f"real text is missing: no folder {DATA} (set M2V_DATA)")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts of our own in the same files, for everybody."""
+    return write_texts(tmp_path_factory.mktemp("texts"))
+
+
+@pytest.fixture(scope="module", params=["own", "real"])
+def data(request: pytest.FixtureRequest) -> Path:
+    """Both, one after the other."""
+    return request.getfixturevalue(f"{request.param}_data")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 import pytest
@@ -48,6 +50,30 @@ def test_a_text_alone_has_the_same_bits(dtype: str, lengths: list[int], dim: int
     for place, (start, stop) in enumerate(pairwise(offsets)):
         alone = pool.embed_one(table[ids[start:stop]], normalize=normalize)
         assert alone.tolist() == together[place].tolist()
+
+
+def sums_one_by_one(rows: list[list[np.float32]]) -> list[np.float32]:
+    """In the order that the module states."""
+    while len(rows) > 1:
+        runs = (rows[start : start + 32] for start in range(0, len(rows), 32))
+        rows = [[reduce(add, column) for column in zip(*run, strict=True)] for run in runs]
+    return rows[0]
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_same_bits_on_every_processor(normalize: bool) -> None:
+    """Those of numbers that are added one by one, each sum rounded as IEEE 754 says."""
+    lengths = [1, 2, 31, 32, 33, 70, 1100, 19, 20]
+    ids, offsets = RNG.integers(0, 50, sum(lengths)), np.concatenate(([0], np.cumsum(lengths)))
+    found = pool.embed(TABLE, ids, offsets, normalize=normalize)
+    for vector, (start, stop) in zip(found, pairwise(offsets), strict=True):
+        sums = sums_one_by_one([list(TABLE[token]) for token in ids[start:stop]])
+        if normalize:  # NumPy adds along a row in eight sums, which it adds in pairs
+            a, b, c, d, e, f, g, h = (one * one + other * other for one, other in zip(sums[:8], sums[8:], strict=True))
+            scale = np.sqrt(((a + b) + (c + d)) + ((e + f) + (g + h)))
+        else:
+            scale = np.float32(stop - start)
+        assert vector.tolist() == [float(total / scale) for total in sums]
 
 
 @pytest.mark.parametrize("n_tokens", [1, 19, 32, 33, 512, 5000])

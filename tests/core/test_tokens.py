@@ -123,7 +123,7 @@ def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | No
 
 
 @pytest.mark.parametrize("kind", sorted(SPACES))
-def test_ids_equal_the_library_on_real_text(kind: str, data) -> None:
+def test_ids_equal_the_library_on_whole_texts(kind: str, data) -> None:
     tokenizer = TextTokenizer(SPACES[kind]())
     texts = (data / "te_emoji_train_text.txt").read_text().split("\n")[:2000]
     for language in ("de", "ru", "ja", "zh"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import GOLDEN
+from conftest import GOLDEN, xla_flags
 from m2v_core import StaticModel
 
 #: Three heads each, so that heads never divide among devices; the decoders' three heads of queries share one of keys.
@@ -81,7 +81,7 @@ np.savez(f"{out}/tables-{process}.npz", **tables)
 
 
 def started(code: str, *arguments: object, devices: int = 1) -> subprocess.Popen[str]:
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = {**os.environ, "XLA_FLAGS": xla_flags(devices)}
     command = [sys.executable, *(["-c", COMMON + code] if code else ["-m", "m2v_core"]), *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
@@ -122,7 +122,7 @@ def test_eight_devices(eight_devices: Path, case: str) -> None:
     assert np.abs(one).min(axis=1).max() > 0
     assert np.array_equal(tables[f"{case} 8x1"], one)  # copies compute tiles of the same shapes
     for layout in ("4x2", "2x4", "1x8"):  # sums are cut into parts, and these random weights amplify their rounding
-        assert furthest(tables[f"{case} {layout}"], one) < (1e-6 if case == "bert" else 5e-6)
+        assert furthest(tables[f"{case} {layout}"], one) < (1e-6 if case == "bert" else 2e-5)
     assert np.array_equal(tables[f"{case} moved"], tables[f"{case} 1x8"])
 
 

@@ -25,7 +25,8 @@ def test_against_a_singular_value_decomposition() -> None:
     ours = apply_pca(TABLE, "auto")
     np.testing.assert_allclose(np.abs(ours), np.abs(left * values), atol=2e-3)
     assert (ours[np.abs(ours).argmax(axis=0), np.arange(12)] > 0).all()
-    np.testing.assert_array_equal(apply_pca(TABLE, 4), ours[:, :4])
+    # Not bit for bit: BLAS multiplies matrices of other shapes in another order.
+    np.testing.assert_allclose(apply_pca(TABLE, 4), ours[:, :4], atol=1e-4)
 
 
 def test_share_of_variance() -> None:

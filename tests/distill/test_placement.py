@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher, distill
-from m2v_distill.placement import Placement, has_fast_bfloat16, pick_device
+from m2v_distill.placement import Placement, has_fast_bfloat16, pick_device, widens_float16
 
 TEACHER = GOLDEN / "teachers/bert"
 
@@ -81,6 +86,25 @@ def test_both_precisions_agree_and_differ() -> None:
 def test_embeddings_stay_as_they_are() -> None:
     placement = Placement.of()
     half = np.ones((4, 3), np.float16)
-    assert placement.weight("words.embedding", half).dtype == "float16"
+    assert placement.weight("words.embedding", half).dtype == ("float16" if widens_float16("cpu") else "float32")
+    assert placement.weight("words.embedding", half.astype(ml_dtypes.bfloat16)).dtype == "bfloat16"
     assert placement.weight("words.embedding", half.astype(np.float64)).dtype == "float32"
     assert placement.weight("scale", half[0]).dtype == "float32"
+
+
+OLD_PROCESSOR = """
+import numpy as np
+from m2v_distill.placement import Placement, widens_float16
+
+table = Placement.of(device="cpu").weight("words.embedding", np.array([[0.5, 3]], np.float16))
+print(widens_float16("cpu"), table.dtype, table.astype("float32").tolist())
+"""
+
+
+def test_float16_on_a_processor_that_cannot_read_it() -> None:
+    """One without F16C, which XLA is told to write for; ARM's all can, and there the flag changes nothing."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", OLD_PROCESSOR]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    old = platform.machine().lower() in ("x86_64", "amd64")
+    assert done.stdout == f"{not old} {'float32' if old else 'float16'} [[0.5, 3.0]]\n", done.stderr

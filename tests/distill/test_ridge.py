@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
+from conftest import xla_flags
 from m2v_distill.design import Design
 from m2v_distill.ridge import JITTER, fitted_scale, linear_table, ridge
 
@@ -136,7 +137,7 @@ def test_fitted_scale() -> None:
 def test_the_number_of_devices_changes_nothing(tmp_path: Path) -> None:
     """Not a bit, of widths that do not divide among them either."""
     for devices in (1, 3, 8):
-        environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        environment = {**os.environ, "XLA_FLAGS": xla_flags(devices)}
         command = [sys.executable, "-c", ON_DEVICES, str(tmp_path / f"{devices}.npz"), str(devices)]
         subprocess.run(command, env=environment, check=True)
     one = np.load(tmp_path / "1.npz")

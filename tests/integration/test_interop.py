@@ -43,7 +43,7 @@ def report(capsys: pytest.CaptureFixture[str], line: str) -> None:
 
 @pytest.fixture(scope="module")
 def texts(data: Path) -> list[str]:
-    """1,000 real texts: sentences, bank questions and tweets."""
+    """1,000 texts: sentences, bank questions and tweets."""
     with (data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
         sentences = [row[0] for row in csv.reader(file)][:400]
     with (data / "banking_train.csv").open(encoding="utf-8", newline="") as file:
@@ -187,9 +187,9 @@ def test_clusters_made_by_model2vec(theirs, texts: list[str], tmp_path: Path, ca
 
 
 @pytest.fixture(scope="module")
-def pairs(data: Path) -> list[tuple[str, str, float]]:
+def pairs(real_data: Path) -> list[tuple[str, str, float]]:
     """STS-B: pairs of sentences, and how alike people found them."""
-    with (data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
+    with (real_data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
         return [(one, other, float(score)) for one, other, score in csv.reader(file)]
 
 
@@ -236,7 +236,7 @@ FREQUENT = ["the", "you", "card", "my", "i", "Love", "top-up", "happy birthday",
 
 @pytest.fixture(scope="module")
 def many_texts(texts: list[str], data: Path) -> list[str]:
-    """2,000 real texts: the English ones, and sentences in four other languages."""
+    """2,000 texts: the English ones, and sentences in four other languages."""
     others = []
     for language in ("de", "ja", "ru", "zh"):
         with (data / f"stsb-{language}-dev.csv").open(encoding="utf-8", newline="") as file:

@@ -104,5 +104,5 @@ def test_the_real_teacher(minilm: Path, data: Path, capsys: pytest.CaptureFixtur
     ids, mask = (jnp.asarray(batch[name].numpy(), jnp.int32) for name in ("input_ids", "attention_mask"))
     ours = teacher.module.hidden_states(ids, mask.astype(bool))
     worst = max(float(np.abs(np.asarray(a) - b.numpy()).max()) for a, b in zip(ours, states, strict=True))
-    report(capsys, "all-MiniLM-L6-v2", f"largest error {worst:.1e}")
+    report(capsys, "all-MiniLM-L6-v2", f"texts in {data.name}: largest error {worst:.1e}")
     assert worst <= TOLERANCE

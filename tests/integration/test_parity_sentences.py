@@ -267,4 +267,4 @@ def test_the_real_teacher(minilm: Path, data: Path, capsys) -> None:
     texts += (data / "te_emoji_train_text.txt").read_text(encoding="utf-8").splitlines()[:240]
     texts += [" ".join(texts[start : start + 40]) for start in range(10)]  # longer than 256 tokens
     assert len(texts) == 500
-    report(capsys, f"MiniLM, 500 real texts: largest error {compare(minilm, texts):.1e}")
+    report(capsys, f"MiniLM, 500 texts in {data.name}: largest error {compare(minilm, texts):.1e}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import make_model
+from conftest import make_model, xla_flags
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_train import StaticModelForClassification
 from m2v_train.batches import BLOCK_BATCHES, Samples, Tables, first_shape, make_block
@@ -205,7 +205,7 @@ np.savez({out!r}, classes=fitted.predict_proba(TEXTS), pairs=paired.predict(TEXT
 def test_eight_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [str(Path(__file__).parents[1])]
     for devices in (1, 8):
-        monkeypatch.setenv("XLA_FLAGS", f"--xla_force_host_platform_device_count={devices}")
+        monkeypatch.setenv("XLA_FLAGS", xla_flags(devices))
         code = ON_DEVICES.format(paths=paths, devices=devices, out=str(tmp_path / f"{devices}.npz"))
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

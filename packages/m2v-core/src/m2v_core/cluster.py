@@ -24,7 +24,8 @@ def clustered(
     The directions are those of the means of k-means clusters (Lloyd, Least Squares Quantization in PCM, 1982) of the
     rows at unit length, so that a row's scale does not decide whose neighbour it is. A row becomes its projection on
     the direction of its cluster, which is the nearest that this direction has to it; zeros stay zeros. The seed is
-    fixed: the same rows give the same clusters, but for rounding in another number of threads.
+    fixed: the same rows give the same clusters, but for rows between two centres where another processor or number of
+    threads rounds otherwise.
 
     Args:
         rows: [V, D] finite floats.

@@ -1,7 +1,9 @@
 """From tokens to vectors: pure array functions, independent of the batch around a text.
 
 Sums are element-wise and in a fixed order: runs of up to 32 tokens one after the other, then runs of up to 32 such
-sums, and so on. So a text's vector has the same bits whatever the batch, the order or the thread it is computed in.
+sums, and so on. So a text's vector has the same bits whatever the batch, the order or the thread it is computed in, and
+on every processor: IEEE 754 rounds each step alike. Products of matrices have no place here, since BLAS adds in an
+order that depends on their shapes and on the processor.
 """
 
 from __future__ import annotations

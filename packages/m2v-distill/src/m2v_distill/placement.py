@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -89,6 +90,8 @@ class Placement:
     def weight(self, path: str, array: NDArray[Any] | jax.Array) -> jax.Array:
         """A weight in its place and dtype: kernels in `precision`, embeddings as they are, all else float32.
 
+        So are embeddings in float16 where XLA cannot read it.
+
         Args:
             path: Its path in the module, such as "blocks.0.query.kernel".
             array: Its values.
@@ -96,7 +99,7 @@ class Placement:
         layer, _, kind = path.rpartition(".")
         if kind == "kernel":
             array = array.astype(jnp.dtype(self.precision))
-        elif kind != "embedding" or array.dtype.itemsize > 4:
+        elif kind != "embedding" or not self._reads(array.dtype):
             array = array.astype(np.float32)
         axis = {"kernel": int(layer.rpartition(".")[2] not in SPLIT_BY_INPUT), "embedding": 1}.get(kind)
         parts = self.mesh.shape[MODEL]
@@ -127,6 +130,10 @@ class Placement:
         devices = [device for device in self.mesh.devices.flat if device.process_index == jax.process_index()]
         return Mesh(np.array(devices), ("columns",))
 
+    def _reads(self, dtype: np.dtype[Any]) -> bool:
+        """Whether embeddings stay in this dtype on the devices."""
+        return dtype.itemsize <= 4 and (dtype != np.float16 or widens_float16(self.mesh.devices.flat[0].platform))
+
     def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
         sharding = NamedSharding(self.mesh, spec)
         if isinstance(array, jax.Array) and array.is_fully_addressable and not sharding.is_fully_addressable:
@@ -145,6 +152,16 @@ def has_fast_bfloat16(device: jax.Device) -> bool:
             return False
     capability = str(getattr(device, "compute_capability", "8.0"))  # AMD's are named, and all current ones have it
     return not capability.replace(".", "").isdigit() or float(capability) >= 8
+
+
+@cache
+def widens_float16(platform: str) -> bool:
+    """Whether XLA makes float32 of float16 there. It cannot on CPUs without the instructions (F16C, 2012)."""
+    number = jax.device_put(np.float16(1), jax.local_devices(backend=platform)[0])
+    try:
+        return bool(jax.jit(lambda x: x.astype(jnp.float32))(number) == 1)
+    except jax.errors.JaxRuntimeError:
+        return False
 
 
 def pick_device(device: Device) -> jax.Device:
