@@ -8,14 +8,14 @@ import pytest
 from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel, quantize_model
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.forward import embed_sequences
-from m2v_distill.hf import load_tokenizer
+from m2v_distill.teacher.tokenizer import read_tokenizer
 from m2v_distill.vocab import student_vocabulary
 from m2v_distill.weighting import sif_weights
 
 
 def test_steps_by_hand(teacher_folder: Path) -> None:
     teacher = Teacher.from_pretrained(teacher_folder)
-    vocabulary = student_vocabulary(load_tokenizer(teacher_folder), r"\[unused\d+\]")
+    vocabulary = student_vocabulary(read_tokenizer(teacher_folder), r"\[unused\d+\]")
     outputs = embed_sequences(teacher, vocabulary.sequences)
     options = {"pca_dims": None, "quantize_to": "float32", "precision": "float32"}
     student = distill(teacher_folder, method="token", **options)
@@ -80,7 +80,7 @@ def test_as_many_clusters_as_tokens(teacher_folder: Path) -> None:
 
 def test_routes_agree(teacher_folder: Path) -> None:
     by_path = distill(teacher_folder, pca_dims=6)
-    by_teacher = distill_from_model(Teacher.from_pretrained(teacher_folder), load_tokenizer(teacher_folder), pca_dims=6)
+    by_teacher = distill_from_model(Teacher.from_pretrained(teacher_folder), read_tokenizer(teacher_folder), pca_dims=6)
     assert np.array_equal(by_path.embedding, by_teacher.embedding)
     assert by_path.config == by_teacher.config
 

@@ -8,18 +8,18 @@ import pytest
 
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher, distill, distill_from_model
-from m2v_distill.hf import load_tokenizer
 from m2v_distill.prompts import after_prompt
+from m2v_distill.teacher.tokenizer import read_tokenizer
 
 
 def test_a_prompt_stands_between_start_and_token(teacher_folder: Path) -> None:
-    tokenizer = load_tokenizer(teacher_folder)
-    ids = tokenizer.get_vocab()
+    tokenizer = read_tokenizer(teacher_folder)
+    ids = tokenizer.ids
     prompted, length = after_prompt([[2, 7, 3], [2, 9, 8, 3]], tokenizer, "good day")
     words = [ids["good"], ids["day"]]
     assert prompted == [[2, *words, 7, 3], [2, *words, 9, 8, 3]]
     assert length == 3
-    assert tokenizer("good day good")["input_ids"] == after_prompt([[2, ids["good"], 3]], tokenizer, "good day")[0][0]
+    assert tokenizer.encode("good day good") == after_prompt([[2, ids["good"], 3]], tokenizer, "good day")[0][0]
     assert after_prompt([[2, 7, 3]], tokenizer, "") == ([[2, 7, 3]], 0)
 
 
@@ -44,7 +44,7 @@ def test_students_of_a_prompt(teacher_folder: Path) -> None:
     row = student.embedding[list(student.tokens).index("bad")]
     np.testing.assert_allclose(row, teacher.encode("bad", prompt_name="query"), atol=1e-5)
     assert not np.allclose(row, teacher.encode("bad"), atol=1e-2)
-    same = distill_from_model(teacher, load_tokenizer(teacher_folder), prompt="good day ", **options)
+    same = distill_from_model(teacher, read_tokenizer(teacher_folder), prompt="good day ", **options)
     assert np.array_equal(same.embedding, student.embedding)
     with pytest.raises(InvalidInputError, match="query"):
         distill(teacher_folder, prompt_name="passage", **options)

@@ -17,8 +17,8 @@ from m2v_core import InvalidInputError, StaticModel
 from m2v_core.tokens import Vocabulary
 from m2v_distill import FeatureStore, Teacher, distill, distill_from_model, featurize
 from m2v_distill.compose import WHITENING
-from m2v_distill.hf import load_tokenizer
 from m2v_distill.teacher.texts import text_limit
+from m2v_distill.teacher.tokenizer import read_tokenizer
 from m2v_distill.weighting import sif_weights
 from random_teachers import TOKENIZERS, with_tokenizer
 from sentence_folders import write_json, write_modules
@@ -241,7 +241,7 @@ def test_a_teacher_of_short_texts(make_teacher: Callable[..., Path]) -> None:
 
 def test_routes_agree(teacher: Teacher, teacher_folder: Path) -> None:
     options = {"pca_dims": 8, "corpus": TEXTS, **RAW}
-    by_teacher = distill_from_model(teacher, load_tokenizer(teacher_folder), **options)
+    by_teacher = distill_from_model(teacher, read_tokenizer(teacher_folder), **options)
     assert np.array_equal(by_teacher.embedding, distill(teacher_folder, **options).embedding)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from m2v_core import InvalidInputError
 from m2v_core.tokens import Vocabulary
-from m2v_distill.hf import load_tokenizer
+from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer
 from m2v_distill.vocab import student_vocabulary
 from tokenizer_files import byte_bpe, unigram
 
@@ -15,8 +15,8 @@ UNUSED = r"\[unused\d+\]"
 
 
 def test_tokens_and_the_teachers_ids(teacher_folder: Path) -> None:
-    tokenizer = load_tokenizer(teacher_folder)
-    ids = tokenizer.get_vocab()
+    tokenizer = read_tokenizer(teacher_folder)
+    ids = tokenizer.ids
     vocabulary = student_vocabulary(tokenizer, UNUSED)
     tokens = Vocabulary.from_json(vocabulary.tokenizer_json).tokens
     assert set(ids) - set(tokens) == {"[CLS]", "[SEP]", "[MASK]", "[unused0]"}
@@ -27,7 +27,7 @@ def test_tokens_and_the_teachers_ids(teacher_folder: Path) -> None:
 
 
 def test_patterns(teacher_folder: Path) -> None:
-    tokenizer = load_tokenizer(teacher_folder)
+    tokenizer = read_tokenizer(teacher_folder)
     kept = Vocabulary.from_json(student_vocabulary(tokenizer, None).tokenizer_json).tokens
     assert "[unused0]" in kept
     fewer = Vocabulary.from_json(student_vocabulary(tokenizer, "##").tokenizer_json).tokens
@@ -38,10 +38,10 @@ def test_patterns(teacher_folder: Path) -> None:
 
 
 def test_the_teachers_tokenizer_is_left_alone(teacher_folder: Path) -> None:
-    tokenizer = load_tokenizer(teacher_folder)
-    before = tokenizer.backend_tokenizer.to_str()
+    tokenizer = read_tokenizer(teacher_folder)
+    before = json.dumps(tokenizer.raw)
     student_vocabulary(tokenizer, UNUSED)
-    assert tokenizer.backend_tokenizer.to_str() == before
+    assert json.dumps(tokenizer.raw) == before
 
 
 @pytest.mark.parametrize("make", [byte_bpe, unigram])
@@ -50,9 +50,9 @@ def test_other_kinds(tmp_path: Path, make) -> None:
     special = {"unk_token": "<unk>", "pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>"}
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    tokenizer = load_tokenizer(tmp_path)
+    tokenizer = read_tokenizer(tmp_path)
     vocabulary = student_vocabulary(tokenizer, UNUSED)
-    ids = tokenizer.get_vocab()
+    ids = tokenizer.ids
     tokens = Vocabulary.from_json(vocabulary.tokenizer_json).tokens
     assert set(ids) - set(tokens) <= {"<s>", "</s>"}
     assert vocabulary.sequences == [[0, ids[token], 2] for token in tokens]
@@ -61,4 +61,4 @@ def test_other_kinds(tmp_path: Path, make) -> None:
 
 def test_a_slow_tokenizer_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="fast tokenizer"):
-        student_vocabulary(object(), None)  # type: ignore[arg-type]
+        TeacherTokenizer.of(object())

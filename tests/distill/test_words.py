@@ -12,28 +12,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from m2v_core import InvalidInputError, StaticModel
 from m2v_core.tokens import TextTokenizer
 from m2v_distill import DistillConfig, distill
+from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer
 from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
 from m2v_distill.words import WordCounts, read_words
 from tokenizer_files import SPACES, WORDS
 
 
-def fast_tokenizer(kind: str):
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer.from_str(SPACES[kind]())
-    known = {"unk_token": ("[UNK]", "<unk>"), "pad_token": ("[PAD]", "<pad>")}
-    names = {name: token for name, tokens in known.items() for token in tokens if token in tokenizer.get_vocab()}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+def teacher_tokenizer(kind: str) -> TeacherTokenizer:
+    return TeacherTokenizer(SPACES[kind]())
 
 
 @cache
 def with_words(kind: str, situation: str, *, use_subword: bool = True) -> tuple[TeacherVocabulary, TextTokenizer]:
-    vocabulary = student_vocabulary(fast_tokenizer(kind), None, tuple(WORDS[situation]), use_subword=use_subword)
+    vocabulary = student_vocabulary(teacher_tokenizer(kind), None, tuple(WORDS[situation]), use_subword=use_subword)
     return vocabulary, TextTokenizer(vocabulary.tokenizer_json)
 
 
@@ -42,14 +37,15 @@ def tokens_of(vocabulary: TeacherVocabulary, text: str) -> list[str]:
 
 
 def spelled(kind: str, vocabulary: TeacherVocabulary, token: str) -> list[str]:
-    return fast_tokenizer(kind).convert_ids_to_tokens(vocabulary.sequences[vocabulary.tokens.index(token)])
+    library = teacher_tokenizer(kind).library
+    return [library.id_to_token(index) for index in vocabulary.sequences[vocabulary.tokens.index(token)]]
 
 
 def test_what_becomes_of_words() -> None:
     words = ["zebra", "Zebra", "good", "New York", "new york", "", "\u200b", "##s"]
-    vocabulary = student_vocabulary(fast_tokenizer("wordpiece"), "ze", words)
+    vocabulary = student_vocabulary(teacher_tokenizer("wordpiece"), "ze", words)
     assert vocabulary.word_counts == WordCounts(several=2, present=1, repeated=1, empty=2, removed=2)
-    vocabulary = student_vocabulary(fast_tokenizer("wordpiece"), None, words)
+    vocabulary = student_vocabulary(teacher_tokenizer("wordpiece"), None, words)
     assert vocabulary.word_counts == WordCounts(added=1, several=2, present=1, repeated=2, empty=2)
     assert vocabulary.tokens[-3:] == ("zebra", "new york", "##s")  # which was a piece before
     assert tokens_of(vocabulary, "A  ZEBRA, in New York!") == ["a", "zebra", ",", "new york", "!"]
@@ -58,7 +54,7 @@ def test_what_becomes_of_words() -> None:
 
 @pytest.mark.parametrize("kind", sorted(SPACES))
 def test_the_teachers_tokens_come_first_and_keep_their_ids(kind: str) -> None:
-    plain = student_vocabulary(fast_tokenizer(kind), None)
+    plain = student_vocabulary(teacher_tokenizer(kind), None)
     vocabulary, tokenizer = with_words(kind, "new")
     assert vocabulary.tokens[: len(plain.tokens)] == plain.tokens
     assert vocabulary.sequences[: len(plain.tokens)] == plain.sequences
@@ -69,32 +65,29 @@ def test_the_teachers_tokens_come_first_and_keep_their_ids(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["byte_bpe", "gpt2", "llama3"])
 def test_byte_level_words_are_spelled_by_their_bytes(kind: str) -> None:
-    tokenizer = fast_tokenizer(kind)
+    tokenizer = teacher_tokenizer(kind)
     vocabulary, _ = with_words(kind, "new")
     for word, token in (("zebra", "Ġzebra"), ("naïve", "ĠnaÃ¯ve"), ("日本", "ĠæĹ¥æľ¬")):
-        assert vocabulary.sequences[vocabulary.tokens.index(token)] == tokenizer(f" {word}")["input_ids"]
+        assert vocabulary.sequences[vocabulary.tokens.index(token)] == tokenizer.encode(f" {word}")
         assert tokens_of(vocabulary, f"{word} {word}") == [token, token]
 
 
 def test_a_word_is_not_padded(teacher_folder: Path) -> None:
     """Where tokenizer.json asks for padding, model2vec lets the teacher attend to it."""
-    from m2v_distill.hf import load_tokenizer
-
     path = teacher_folder / "tokenizer.json"
     raw = json.loads(path.read_text())
     padding = {"direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
     path.write_text(json.dumps({**raw, "padding": {"strategy": {"Fixed": 30}, **padding}}))
-    tokenizer = load_tokenizer(teacher_folder)
-    assert tokenizer.backend_tokenizer.padding["length"] == 30
+    tokenizer = read_tokenizer(teacher_folder)
     vocabulary = student_vocabulary(tokenizer, None, ["baddays"])
-    ids = tokenizer.get_vocab()
+    ids = tokenizer.ids
     assert vocabulary.sequences[-1] == [ids[piece] for piece in ("[CLS]", "[UNK]", "[SEP]")]
 
 
 @pytest.mark.parametrize("kind", ["byte_bpe", "metaspace_bpe"])
 def test_words_that_are_pieces_of_others(kind: str) -> None:
     """Merging builds "zebra" out of "zeb"; model2vec fails where that is a word too."""
-    vocabulary = student_vocabulary(fast_tokenizer(kind), None, ["zebra", "zeb", "z"])
+    vocabulary = student_vocabulary(teacher_tokenizer(kind), None, ["zebra", "zeb", "z"])
     assert tokens_of(vocabulary, "zebra zeb z") == [
         f"{'Ġ' if kind == 'byte_bpe' else '▁'}{w}" for w in ("zebra", "zeb", "z")
     ]
@@ -103,10 +96,10 @@ def test_words_that_are_pieces_of_others(kind: str) -> None:
 
 
 def test_words_that_cannot_leave_the_vocabulary() -> None:
-    vocabulary = student_vocabulary(fast_tokenizer("wordpiece_cased"), None, ["[UNK]", "good day", "good day"])
+    vocabulary = student_vocabulary(teacher_tokenizer("wordpiece_cased"), None, ["[UNK]", "good day", "good day"])
     assert vocabulary.word_counts == WordCounts(several=1, present=1, repeated=1)
     assert TextTokenizer(vocabulary.tokenizer_json).unk_id == vocabulary.tokens.index("[UNK]")
-    upper = student_vocabulary(fast_tokenizer("wordpiece"), None, ["##S"])
+    upper = student_vocabulary(teacher_tokenizer("wordpiece"), None, ["##S"])
     assert upper.word_counts == WordCounts(present=1)
     assert tokens_of(upper, "goods") == ["good", "##s"]
 
@@ -127,23 +120,21 @@ def test_ids_equal_the_library(kind: str, use_subword: bool, text: list[str]) ->
 @pytest.mark.parametrize("kind", sorted(SPACES))
 def test_words_alone(kind: str) -> None:
     words = ["word", "Good", "good", "new york", "", "日本"]
-    vocabulary = student_vocabulary(fast_tokenizer(kind), None, words, use_subword=False)
+    vocabulary = student_vocabulary(teacher_tokenizer(kind), None, words, use_subword=False)
     lowercases = kind in ("wordpiece", "multiword")
     assert tokens_of(vocabulary, "Word,  (good) words new york!") == [*["word"] * lowercases, "good", "new york"]
     assert tokens_of(vocabulary, "a new yorker is unknown\tword") == ["word"]
     assert json.loads(vocabulary.tokenizer_json)["model"]["type"] == "WordLevel"
     unknown, *_ = vocabulary.tokens
     assert unknown in ("[UNK]", "<unk>")
-    known = fast_tokenizer(kind)
-    assert vocabulary.sequences[vocabulary.tokens.index("good")] == known("good")["input_ids"]
+    known = teacher_tokenizer(kind)
+    assert vocabulary.sequences[vocabulary.tokens.index("good")] == known.encode("good")
 
 
 def test_words_alone_of_a_tokenizer_that_does_not_split() -> None:
-    from transformers import PreTrainedTokenizerFast
-
     raw = json.loads(SPACES["wordlevel"]())
     raw["pre_tokenizer"] = {"type": "Digits", "individual_digits": True}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(raw)), unk_token="[UNK]")  # noqa: S106
+    tokenizer = TeacherTokenizer(json.dumps(raw))
     with pytest.raises(InvalidInputError, match="splits texts at spaces"):
         student_vocabulary(tokenizer, None, ["word"], use_subword=False)
 
@@ -153,7 +144,7 @@ def test_words_alone_need_words() -> None:
         with pytest.raises(InvalidInputError, match="use_subword=False leaves only"):
             DistillConfig(vocabulary=words, use_subword=False)
     with pytest.raises(InvalidInputError, match="1 empty, 1 removed"):
-        student_vocabulary(fast_tokenizer("wordpiece"), "zebra", ["", "zebra"], use_subword=False)
+        student_vocabulary(teacher_tokenizer("wordpiece"), "zebra", ["", "zebra"], use_subword=False)
 
 
 def test_files_of_words(tmp_path: Path) -> None:

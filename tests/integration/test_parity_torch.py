@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from m2v_core import InvalidInputError, ModelFormatError
 from m2v_distill import Teacher, distill, distill_from_model
-from m2v_distill.hf import load_tokenizer
+from m2v_distill.teacher.tokenizer import read_tokenizer
 from random_teachers import random_teacher, with_tokenizer
 from tokenizer_files import wordpiece
 
@@ -115,7 +115,7 @@ def test_architectures_that_we_lack(model_type: str, tmp_path: Path, capsys) -> 
     model = transformers.AutoModel.from_pretrained(folder).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     in_memory = distill_from_model(
-        model, load_tokenizer(folder), pca_dims=8, quantize_to="float32", precision="float32"
+        model, read_tokenizer(folder), pca_dims=8, quantize_to="float32", precision="float32"
     )
     np.testing.assert_allclose(by_path.encode(TEXTS), in_memory.encode(TEXTS), atol=1e-5)
     assert model.training
@@ -126,7 +126,7 @@ def test_a_model_with_a_head(tmp_path: Path) -> None:
     other("big_bird", tmp_path / "m")
     headed = transformers.BigBirdForMaskedLM.from_pretrained(tmp_path / "m")
     one, two = (
-        distill_from_model(m, load_tokenizer(tmp_path / "m"), quantize_to="float32", pca_dims=8)
+        distill_from_model(m, read_tokenizer(tmp_path / "m"), quantize_to="float32", pca_dims=8)
         for m in (headed, headed.bert)
     )
     np.testing.assert_allclose(one.encode(TEXTS), two.encode(TEXTS), atol=1e-6)

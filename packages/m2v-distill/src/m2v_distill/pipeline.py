@@ -21,7 +21,6 @@ from m2v_distill.__about__ import __version__
 from m2v_distill.config import DistillConfig, DistillOptions
 from m2v_distill.forward import compile_ahead
 from m2v_distill.frequencies import counts_by_id
-from m2v_distill.hf import load_tokenizer
 from m2v_distill.placement import Placement
 from m2v_distill.tables import Distillation, composed_table, likely_lengths, token_table
 from m2v_distill.teacher.teacher import Teacher
@@ -98,8 +97,7 @@ def distill(
         backend=config.backend,
         compute_as=config.compute_as,
     )
-    tokenizer = load_tokenizer(teacher.settings.encoder_folder, trust_remote_code=trust_remote_code)
-    return _distilled(teacher, tokenizer, config)
+    return _distilled(teacher, config)
 
 
 @_lists_options
@@ -112,15 +110,15 @@ def distill_from_model(
         model: A `Teacher`, or a loaded PyTorch model of transformers. Its weights are copied into Flax; of an
             architecture that m2v-distill lacks, it runs itself. It is the encoder alone: the mean of its hidden states
             is taken, unless `pooling` says otherwise.
-        tokenizer: Its fast tokenizer.
+        tokenizer: Its tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`. It is used for the vocabulary
+            and for texts, with a warning where its ids differ from those of `tokenizer.json` in the model's folder.
         **options: The fields of `DistillConfig`.
 
     Returns and raises as `distill` does.
 
     Example:
-        >>> from m2v_distill.hf import load_tokenizer
         >>> teacher = Teacher.from_pretrained(teacher_folder())
-        >>> distill_from_model(teacher, load_tokenizer(teacher_folder()), pca_dims=None).dim
+        >>> distill_from_model(teacher, teacher.tokenizer, pca_dims=None).dim
         24
     """
     config = DistillConfig.of(**options)
@@ -142,15 +140,22 @@ def distill_from_model(
             backend=config.backend,
             compute_as=config.compute_as,
         )
-    return _distilled(teacher, tokenizer, config)
+    return _distilled(teacher.with_tokenizer(tokenizer), config)
 
 
-def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> StaticModel:
+def _distilled(teacher: Teacher, config: DistillConfig) -> StaticModel:
+    tokenizer = teacher.tokenizer
     words = cast("Sequence[str]", config.vocabulary or ())
     with ThreadPoolExecutor(1) as meanwhile:
         # If it fails, so will the forward pass, and say why.
         meanwhile.submit(compile_ahead, teacher, likely_lengths(tokenizer, config))
-        vocabulary = student_vocabulary(tokenizer, config.token_remove_pattern, words, use_subword=config.use_subword)
+        vocabulary = student_vocabulary(
+            tokenizer,
+            config.token_remove_pattern,
+            words,
+            use_subword=config.use_subword,
+            n_rows=teacher.vocab_size,
+        )
     if words:
         logger.info("%s", vocabulary.word_counts)
     check_clusters(config.vocabulary_quantization, len(vocabulary.tokens))  # before the teacher has to work
@@ -158,7 +163,7 @@ def _distilled(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, config: Dis
     weights = np.ones(len(frequencies))
     if config.sif_coefficient is not None:
         weights = sif_weights_of(frequencies, config.sif_coefficient)
-    job = Distillation(teacher, tokenizer, vocabulary, config, frequencies, weights)
+    job = Distillation(teacher, vocabulary, config, frequencies, weights)
     table = token_table(job) if config.method == "token" else composed_table(job)
     student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
     if student.unk_token_id is not None:

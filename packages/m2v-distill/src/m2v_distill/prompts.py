@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from m2v_distill.teacher.tokenizer import TeacherTokenizer
 
 
 def after_prompt(
-    sequences: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast, prompt: str
+    sequences: Sequence[Sequence[int]], tokenizer: TeacherTokenizer, prompt: str
 ) -> tuple[list[list[int]], int]:
     """Put a prompt's ids before each sequence, behind what the tokenizer puts before any text ([CLS], say).
 
@@ -23,7 +21,7 @@ def after_prompt(
     Returns:
         The longer sequences, and how many ids at their start are special ones or the prompt's.
     """
-    whole, empty = (list(tokenizer(text)["input_ids"]) for text in (prompt, ""))
+    whole, empty = tokenizer.encode(prompt), tokenizer.encode("")
     if whole == empty:
         return [list(sequence) for sequence in sequences], 0
     lead = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(whole, empty, strict=False))))

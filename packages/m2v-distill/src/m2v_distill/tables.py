@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -38,18 +37,16 @@ from m2v_distill.prompts import after_prompt
 from m2v_distill.store import FeatureStore, is_store, unit
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.teacher.texts import prompt_of, text_limit
+from m2v_distill.teacher.tokenizer import TeacherTokenizer
 from m2v_distill.vocab import TeacherVocabulary
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 #: Where a corpus is kept in `checkpoint_dir`.
 CORPUS = "corpus"
 
 
-def likely_lengths(tokenizer: PreTrainedTokenizerFast, config: DistillConfig) -> Int[ndarray, " N"]:
+def likely_lengths(tokenizer: TeacherTokenizer, config: DistillConfig) -> Int[ndarray, " N"]:
     """Lengths of the sequences that a vocabulary makes if each of its tokens is one to the teacher."""
-    around, n_tokens = len(tokenizer("")["input_ids"]), len(tokenizer)
+    around, n_tokens = len(tokenizer.before + tokenizer.after), len(tokenizer.ids)
     n_groups = config.group_rounds * (n_tokens // GROUP_SIZE) if config.method == "composed" else 0
     return np.repeat([around + 1, around + GROUP_SIZE], [n_tokens, n_groups])
 
@@ -60,7 +57,6 @@ class Distillation:
 
     Attributes:
         teacher: What sees the tokens, and texts.
-        tokenizer: The teacher's.
         vocabulary: The student's tokens, and the teacher's ids of each.
         config: All options.
         frequencies: How often each token occurs, up to a factor.
@@ -68,7 +64,6 @@ class Distillation:
     """
 
     teacher: Teacher
-    tokenizer: PreTrainedTokenizerFast
     vocabulary: TeacherVocabulary
     config: DistillConfig
     frequencies: Float64[ndarray, " V"]
@@ -83,7 +78,7 @@ class Distillation:
         """Sequences behind the prompt, if there is one, and how many ids at their start are special ones or its own."""
         if not (self.config.prompt or self.config.prompt_name):
             return sequences, 0
-        return after_prompt(sequences, self.tokenizer, self.prompt)
+        return after_prompt(sequences, self.teacher.tokenizer, self.prompt)
 
     @property
     def room(self) -> int | None:

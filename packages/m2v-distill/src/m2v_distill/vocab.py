@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from m2v_core.errors import InvalidInputError
-from m2v_distill.hf import quiet, uncollected
-from m2v_distill.words import WordCounts, sort_words
+from m2v_distill.hf import uncollected
+from m2v_distill.teacher.tokenizer import TeacherTokenizer
+from m2v_distill.tokenizer_file import (
+    Raw,
+    added_tokens,
+    is_byte_level,
+    model_tokens,
+    parts_of,
+    token_ids,
+    unknown_token,
+    with_added_tokens,
+    with_roles,
+    with_space_before,
+    with_tokens,
+    without_tokens,
+    word_prefix,
+)
+from m2v_distill.words import Preprocessor, WordCounts, sort_words
 
-if TYPE_CHECKING:
-    from skeletoken import TokenizerModel
-    from transformers import PreTrainedTokenizerFast
+logger = logging.getLogger("m2v_distill")
 
 
 @dataclass(frozen=True)
 class TeacherVocabulary:
-    """Attributes:
-    tokens: The student's tokens, in the order of its ids.
-    sequences: For each of them the teacher's ids: the token between whatever the teacher puts around a text ([CLS]
-        and [SEP], say). One may be empty: some tokenizers have no ids for what they cannot spell.
-    tokenizer_json: The student's `tokenizer.json`.
-    before: The teacher's ids before any text.
-    after: And behind it.
-    pad_id: The teacher's padding id.
-    word_counts: What became of the words that were to be added.
+    """The student's tokens as the teacher sees them.
+
+    Attributes:
+        tokens: The student's tokens, in the order of its ids.
+        sequences: For each of them the teacher's ids: the token between whatever the teacher puts around a text ([CLS]
+            and [SEP], say). One may be empty: some tokenizers have no ids for what they cannot spell.
+        tokenizer_json: The student's `tokenizer.json`.
+        before: The teacher's ids before any text.
+        after: The teacher's ids after any text.
+        pad_id: The teacher's padding id.
+        word_counts: What became of the words that were to be added.
     """
 
     tokens: tuple[str, ...]
@@ -39,108 +56,121 @@ class TeacherVocabulary:
 
     @property
     def pieces(self) -> list[list[int]]:
-        """The sequences without what is before and behind them."""
+        """The sequences without what is before and after them."""
         start, end = len(self.before), len(self.after)
         return [sequence[start : len(sequence) - end] for sequence in self.sequences]
 
 
 def student_vocabulary(
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: TeacherTokenizer,
     token_remove_pattern: str | None,
     words: Sequence[str] = (),
     *,
     use_subword: bool = True,
+    n_rows: int | None = None,
 ) -> TeacherVocabulary:
     """Turn a teacher's tokenizer into the student's, and say how the teacher spells each token.
 
-    Added tokens that play no part in the student (mask, class and separator tokens, extra ids) go, and tokens that
-    `token_remove_pattern` matches; the others keep their order, and words follow them. Special tokens are no longer
-    put around a text.
+    Special tokens that play no part in the student (mask, class and separator tokens, extra ids) are removed, and
+    tokens that `token_remove_pattern` matches. The others keep their order, plain added tokens among them, and words
+    follow them. Special tokens are no longer put around a text.
 
     Args:
-        tokenizer: A fast tokenizer of transformers. It is left as it is.
+        tokenizer: The teacher's.
         token_remove_pattern: A regular expression, matched at a token's start; `None` removes nothing.
         words: Words to add, by the rules of model2vec 0.10; see `m2v_distill.words.sort_words`.
         use_subword: If False, the words are all there is, besides the unknown and the padding token.
+        n_rows: How many ids the teacher has embeddings for: added tokens beyond them are removed.
 
     Raises:
-        InvalidInputError: No token is left, or the tokenizer is not a fast one.
+        InvalidInputError: No token is left.
     """
-    if getattr(tokenizer, "backend_tokenizer", None) is None:
-        raise InvalidInputError(
-            f"Expected a fast tokenizer (one with a tokenizer.json); found {type(tokenizer).__name__}. "
-            f"Load it with AutoTokenizer and a current transformers, which converts the older kinds."
-        )
-    from skeletoken import TokenizerModel
-    from skeletoken.padding import Padding
-
-    with quiet("skeletoken"), uncollected():
-        teacher = TokenizerModel.from_transformers_tokenizer(tokenizer).prune_added_tokens()
-        student = _cleaned(teacher, token_remove_pattern) if use_subword else _word_level(teacher)
-        present = frozenset(teacher.vocabulary if use_subword else student.vocabulary)
-        student, word_counts = _with_words(student, words, present, token_remove_pattern, whole=not use_subword)
+    ids, before, after = tokenizer.ids, tokenizer.before, tokenizer.after
+    teacher = with_roles(tokenizer.raw, unknown=tokenizer.unknown, padding=tokenizer.padding)
+    with uncollected():
+        if use_subword:
+            student = _cleaned(teacher, token_remove_pattern, n_rows)
+            present = frozenset(ids)
+        else:
+            student = _word_level(teacher)
+            present = frozenset(token_ids(student))
+        student, word_counts = _with_words(student, words, present, token_remove_pattern)
         if not use_subword and not word_counts.added + word_counts.several:
             raise InvalidInputError(
                 f"use_subword=False needs words, and none is left of the vocabulary ({word_counts})."
             )
-        if student.padding is not None:
-            old = student.padding
-            student.padding = Padding(pad_id=old.pad_id, pad_token=old.pad_token, pad_type_id=0)
-        tokens = student.sorted_vocabulary
+        own = token_ids(student)
+        tokens = sorted(own, key=own.__getitem__)
         if not tokens:
             raise _nothing_left(token_remove_pattern)
-        ids = tokenizer.get_vocab()
-        before, after = (tuple(ids[token] for token in tokens or []) for tokens in (teacher.bos, teacher.eos))
-        spell = _speller(ids, teacher, student, known=present, around=(before, after))
+        spell = _speller(tokenizer, student, present)
         sequences = [spell(token) for token in tokens]
-    pad_id = 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
-    return TeacherVocabulary(
-        tuple(tokens), sequences, student.to_tokenizer().to_str(), before, after, pad_id, word_counts
-    )
+        text = json.dumps(student, ensure_ascii=False)
+    return TeacherVocabulary(tuple(tokens), sequences, text, before, after, tokenizer.pad_id, word_counts)
 
 
 def _nothing_left(pattern: str | None) -> InvalidInputError:
     return InvalidInputError(f"token_remove_pattern {pattern!r} matches every token; make it match fewer.")
 
 
-def _cleaned(teacher: TokenizerModel, token_remove_pattern: str | None) -> TokenizerModel:
-    student = teacher.deep_copy()
-    if student.adds_prefix_space is not None:  # a byte-level tokenizer: a text's first word as any other
-        student.adds_prefix_space = True
-    student.post_processor = None
+def _cleaned(teacher: Raw, token_remove_pattern: str | None, n_rows: int | None) -> Raw:
+    student = with_space_before({**teacher, "truncation": None, "post_processor": None})
+    removed = {token["content"] for token in added_tokens(student) if token.get("special")}
+    plain = [token for token in added_tokens(student) if not token.get("special")]
+    unknown = [token["content"] for token in plain if n_rows is not None and token["id"] >= n_rows]
+    if unknown:
+        logger.warning(
+            "%d added tokens of tokenizer.json are removed, because the teacher has no embeddings for their ids "
+            "(it has %d): %s",
+            len(unknown),
+            n_rows,
+            ", ".join(map(repr, unknown[:5])),
+        )
+    removed.update(unknown)
     if token_remove_pattern is not None:
         pattern = re.compile(token_remove_pattern)
-        doomed = [token for token in student.sorted_vocabulary if pattern.match(token)]
-        if len(doomed) == student.vocabulary_size:
+        all_tokens = token_ids(student)
+        matched = {token for token in all_tokens if pattern.match(token)}
+        if len(matched) == len(all_tokens):
             raise _nothing_left(token_remove_pattern)
-        student = student.remove_tokens_from_vocabulary(doomed) if doomed else student
-    return student.prune_added_tokens()
+        removed |= matched
+    return without_tokens(student, removed)
 
 
-def _word_level(teacher: TokenizerModel) -> TokenizerModel:
+def _word_level(teacher: Raw) -> Raw:
     """A tokenizer of whole words, none yet, that normalises and splits texts as the teacher's does.
 
-    A teacher's that keeps spaces as a part of words ("▁day", "Ġday") would keep punctuation too: "day," were another
-    word. There, texts are split as BERT's are.
+    Where the teacher's keeps spaces as a part of words ("▁day", "Ġday") it would keep punctuation too: "day," were
+    another word. There, texts are split as BERT's are.
     """
-    from skeletoken import TokenizerModel
-    from skeletoken.models import WordLevel
-    from skeletoken.normalizers import ReplaceNormalizer
-    from skeletoken.pre_tokenizers import BertPreTokenizer
-    from skeletoken.vocabulary import Vocabulary
-
-    unknown, mark = teacher.unk_token or "[UNK]", teacher.initial_subword_prefix
-    splits = teacher.pre_tokenizer is not None and mark is None
-    student = TokenizerModel(
-        normalizer=teacher.normalizer,
-        pre_tokenizer=teacher.pre_tokenizer if splits else BertPreTokenizer(),
-        model=WordLevel(vocab=Vocabulary({unknown: 0}), unk_token=unknown),
-    )
-    if not splits and not teacher.transforms_into_bytes:  # a normalizer may have put the mark in place of spaces
-        student = student.add_normalizer(ReplaceNormalizer(pattern=mark or "▁", content=" "))
-    if teacher.pad_token is not None:
-        student.pad_token = teacher.pad_token
-    if len(student.preprocessor.preprocess("a b")) != 2:
+    unknown, mark = unknown_token(teacher) or "[UNK]", word_prefix(teacher)
+    splits = teacher.get("pre_tokenizer") is not None and mark is None
+    normalizer = teacher.get("normalizer")
+    if not splits and not is_byte_level(teacher):  # a normalizer may have put the mark in place of spaces
+        spaces = {"type": "Replace", "pattern": {"String": mark or "▁"}, "content": " "}
+        normalizer = {"type": "Sequence", "normalizers": [*parts_of(normalizer, "normalizers"), spaces]}
+    student: Raw = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": normalizer,
+        "pre_tokenizer": teacher["pre_tokenizer"] if splits else {"type": "BertPreTokenizer"},
+        "post_processor": None,
+        "decoder": None,
+        "model": {"type": "WordLevel", "vocab": {unknown: 0}, "unk_token": unknown},
+    }
+    padding = teacher.get("padding")
+    if padding is not None and padding["pad_token"] != unknown:
+        student = with_tokens(student, [padding["pad_token"]])
+    ids = token_ids(student)
+    student["added_tokens"] = [
+        {"id": ids[token], "content": token, "single_word": False, "lstrip": False, "rstrip": False}
+        | {"normalized": False, "special": True}
+        for token in ids
+    ]
+    student = with_roles(student, unknown=unknown, padding=padding and padding["pad_token"])
+    if len(Preprocessor(student).split("a b")) != 2:
         raise InvalidInputError(
             "use_subword=False needs a teacher whose tokenizer splits texts at spaces; this one does not. "
             "Add the words with use_subword=True."
@@ -149,26 +179,31 @@ def _word_level(teacher: TokenizerModel) -> TokenizerModel:
 
 
 def _with_words(
-    student: TokenizerModel, words: Sequence[str], present: Collection[str], pattern: str | None, *, whole: bool
-) -> tuple[TokenizerModel, WordCounts]:
-    """Add words as model2vec 0.10 does, to `student` or a copy of it, which takes a while.
-
-    `whole` keeps multi-word tokens from being found inside of longer words.
-    """
-    found = sort_words(words, student.preprocessor, present, pattern)
-    misspelt = [token for token in found.misspelt if token in student.vocabulary]
+    student: Raw, words: Sequence[str], present: frozenset[str], pattern: str | None
+) -> tuple[Raw, WordCounts]:
+    """Add words as model2vec 0.10 does, but words of several parts as whole words only."""
+    if not words:
+        return student, WordCounts()
+    own = {token["content"] for token in added_tokens(student)}
+    found = sort_words(words, Preprocessor(student), present, pattern, added=own)
+    misspelt = [token for token in found.misspelt if token in model_tokens(student)]
     if misspelt:
-        student = student.remove_tokens_from_vocabulary(misspelt)
-    n_before = student.vocabulary_size
-    for token in found.single:
-        if token not in student.vocabulary:  # else it was added as a piece of a word before it
-            student.model.add_token(token)
-    pieces = student.vocabulary_size - n_before - len(found.single)
-    several = [text for text in found.several if text not in student.vocabulary]
-    if several:
-        student = student.add_addedtokens(several, is_special=False, single_word=whole, normalized=True)
+        student = without_tokens(student, misspelt)
+    n_before = len(token_ids(student))
+    known = token_ids(student)
+    single = [token for token in found.single if token not in known]
+    student = with_tokens(student, single)
+    pieces = len(token_ids(student)) - n_before - len(single)
+    known = token_ids(student)
+    several = [text for text in found.several if text not in known]
+    # Where only a text's first word is given a space, the space after a token belongs to the word after it.
+    parts = parts_of(student.get("pre_tokenizer"), "pretokenizers")
+    keeps_space = any(part.get("replacement") == " " for part in parts)
+    student = with_added_tokens(
+        student, several, normalized=True, single_word=True, lstrip=True, rstrip=not keeps_space
+    )
     counts = WordCounts(
-        added=len(found.single),
+        added=len(single),
         several=len(several),
         pieces=pieces,
         present=found.n_present + len(found.several) - len(several),
@@ -179,33 +214,17 @@ def _with_words(
     return student, counts
 
 
-def _speller(
-    ids: Mapping[str, int],
-    teacher: TokenizerModel,
-    student: TokenizerModel,
-    *,
-    known: Collection[str],
-    around: tuple[Sequence[int], Sequence[int]],
-) -> Callable[[str], list[int]]:
-    """A function from a student's token to the teacher's ids for it.
-
-    Args:
-        ids: The teacher's own, because those of the edited copies have moved.
-        teacher: The teacher's without the tokens that play no part.
-        student: The student's, with its added tokens.
-        known: The student's tokens that are the teacher's too.
-        around: Ids to put before and behind those of a token.
-    """
-    before, after = around
-    pieces, backend = teacher.sorted_vocabulary, teacher.to_tokenizer()
-    backend.no_padding()  # else a word is mostly padding, which the teacher would attend to
-    several = {token.content for token in student.added_tokens.root}
+def _speller(tokenizer: TeacherTokenizer, student: Raw, present: frozenset[str]) -> Callable[[str], list[int]]:
+    """A function from a student's token to the teacher's ids for it; `present` are tokens of both."""
+    ids, before, after = tokenizer.ids, tokenizer.before, tokenizer.after
+    texts = {token["content"] for token in added_tokens(student)}
+    in_bytes = is_byte_level(student)
 
     def spell(token: str) -> list[int]:
-        if token in known and token in ids:
+        if token in present and token in ids:
             return [*before, ids[token], *after]
-        if student.transforms_into_bytes and token not in several:  # bytes already: "Ġday" is no text
-            return [*before, *(ids[piece.value] for piece in backend.model.tokenize(token)), *after]
-        return [ids[pieces[index]] for index in backend.encode(token).ids]
+        if in_bytes and token not in texts:  # bytes already: "Ġday" is no text
+            return [*before, *(piece.id for piece in tokenizer.library.model.tokenize(token)), *after]
+        return tokenizer.encode(token)
 
     return spell

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer
 
 from m2v_core.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from skeletoken.preprocessor import Preprocessor
+from m2v_distill.tokenizer_file import Raw
 
 #: Words, or a text file of them.
 Words = Sequence[str] | str | os.PathLike[str]
@@ -80,19 +80,50 @@ class SortedWords:
     n_removed: int
 
 
+class Preprocessor:
+    """What a tokenizer does to a text before its model: normalise it, and split it.
+
+    Args:
+        raw: The parsed content of a `tokenizer.json`; its vocabulary is not needed.
+    """
+
+    def __init__(self, raw: Raw) -> None:
+        empty = {"type": "WordLevel", "vocab": {}, "unk_token": "[UNK]"}
+        kept = {"normalizer": raw.get("normalizer"), "pre_tokenizer": raw.get("pre_tokenizer")}
+        self._tokenizer = Tokenizer.from_str(json.dumps({"version": "1.0", "model": empty, "added_tokens": [], **kept}))
+
+    def normalize(self, text: str) -> str:
+        """The text as it is split."""
+        normalizer = self._tokenizer.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
+    def split(self, text: str) -> list[str]:
+        """The parts that the model sees, one by one; none of a text that normalises to nothing."""
+        normalized, splitter = self.normalize(text), self._tokenizer.pre_tokenizer
+        if not normalized:
+            return []
+        return [normalized] if splitter is None else [part for part, _ in splitter.pre_tokenize_str(normalized)]
+
+
 def sort_words(
-    words: Iterable[str], preprocessor: Preprocessor, present: Collection[str], pattern: str | None
+    words: Iterable[str],
+    preprocessor: Preprocessor,
+    present: Collection[str],
+    pattern: str | None,
+    *,
+    added: Collection[str] = (),
 ) -> SortedWords:
     """Find out what a tokenizer makes of each word.
 
     The rules are those of model2vec 0.10: a word is normalised and split as a text is, and becomes a token if it stays
-    whole, or else a multi-word token.
+    whole, or else a multi-word token. One that holds a space is a multi-word token in any case.
 
     Args:
         words: Words as someone wrote them.
         preprocessor: The tokenizer's normalizer and pre-tokenizer.
         present: The tokenizer's tokens.
         pattern: Single words that this regular expression matches at their start are left out.
+        added: Those of the tokens that are added tokens, found before a text is split.
     """
     matches = re.compile(pattern).match if pattern is not None else None
     single: dict[str, None] = {}
@@ -100,13 +131,15 @@ def sort_words(
     misspelt: dict[str, None] = {}
     n_present = n_repeated = n_empty = n_removed = 0
     for word in words:
-        parts = preprocessor.preprocess(word, had_initial_subword_prefix=True)
+        parts = preprocessor.split(word)
+        text = preprocessor.normalize(word).strip()
         if not parts:
             n_empty += 1
-        elif len(parts) > 1:
+        elif word in added or text in added:
+            n_present += 1
+        elif len(parts) > 1 or len(word.split()) > 1:
             if word in present:
                 misspelt[word] = None
-            text = (preprocessor.normalizer.normalize_str(word) if preprocessor.normalizer else word).strip()
             n_repeated += text in several
             several[text] = None
         elif parts[0] in present:

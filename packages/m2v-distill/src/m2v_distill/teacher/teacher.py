@@ -16,17 +16,16 @@ from numpy import ndarray
 
 from m2v_core.errors import InvalidInputError
 from m2v_distill.config import Backend, Device, Pooling, Precision
-from m2v_distill.hf import load_tokenizer
 from m2v_distill.placement import Placement
 from m2v_distill.teacher.encoder import EncoderOptions, encoder_of_folder, encoder_of_model
 from m2v_distill.teacher.head import Head
 from m2v_distill.teacher.sentence import SentenceSettings, positions_of, read_sentence_settings
 from m2v_distill.teacher.source import TeacherSource, find_teacher
+from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer, warn_if_ids_differ
 from m2v_distill.teacher.torch_encoder import TorchEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Teacher:
         source: Its files, name, language and licence.
         placement: Where its weights lie and how precisely it computes.
         trust_remote_code: Whether Python code in its folder may be run to load its tokenizer.
+        passed_tokenizer: The tokenizer that a caller passed, in place of the folder's.
 
     Example:
         >>> teacher = Teacher.from_pretrained(teacher_folder())
@@ -54,6 +54,7 @@ class Teacher:
     source: TeacherSource
     placement: Placement
     trust_remote_code: bool = False
+    passed_tokenizer: TeacherTokenizer | None = None
 
     @classmethod
     def from_pretrained(
@@ -187,19 +188,21 @@ class Teacher:
         return "+".join(self.settings.head.poolings)
 
     @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of its folder.
+    def tokenizer(self) -> TeacherTokenizer:
+        """The tokenizer that was passed with it, or that of its folder.
 
         Raises:
             InvalidInputError: It was made of a model in memory, which has no folder.
         """
+        if self.passed_tokenizer is not None:
+            return self.passed_tokenizer
         folder = self.settings.encoder_folder
         if not folder.is_dir():
             raise InvalidInputError(
                 f"{self.name} was made of a model in memory, without a tokenizer: to encode texts, save both to a "
                 f"folder and load it by Teacher.from_pretrained."
             )
-        return load_tokenizer(folder, trust_remote_code=self.trust_remote_code)
+        return read_tokenizer(folder, trust_remote_code=self.trust_remote_code)
 
     @cached_property
     def text_tokenizer(self) -> Tokenizer:
@@ -207,6 +210,21 @@ class Teacher:
         from m2v_distill.teacher.texts import text_tokenizer
 
         return text_tokenizer(self)
+
+    def with_tokenizer(self, tokenizer: Any) -> Teacher:
+        """The same with a tokenizer that a caller passes, for tokens and for texts.
+
+        It warns where its ids differ from those of the folder's `tokenizer.json`.
+
+        Args:
+            tokenizer: A fast tokenizer of transformers, a `tokenizers.Tokenizer`, or a `TeacherTokenizer`.
+
+        Raises:
+            InvalidInputError: It is none of these.
+        """
+        passed = TeacherTokenizer.of(tokenizer)
+        warn_if_ids_differ(passed, self.settings.encoder_folder)
+        return replace(self, passed_tokenizer=passed)
 
     def pooled(self, pooling: Pooling | None) -> Teacher:
         """The same with another pooling, in place of all that comes after the encoder; `None` changes nothing.

@@ -14,9 +14,6 @@ from numpy import ndarray
 from m2v_core.errors import InvalidInputError
 from m2v_distill.forward import embed_sequences
 
-#: transformers says 1e30 where a tokenizer has no longest length.
-NO_LIMIT = 1 << 24
-
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -38,7 +35,7 @@ def encode_texts(
     prefix = prompt_of(teacher, prompt_name=prompt_name, prompt=prompt)
     tokenizer = teacher.text_tokenizer
     encodings = tokenizer.encode_batch_fast([prefix + text for text in texts])
-    if "token_type_ids" in teacher.tokenizer.model_input_names and any(any(found.type_ids) for found in encodings):
+    if teacher.tokenizer.gives_types and any(any(found.type_ids) for found in encodings):
         raise InvalidInputError(
             f"{teacher.name}: expected a tokenizer that gives each token of a text the type 0; found others in "
             f"{teacher.settings.encoder_folder / 'tokenizer.json'}, which m2v-distill does not compute."
@@ -53,7 +50,7 @@ def encode_texts(
         teacher,
         [encoding.ids for encoding in encodings if encoding.ids],
         prompt_length=len(prompt_ids(teacher, tokenizer, prefix)) if prefix else 0,
-        pad_id=teacher.tokenizer.pad_token_id or 0,
+        pad_id=teacher.tokenizer.pad_id,
         show_progress_bar=show_progress_bar,
     )
     return vectors
@@ -79,7 +76,7 @@ def prompt_of(teacher: Teacher, *, prompt_name: str | None, prompt: str | None) 
 def prompt_ids(teacher: Teacher, tokenizer: Tokenizer, prompt: str) -> list[int]:
     """The ids that a prompt puts at the start of a sequence: special ones before it too, but not a closing one."""
     ids = list(tokenizer.encode(prompt).ids)
-    return ids[:-1] if ids and ids[-1] in teacher.tokenizer.all_special_ids else ids
+    return ids[:-1] if ids and ids[-1] in teacher.tokenizer.closing_ids else ids
 
 
 def text_tokenizer(teacher: Teacher) -> Tokenizer:
@@ -87,13 +84,13 @@ def text_tokenizer(teacher: Teacher) -> Tokenizer:
     from tokenizers import Tokenizer, normalizers
 
     whole = teacher.tokenizer
-    tokenizer = Tokenizer.from_str(whole.backend_tokenizer.to_str())
+    tokenizer = Tokenizer.from_str(whole.json)
     settings = teacher.settings
     asked = (
         [whole.model_max_length, settings.positions] if settings.max_seq_length is None else [settings.max_seq_length]
     )
-    longest = min(limit for limit in (*asked, teacher.max_length) if limit is not None)
-    if longest < NO_LIMIT:
+    longest = min((limit for limit in (*asked, teacher.max_length) if limit is not None), default=None)
+    if longest is not None:
         tokenizer.enable_truncation(longest, direction=whole.truncation_side)
     else:
         tokenizer.no_truncation()
