@@ -235,6 +235,15 @@ def llama3() -> str:
     return edited(gpt2(), normalizer=None, pre_tokenizer=splitter)
 
 
+def llama3_student() -> str:
+    """Llama 3's, with a space before a text's first word, and an added token that is part of a text."""
+    raw = json.loads(llama3())
+    space = {"type": "Metaspace", "replacement": " ", "prepend_scheme": "first", "split": False}
+    splitter = {"type": "Sequence", "pretokenizers": [space, *raw["pre_tokenizer"]["pretokenizers"]]}
+    plain = {**special("acme", len(raw["model"]["vocab"]) + 1), "special": False}
+    return edited(llama3(), added=[plain], pre_tokenizer=splitter)
+
+
 def metaspace_bpe(prepend_scheme: str = "first") -> str:
     """Merges of characters, a space being one of them."""
     characters = "▁abcdefghijklmnopqrstuvwxyz!日本é"
@@ -285,6 +294,7 @@ SPACES = KINDS | {
     "multiword": multiword,
     "gpt2": gpt2,
     "llama3": llama3,
+    "llama3_student": llama3_student,
     "metaspace_bpe": metaspace_bpe,
     "metaspace_never": lambda: metaspace_bpe("never"),
     "xlm_roberta": xlm_roberta,

@@ -167,6 +167,8 @@ def _keeps_space(splitters: list[dict[str, Any]]) -> bool:
             {"type": "ByteLevel", "use_regex": False},
         ] if pattern in _SPLITS:
             return False
+        case [{"type": "Metaspace", "replacement": " ", "split": False}, *rest] if rest:
+            return _keeps_space(rest)  # a space before the first piece, or before each; spaces stay spaces
         case []:
             raise CannotSplitError("no pre-tokenizer: a token may cross a space")
     raise CannotSplitError(f"unknown pre-tokenizer {', '.join(part['type'] for part in splitters)}")

@@ -7,6 +7,7 @@ tokens: ids are given anew after each edit, and whatever names a token by its id
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 #: The parsed content of a `tokenizer.json`, or a part of it.
@@ -239,7 +240,7 @@ def _bpe(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
     """The parts that merges leave of a token, the first merge in the list first (Sennrich et al., 2016)."""
     parts = list(token)
     while len(parts) > 1:
-        pairs = list(zip(parts[:-1], parts[1:], strict=True))
+        pairs = list(pairwise(parts))
         best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break

@@ -15,7 +15,6 @@ from m2v_distill.tokenizer_file import (
     Raw,
     added_tokens,
     is_byte_level,
-    model_tokens,
     parts_of,
     token_ids,
     unknown_token,
@@ -186,9 +185,6 @@ def _with_words(
         return student, WordCounts()
     own = {token["content"] for token in added_tokens(student)}
     found = sort_words(words, Preprocessor(student), present, pattern, added=own)
-    misspelt = [token for token in found.misspelt if token in model_tokens(student)]
-    if misspelt:
-        student = without_tokens(student, misspelt)
     n_before = len(token_ids(student))
     known = token_ids(student)
     single = [token for token in found.single if token not in known]

@@ -64,7 +64,6 @@ class SortedWords:
     Attributes:
         single: Tokens to add: words that stay whole, as the model sees them ("▁zebra", say).
         several: Texts to add as multi-word tokens: words that the tokenizer splits, normalised.
-        misspelt: Words that it splits although they are in the list that was given: no text yields these tokens.
         n_present: How many words are tokens already.
         n_repeated: How many are the same as one before them, perhaps only once normalised.
         n_empty: How many the tokenizer makes nothing of.
@@ -73,7 +72,6 @@ class SortedWords:
 
     single: tuple[str, ...]
     several: tuple[str, ...]
-    misspelt: tuple[str, ...]
     n_present: int
     n_repeated: int
     n_empty: int
@@ -128,7 +126,6 @@ def sort_words(
     matches = re.compile(pattern).match if pattern is not None else None
     single: dict[str, None] = {}
     several: dict[str, None] = {}
-    misspelt: dict[str, None] = {}
     n_present = n_repeated = n_empty = n_removed = 0
     for word in words:
         parts = preprocessor.split(word)
@@ -138,8 +135,9 @@ def sort_words(
         elif word in added or text in added:
             n_present += 1
         elif len(parts) > 1 or len(word.split()) > 1:
-            if word in present:
-                misspelt[word] = None
+            if word in present:  # "##s", say
+                n_present += 1
+                continue
             n_repeated += text in several
             several[text] = None
         elif parts[0] in present:
@@ -150,7 +148,7 @@ def sort_words(
             n_removed += 1
         else:
             single[parts[0]] = None
-    return SortedWords(tuple(single), tuple(several), tuple(misspelt), n_present, n_repeated, n_empty, n_removed)
+    return SortedWords(tuple(single), tuple(several), n_present, n_repeated, n_empty, n_removed)
 
 
 @dataclass(frozen=True)
