@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from m2v_core import foreign, format, pool
 from m2v_core.backend import json_of
 from m2v_core.batches import as_texts, check_batch_size, in_batches
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.files import read_consistently
 from m2v_core.format import Config, StoredModel
 from m2v_core.memory import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
@@ -399,6 +399,7 @@ class StaticModel:
             threads=use_multiprocessing,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
+            bad_text=self._tokenizer.bad_text,
         )
         return vectors
 
@@ -434,11 +435,16 @@ class StaticModel:
         if isinstance(sentences, str):
             raise InvalidInputError("Expected an iterable of texts; found one text (str). Use encode, or a list of it.")
         check_batch_size(batch_size)
-        texts = iter(sentences)
+        texts, before = iter(sentences), 0
         while batch := list(islice(texts, batch_size)):
-            yield self.encode(
-                batch, max_length=max_length, normalize=normalize, use_multiprocessing=use_multiprocessing
-            )
+            try:
+                vectors = self.encode(
+                    batch, max_length=max_length, normalize=normalize, use_multiprocessing=use_multiprocessing
+                )
+            except BadTextError as error:
+                raise error.moved(before) from None
+            yield vectors
+            before += len(batch)
 
     def encode_as_sequence(
         self,
@@ -476,6 +482,7 @@ class StaticModel:
             threads=use_multiprocessing,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
+            bad_text=self._tokenizer.bad_text,
         )
         sequences = list(chain.from_iterable(parts))
         return sequences[0] if isinstance(sentences, str) else sequences
@@ -531,6 +538,7 @@ class StaticModel:
             threads=use_multiprocessing,
             threshold=10_000,
             progress=False,
+            bad_text=self._tokenizer.bad_text,
         )
         none = np.zeros(0, np.int64)
         lengths = np.concatenate([none, *(np.diff(offsets) for _, offsets in parts)])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from m2v_core.console import opened_lines, progress_bar
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.head import Activation, check_threshold
 
 if TYPE_CHECKING:
@@ -90,9 +90,14 @@ def _predict(options: argparse.Namespace) -> int:
         if options.proba:
             _names(pipeline)
         with _output(options.out) as out, progress_bar("Predicting", wanted=options.out is not None) as bar:
+            before = 0
             while batch := list(islice(texts, BATCH)):
-                for line in _answers(pipeline, batch, options):
-                    out.write(line + "\n")
+                try:
+                    lines = list(_answers(pipeline, batch, options))
+                except BadTextError as error:
+                    raise error.moved(before) from None
+                out.writelines(f"{line}\n" for line in lines)
+                before += len(batch)
                 bar.update(len(batch))
             out.flush()
     return 0

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from m2v_core import pieces as p
-from m2v_core.backend import Backend, bad_text
-from m2v_core.errors import ModelFormatError
+from m2v_core.backend import Backend, CannotSpellError
+from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Found, Memory, Recent, shares
 from m2v_core.ragged import Ids, cut, merged, without
 from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
@@ -153,7 +153,7 @@ class TextTokenizer:
             ids [total] and offsets [n + 1], both int64: text i has `ids[offsets[i]:offsets[i + 1]]`.
 
         Raises:
-            InvalidInputError: An element is not a string, or not valid Unicode.
+            BadTextError: An element is not a string, is not valid Unicode, or has what the tokenizer cannot spell.
         """
         rule = self.splitting
         try:
@@ -165,8 +165,8 @@ class TextTokenizer:
                 lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // _ID_BYTES
             else:
                 ids, lengths = self._many(texts, rule)
-        except (TypeError, UnicodeEncodeError):
-            raise bad_text(texts) from None
+        except _REFUSED:
+            raise self.bad_text(texts) from None
         return cut(ids, lengths, max_length)
 
     def one(self, text: str, max_length: int | None) -> Ids:
@@ -176,8 +176,12 @@ class TextTokenizer:
             return self([text], max_length)[0]
         try:
             return np.frombuffer(self._short(text, rule), np.int64)[:max_length]
-        except (TypeError, UnicodeEncodeError):
-            raise bad_text([text]) from None
+        except _REFUSED:
+            raise self.bad_text([text]) from None
+
+    def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
+        """The error for texts of which some cannot be tokenised, naming the first."""
+        return self._backend.bad_text(texts)
 
     def _whole(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         return without(self.unk_id, *self._backend.ids_of_texts(texts))
@@ -272,6 +276,7 @@ class TextTokenizer:
 
 _SPACED = re.compile(r" *[^ ]+| +")
 _ID_BYTES = 8
+_REFUSED = (TypeError, UnicodeEncodeError, CannotSpellError)
 
 
 def _holds(text: str, parts: Sequence[str]) -> bool:
