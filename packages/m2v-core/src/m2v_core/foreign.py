@@ -13,9 +13,9 @@ from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.files import read_json, read_tensors, read_text
 from m2v_core.format import (
     CONFIG_FILE,
-    EMBEDDING_DTYPES,
     MODEL_TYPE,
     MODULES_FILE,
+    READ_EMBEDDING_DTYPES,
     TENSOR_FILE,
     TOKENIZER_FILE,
     Config,
@@ -65,11 +65,11 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
     place, normalize = _static_module(folder)
     tensors = read_tensors(
         place / TENSOR_FILE,
-        required={EMBEDDING_WEIGHT: EMBEDDING_DTYPES},
+        required={EMBEDDING_WEIGHT: READ_EMBEDDING_DTYPES},
         mapped=(EMBEDDING_WEIGHT,) if memory_map else (),
     )
     tokenizer_json = read_text(place / TOKENIZER_FILE)
-    vocabulary = Vocabulary.from_json(tokenizer_json, str(place / TOKENIZER_FILE))
+    n_tokens = len(Vocabulary.from_json(tokenizer_json, str(place / TOKENIZER_FILE)).tokens)
     truncation = json.loads(tokenizer_json).get("truncation") or {"max_length": None}
     if not isinstance(truncation, dict):
         raise ModelFormatError(
@@ -78,7 +78,7 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
     raw = {"normalize": normalize, "max_length": truncation.get("max_length")}
     table = tensors[EMBEDDING_WEIGHT]
     return StoredModel(
-        embeddings=table[: len(vocabulary.tokens)] if table.ndim else table,
+        embeddings=table[:n_tokens] if table.ndim else table,
         tokenizer_json=tokenizer_json,
         config=Config.from_json(raw, str(place / TOKENIZER_FILE)),
     )

@@ -24,7 +24,7 @@ from m2v_core.format import Config, StoredModel
 from m2v_core.memory import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
 from m2v_core.quantize import quantized
 from m2v_core.resolve import publish, resolve
-from m2v_core.rows import Rows
+from m2v_core.rows import Rows, with_zero_rows
 from m2v_core.tokens import TextTokenizer
 
 
@@ -115,6 +115,8 @@ class StaticModel:
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
         self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
         format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self.n_tokens, str(table))
+        if stored.mapping is None:
+            stored = replace(stored, embeddings=with_zero_rows(stored.embeddings, self._tokenizer.unused))
         self._hold(stored)
 
     def _hold(self, stored: StoredModel) -> None:
@@ -217,7 +219,7 @@ class StaticModel:
             OSError: The folder cannot be written.
         """
         folder = Path(path) / subfolder if subfolder else Path(path)
-        format.write(self._stored, folder, unk_id=self.unk_token_id)
+        format.write(self._stored, folder, unk_id=self.unk_token_id, unused=self._tokenizer.unused)
 
     def push_to_hub(
         self,
@@ -273,12 +275,12 @@ class StaticModel:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The vocabulary, in the order of the ids."""
+        """The vocabulary, in the order of the ids; an empty string for an id that no token has."""
         return self._tokenizer.vocabulary.tokens
 
     @property
     def n_tokens(self) -> int:
-        """V, the number of tokens."""
+        """V, the number of token ids."""
         return self._tokenizer.n_tokens
 
     @property

@@ -119,8 +119,9 @@ class StaticModelPipeline:
         Raises:
             OSError: The folder cannot be written.
         """
-        folder = Path(path) / subfolder if subfolder else Path(path)
-        format.write(self.model.stored, folder, unk_id=self.model.unk_token_id, head=self.head)
+        folder, model = Path(path) / subfolder if subfolder else Path(path), self.model
+        unused = model._tokenizer.unused
+        format.write(model.stored, folder, unk_id=model.unk_token_id, unused=unused, head=self.head)
 
     def push_to_hub(
         self,

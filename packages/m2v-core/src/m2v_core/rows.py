@@ -6,6 +6,7 @@ Rows of a table that is not like that already are computed when they are needed,
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,28 @@ def token_rows(
     if weights is not None:
         rows *= weights.take(ids).astype(rows.dtype)[:, None]
     return rows
+
+
+def with_zero_rows(table: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:
+    """A table with zeros in some rows, which no text reaches; a table that is mapped from its file stays as it is.
+
+    Example:
+        >>> with_zero_rows(np.eye(2), [1])
+        array([[1., 0.],
+               [0., 0.]])
+    """
+    places = list(rows)
+    if not places or not table[places].any() or _is_mapped(table):
+        return table
+    table = table.copy()
+    table[places] = 0
+    return table
+
+
+def _is_mapped(array: Any) -> bool:
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
 
 
 def _sum_dtype(table: NDArray[Any]) -> np.dtype[Any]:
