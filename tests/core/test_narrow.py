@@ -51,8 +51,8 @@ def test_every_value_is_that_of_ml_dtypes(name: str) -> None:
     ],
 )
 def test_limits_are_those_of_the_specifications(name: str, largest: float, smallest: float) -> None:
-    values = widened(all_bits(name), name).astype(np.float64)
-    values = values[np.isfinite(values) & (values > 0)]
+    values = widened(all_bits(name), name)
+    values = values[np.isfinite(values) & (values > 0)].astype(np.float64)
     assert (values.max(), values.min()) == (largest, smallest)
 
 

@@ -28,6 +28,17 @@ EMBEDDING_WEIGHT = "embedding.weight"
 NESTED = "0_StaticEmbedding"
 SENTENCE_TRANSFORMERS_CONFIG = "config_sentence_transformers.json"
 
+#: What to do about a model whose first module is another one.
+ADVICE = {
+    "SparseStaticEmbedding": "It gives a number for each token of the vocabulary, so a vector of a text has as many "
+    "dimensions: load it by SparseEncoder of sentence-transformers",
+    "WordEmbeddings": "Its words are found by a tokenizer of its own, not by a tokenizer.json: load it by "
+    "SentenceTransformer, or make a model of its vectors and a tokenizer of its words, StaticModel(vectors, tokenizer)",
+    "StaticEmbedding": "A static model cannot compute what comes after it: load it by SentenceTransformer",
+    "Transformer": "Make a static model of it: m2v distill {folder} OUT (pip install m2v-distill)",
+}
+OTHER_ADVICE = "A static model cannot compute these: load it by sentence-transformers"
+
 
 def read_any(folder: Path, *, memory_map: bool = False) -> StoredModel:
     """Read a model folder of any known layout: m2v's and model2vec's, or one of sentence-transformers'.
@@ -41,6 +52,7 @@ def read_any(folder: Path, *, memory_map: bool = False) -> StoredModel:
     config = folder / CONFIG_FILE
     model_type = read_json(config).get("model_type", MODEL_TYPE) if config.is_file() else None
     if model_type == MODEL_TYPE:
+        _check_has_table(folder)
         return read(folder, memory_map=memory_map)
     if (folder / SENTENCE_TRANSFORMERS_CONFIG).is_file() or (folder / MODULES_FILE).is_file():
         return read_sentence_transformers(folder, memory_map=memory_map)
@@ -63,6 +75,7 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
     left out.
     """
     place, normalize = _static_module(folder)
+    _check_has_table(place)
     tensors = read_tensors(
         place / TENSOR_FILE,
         required={EMBEDDING_WEIGHT: READ_EMBEDDING_DTYPES},
@@ -92,12 +105,33 @@ def _static_module(folder: Path) -> tuple[Path, bool]:
     modules = read_json(path, list)
     kinds = [str(m.get("type", "")).rsplit(".", 1)[-1] if isinstance(m, dict) else repr(m) for m in modules]
     if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+        advice = ADVICE.get(kinds[0], OTHER_ADVICE) if kinds else OTHER_ADVICE
         raise ModelFormatError(
-            f"{path}: expected a StaticEmbedding, and Normalize at the most after it; found {', '.join(kinds)}. "
-            f"A static model cannot compute other modules. Of a sentence transformer make one: m2v distill {folder} OUT"
+            f"{path}: expected a StaticEmbedding, and Normalize at the most after it; found "
+            f"{', '.join(kinds) or 'no module'}. {advice.format(folder=folder)}."
         )
     inner = str(modules[0].get("path", ""))
     place = folder / inner
     if not place.resolve().is_relative_to(folder.resolve()):
         raise ModelFormatError(f"{path}: expected paths inside the folder; found {inner!r}.")
     return place, len(kinds) == 2
+
+
+def _check_has_table(place: Path) -> None:
+    """Say what to do about a folder that has the numbers in another file."""
+    if (place / TENSOR_FILE).is_file():
+        return
+    pickled = next((name for name in ("pytorch_model.bin", "model.bin") if (place / name).is_file()), None)
+    exported = sorted(
+        path.relative_to(place).as_posix() for path in (*place.glob("*.onnx"), *place.glob("onnx/*.onnx"))
+    )
+    if pickled:
+        raise ModelNotFoundError(
+            f"{place / TENSOR_FILE} is missing; found {pickled}, which is pickled: reading it can run code. Where that "
+            f"model is trusted, SentenceTransformer({str(place)!r}).save_pretrained(OUT) writes it as safetensors."
+        )
+    if exported:
+        raise ModelNotFoundError(
+            f"{place / TENSOR_FILE} is missing; found {exported[0]}, an ONNX export, which m2v does not read. Load "
+            f"the model that it was made of, or put its {TENSOR_FILE} here; or run the export by onnxruntime."
+        )
