@@ -122,16 +122,14 @@ def _check_has_table(place: Path) -> None:
     if (place / TENSOR_FILE).is_file():
         return
     pickled = next((name for name in ("pytorch_model.bin", "model.bin") if (place / name).is_file()), None)
-    exported = sorted(
-        path.relative_to(place).as_posix() for path in (*place.glob("*.onnx"), *place.glob("onnx/*.onnx"))
-    )
+    exports = [*place.glob("*.onnx"), *place.glob("onnx/*.onnx")]
     if pickled:
         raise ModelNotFoundError(
             f"{place / TENSOR_FILE} is missing; found {pickled}, which is pickled: reading it can run code. Where that "
             f"model is trusted, SentenceTransformer({str(place)!r}).save_pretrained(OUT) writes it as safetensors."
         )
-    if exported:
+    if exports:
         raise ModelNotFoundError(
-            f"{place / TENSOR_FILE} is missing; found {exported[0]}, an ONNX export, which m2v does not read. Load "
+            f"{place / TENSOR_FILE} is missing; found {min(exports).relative_to(place).as_posix()}, an ONNX export, which m2v does not read. Load "
             f"the model that it was made of, or put its {TENSOR_FILE} here; or run the export by onnxruntime."
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -250,22 +250,22 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
 
 
 def write(
-    stored: StoredModel, folder: Path, *, unk_id: int | None, unused: Sequence[int] = (), head: MLPHead | None = None
+    stored: StoredModel, folder: Path, *, unk_id: int | None, has_unused: bool = False, head: MLPHead | None = None
 ) -> None:
     """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
 
     Files of the folder that are not part of a model (a README, say) stay. The head of an old model does not: it was
     trained on another table. Without a new `head` there is a warning of that.
 
-    Where there are `unused` ids, which no token has, each id is mapped to its own row: without a mapping model2vec
-    wants as many rows as tokens.
+    Where it `has_unused` ids, which no token has, each id is mapped to its own row: without a mapping model2vec wants as
+    many rows as tokens.
     """
     import shutil  # only saving needs these, and they take memory
 
     from m2v_core.atomic import replaced_folder
 
     mapping = stored.mapping
-    if mapping is None and unused:
+    if mapping is None and has_unused:
         mapping = np.arange(len(stored.embeddings), dtype=np.int32)
     arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}

@@ -219,7 +219,7 @@ class StaticModel:
             OSError: The folder cannot be written.
         """
         folder = Path(path) / subfolder if subfolder else Path(path)
-        format.write(self._stored, folder, unk_id=self.unk_token_id, unused=self._tokenizer.unused)
+        format.write(self._stored, folder, unk_id=self.unk_token_id, has_unused=self._has_unused)
 
     def push_to_hub(
         self,
@@ -250,6 +250,11 @@ class StaticModel:
     def stored(self) -> StoredModel:
         """The model as one record: what `from_stored` takes."""
         return self._stored
+
+    @property
+    def _has_unused(self) -> bool:
+        """Whether there are ids that no token has."""
+        return len(self._tokenizer.unused) > 0
 
     # --- what it is ---------------------------------------------------------------------------------------------
 

@@ -120,8 +120,7 @@ class StaticModelPipeline:
             OSError: The folder cannot be written.
         """
         folder, model = Path(path) / subfolder if subfolder else Path(path), self.model
-        unused = model._tokenizer.unused
-        format.write(model.stored, folder, unk_id=model.unk_token_id, unused=unused, head=self.head)
+        format.write(model.stored, folder, unk_id=model.unk_token_id, has_unused=model._has_unused, head=self.head)
 
     def push_to_hub(
         self,

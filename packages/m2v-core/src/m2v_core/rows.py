@@ -6,7 +6,6 @@ Rows of a table that is not like that already are computed when they are needed,
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,19 +47,18 @@ def token_rows(
     return rows
 
 
-def with_zero_rows(table: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:
+def with_zero_rows(table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
     """A table with zeros in some rows, which no text reaches; a table that is mapped from its file stays as it is.
 
     Example:
-        >>> with_zero_rows(np.eye(2), [1])
+        >>> with_zero_rows(np.eye(2), np.array([1]))
         array([[1., 0.],
                [0., 0.]])
     """
-    places = list(rows)
-    if not places or not table[places].any() or _is_mapped(table):
+    if not len(rows) or not table[rows].any() or _is_mapped(table):
         return table
     table = table.copy()
-    table[places] = 0
+    table[rows] = 0
     return table
 
 

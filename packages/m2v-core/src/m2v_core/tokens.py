@@ -73,7 +73,7 @@ class TextTokenizer:
     Attributes:
         json: The text it was made from.
         n_tokens: How many ids there are, those that no token has among them.
-        unused: The ids below the largest that no token has.
+        unused: [n] int64, the ids below the largest that no token has.
         unk_id: The id of the unknown token, or `None`.
         splitting: How texts are cut, or why they are not.
         cache_bytes: As given.
@@ -89,7 +89,10 @@ class TextTokenizer:
         self.json = tokenizer_json
         by_id, self.unk_id = _tokens_by_id(raw, where)
         self.n_tokens = _n_ids(by_id)
-        self.unused = () if len(by_id) == self.n_tokens else tuple(i for i in range(self.n_tokens) if i not in by_id)
+        has_none = np.full(self.n_tokens, len(by_id) < self.n_tokens)
+        if has_none.any():
+            has_none[list(by_id)] = False
+        self.unused = np.flatnonzero(has_none)
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
