@@ -129,7 +129,8 @@ def _check_has_table(place: Path) -> None:
             f"model is trusted, SentenceTransformer({str(place)!r}).save_pretrained(OUT) writes it as safetensors."
         )
     if exports:
+        export = min(exports).relative_to(place).as_posix()
         raise ModelNotFoundError(
-            f"{place / TENSOR_FILE} is missing; found {min(exports).relative_to(place).as_posix()}, an ONNX export, which m2v does not read. Load "
+            f"{place / TENSOR_FILE} is missing; found {export}, an ONNX export, which m2v does not read. Load "
             f"the model that it was made of, or put its {TENSOR_FILE} here; or run the export by onnxruntime."
         )

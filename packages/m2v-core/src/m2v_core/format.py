@@ -257,8 +257,8 @@ def write(
     Files of the folder that are not part of a model (a README, say) stay. The head of an old model does not: it was
     trained on another table. Without a new `head` there is a warning of that.
 
-    Where it `has_unused` ids, which no token has, each id is mapped to its own row: without a mapping model2vec wants as
-    many rows as tokens.
+    Where it `has_unused` ids, which no token has, each id is mapped to its own row: without a mapping model2vec wants
+    as many rows as tokens.
     """
     import shutil  # only saving needs these, and they take memory
 
