@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from m2v_core import foreign, format, pool
+from m2v_core.aliases import aliased, aliased_arrays
 from m2v_core.backend import json_of
 from m2v_core.batches import as_texts, check_batch_size, in_batches
 from m2v_core.errors import BadTextError, InvalidInputError
@@ -146,6 +147,7 @@ class StaticModel:
         return model
 
     @classmethod
+    @aliased
     def from_pretrained(
         cls,
         path: str | os.PathLike[str],
@@ -209,15 +211,28 @@ class StaticModel:
             dimensionality=dimensionality,
         )
 
-    def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
+    def save_pretrained(
+        self, path: str | os.PathLike[str], *, subfolder: str | None = None, model_name: str | None = None
+    ) -> None:
         """Save the model as a folder that m2v, model2vec and (where it agrees) sentence-transformers load.
 
         The folder changes in one step: whoever reads it meanwhile gets the whole old model or the whole new one.
         Files in it that are no part of a model stay; a head that was trained on another model goes, with a warning.
 
+        Args:
+            path: The folder.
+            subfolder: A folder inside it, for the model.
+            model_name: Taken as by model2vec, which names the model so in its card. No card is written here: `push_to_hub`
+                and `m2v card` write one.
+
         Raises:
             OSError: The folder cannot be written.
         """
+        if model_name is not None:
+            import logging  # few need it
+
+            message = "model_name=%r is for a card, which push_to_hub and `m2v card` write; save_pretrained writes none"
+            logging.getLogger("m2v_core").info(message, model_name)
         folder = Path(path) / subfolder if subfolder else Path(path)
         format.write(self._stored, folder, unk_id=self.unk_token_id, has_unused=self._has_unused)
 
@@ -347,6 +362,7 @@ class StaticModel:
 
     # --- what it does -------------------------------------------------------------------------------------------
 
+    @aliased_arrays
     def encode(
         self,
         sentences: str | Iterable[str],
@@ -410,6 +426,7 @@ class StaticModel:
         )
         return vectors
 
+    @aliased_arrays
     def encode_stream(
         self,
         sentences: Iterable[str],
@@ -453,6 +470,7 @@ class StaticModel:
             yield vectors
             before += len(batch)
 
+    @aliased_arrays
     def encode_as_sequence(
         self,
         sentences: str | Iterable[str],
