@@ -222,8 +222,8 @@ class StaticModel:
         Args:
             path: The folder.
             subfolder: A folder inside it, for the model.
-            model_name: Taken as by model2vec, which names the model so in its card. No card is written here: `push_to_hub`
-                and `m2v card` write one.
+            model_name: Taken as by model2vec, which names the model so in its card. No card is written here:
+                `push_to_hub` and `m2v card` write one.
 
         Raises:
             OSError: The folder cannot be written.
