@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import GOLDEN
-from m2v_core import ModelFormatError, StaticModel
+from m2v_core import ModelFormatError, ModelNotFoundError, StaticModel
 
 STUDENTS = GOLDEN / "students"
 CASES = sorted(path.name for path in STUDENTS.iterdir() if path.is_dir())
@@ -78,12 +78,45 @@ def test_rows_past_the_last_token_are_left_out(tmp_path: Path) -> None:
     assert len(StaticModel.from_pretrained(folder).embedding) == len(table)
 
 
-def test_other_modules_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kinds", "advice"),
+    [
+        ("StaticEmbedding, Dense", "cannot compute what comes after it: load it by SentenceTransformer"),
+        ("SparseStaticEmbedding", "load it by SparseEncoder"),
+        ("WordEmbeddings, Pooling", r"load it by SentenceTransformer, or .* StaticModel\(vectors, tokenizer\)"),
+        ("Transformer, Pooling", "m2v distill .* OUT"),
+        ("Router", "load it by sentence-transformers"),
+    ],
+)
+def test_other_modules_are_refused(tmp_path: Path, kinds: str, advice: str) -> None:
     folder = copied("sentence-transformers", tmp_path / "m")
-    modules = json.loads((folder / "modules.json").read_text())
-    modules.append({"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"})
+    modules = [{"type": f"sentence_transformers.models.{kind}", "path": ""} for kind in kinds.split(", ")]
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ModelFormatError, match="found StaticEmbedding, Dense"):
+    with pytest.raises(
+        ModelFormatError, match=rf"modules\.json: expected a StaticEmbedding.*; found {kinds}\. .*{advice}"
+    ):
+        StaticModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("case", ["model2vec", "sentence-transformers-nested"])
+@pytest.mark.parametrize(
+    ("other", "advice"),
+    [
+        ("onnx/model.onnx", r"found onnx/model\.onnx, an ONNX export, .* Load the model that it was made of"),
+        (
+            "pytorch_model.bin",
+            r"found pytorch_model\.bin, which is pickled.* SentenceTransformer\(.*\)\.save_pretrained",
+        ),
+        ("other.txt", "Found there: .*other.txt"),
+    ],
+)
+def test_a_table_in_another_file(tmp_path: Path, case: str, other: str, advice: str) -> None:
+    folder = copied(case, tmp_path / "m")
+    (table,) = folder.rglob("model.safetensors")
+    table.unlink()
+    (table.parent / other).parent.mkdir(exist_ok=True)
+    (table.parent / other).write_bytes(b"x")
+    with pytest.raises(ModelNotFoundError, match=rf"model\.safetensors is missing.*{advice}"):
         StaticModel.from_pretrained(folder)
 
 

@@ -271,11 +271,11 @@ def test_tensors_that_do_not_fit(tmp_path: Path, tensors: dict, part: str) -> No
     fails(folder, str(folder), part)
 
 
-def test_a_bfloat16_table_is_named(tmp_path: Path) -> None:
+def test_a_dtype_that_is_not_read_is_named(tmp_path: Path) -> None:
     folder = saved(tmp_path / "m", kind="wordlevel")
-    header = b'{"embeddings":{"dtype":"BF16","shape":[4,2],"data_offsets":[0,16]}}'
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
-    fails(folder, "float16, float32, float64, int8", "BF16")
+    header = b'{"embeddings":{"dtype":"U64","shape":[4,2],"data_offsets":[0,64]}}'
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 64)
+    fails(folder, "should be one of float16, float32, float64, int8; found U64")
 
 
 # --- one step --------------------------------------------------------------------------------------------------

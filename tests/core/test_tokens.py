@@ -196,7 +196,9 @@ def test_added_tokens_count_as_tokens() -> None:
         ("[]", "expected a tokenizer"),
         ("{}", "expected a tokenizer"),
         ('{"model": {"vocab": {"a": "x"}}}', "token ids"),
-        ('{"model": {"vocab": {"a": 0, "b": 2}}}', "should run from 0 to 1"),
+        ('{"model": {"vocab": {"a": 0, "b": -2}}}', "found -2 for 'b'"),
+        ('{"model": {"vocab": {"a": 0, "b": true}}}', "found True for 'b'"),
+        ('{"model": {"vocab": {"a": 0, "b": 1000000000}}}', "from 0 to 16777215, .* found 1000000000 for 'b'"),
         ('{"model": {"vocab": {"a": 0}, "type": "Nonsense"}}', "cannot read it"),
     ],
 )

@@ -84,3 +84,9 @@ def test_enum_members_will_do() -> None:
         FIRST = "first"
 
     assert DistillConfig.of(pooling=Mode.FIRST).pooling == "first"
+
+
+def test_keywords_of_model2vec() -> None:
+    assert DistillConfig.of(show_progressbar=False).show_progress_bar is False
+    with pytest.raises(TypeError, match=r"show_progress_bar= and show_progressbar= mean the same"):
+        DistillConfig.of(show_progressbar=False, show_progress_bar=False)

@@ -117,3 +117,8 @@ def test_a_student_weighted_by_counts(teacher_folder: Path) -> None:
     )
     named = {token: int(count) for token, count in zip(plain.tokens, counts, strict=True) if count}
     assert np.array_equal(distill(teacher_folder, frequencies=named, **options).embedding, student.embedding)
+
+
+def test_a_bad_text_is_named_by_its_place_among_all() -> None:
+    with pytest.raises(InvalidInputError, match="text 5 has a lone surrogate"):
+        token_counts(make_model(), [*["good"] * 5, "\ud800"], batch_size=2)

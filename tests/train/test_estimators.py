@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -337,3 +338,22 @@ def test_texts_without_tokens() -> None:
     fitted = classifier(max_epochs=3, token_dropout=0.5).fit(texts, labels)
     assert np.isfinite(fitted.predict_proba(texts)).all()
     assert np.isfinite([entry["train_loss"] for entry in fitted.history_]).all()
+
+
+def test_keywords_of_model2vec(tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path / "m")
+    estimator = StaticModelForClassification.from_pretrained(
+        model_name=tmp_path / "m",  # type: ignore[call-arg]
+        show_progressbar=False,
+        normalize_embeddings=False,
+        max_epochs=1,
+    )
+    assert (estimator.show_progress_bar, estimator.normalize) == (False, False)
+    estimator.fit(["good", "bad"] * 20, ["a", "b"] * 20, show_progressbar=False)
+    assert len(estimator.predict(["good"], show_progressbar=False, convert_to_numpy=True)) == 1
+    with pytest.raises(InvalidInputError, match=r"convert_to_tensor should be False"):
+        estimator.predict_proba(["good"], convert_to_tensor=True)
+    with pytest.raises(TypeError, match=r"show_progress_bar= and show_progressbar= mean the same"):
+        estimator.fit(["good"], ["a"], show_progressbar=False, show_progress_bar=False)
+    with pytest.raises(TypeError, match="There is no option 'convert_to_numpy'"):
+        estimator.fit(["good"], ["a"], convert_to_numpy=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -16,7 +17,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 
 from conftest import make_model
-from m2v_core import InvalidInputError, StaticModel
+from m2v_core import BadTextError, InvalidInputError, StaticModel
+from m2v_train import inputs
 from m2v_train.inputs import (
     TokenTexts,
     as_labels,
@@ -28,6 +30,7 @@ from m2v_train.inputs import (
 )
 from m2v_train.ragged import take_rows
 from m2v_train.sources import ROWS
+from tokenizer_files import unigram
 
 
 def pandas(values: list[Any]) -> Any:
@@ -478,3 +481,12 @@ def test_taking_rows(rows: list[list[int]], step: int, data: st.DataObject) -> N
     assert taken.dtype == np.int32
     assert taken.tolist() == [value for index in chosen for value in rows[index]]
     assert new_ends.tolist() == np.cumsum([len(rows[index]) for index in chosen]).tolist()
+
+
+def test_a_text_that_cannot_be_spelt_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = json.loads(unigram())
+    raw["model"]["unk_id"] = None
+    model = StaticModel(np.eye(len(raw["model"]["vocab"]), 4, dtype=np.float32), json.dumps(raw))
+    monkeypatch.setattr(inputs, "_TEXTS", 2)
+    with pytest.raises(BadTextError, match="cannot spell text 5, 'good ☃ day'"):
+        TokenTexts.of(model, [*["good"] * 5, "good ☃ day"])

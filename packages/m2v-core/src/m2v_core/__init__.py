@@ -9,6 +9,7 @@ array([[0.5, 0.5],
 
 from m2v_core.__about__ import __version__
 from m2v_core.errors import (
+    BadTextError,
     InvalidInputError,
     M2VError,
     MissingPackageError,
@@ -32,6 +33,7 @@ __all__ = [
     "MLPHead",
     "StaticModelPipeline",
     # errors
+    "BadTextError",
     "InvalidInputError",
     "M2VError",
     "MissingPackageError",

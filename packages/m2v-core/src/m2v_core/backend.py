@@ -6,6 +6,7 @@ The tokenizer object is built once, without truncation and padding, and never ch
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import Tokenizer
 
-from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.errors import BadTextError, InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ids
 
 # tokenizers 1.x names options per call (`padding=None`); 0.2x keeps them in the object.
@@ -23,6 +24,12 @@ _IMMUTABLE_API = not hasattr(Tokenizer, "from_str")
 
 _RUN = 2048  # about so many characters of words in a text
 _RUNS = 32  # such texts at a time: what 0.2x makes of them takes a hundred times the memory of their ids
+_SEARCHED = 1024  # texts among which a bad one is looked for at a time
+_SHOWN = 40  # characters of a text in an error
+
+
+class CannotSpellError(Exception):
+    """A text has something that is not in the vocabulary, and there is no unknown token."""
 
 
 class Backend:
@@ -53,10 +60,18 @@ class Backend:
 
         Raises:
             TypeError: An element is not a string, or not valid Unicode; see `bad_text`.
+            CannotSpellError: The tokenizer has no token for a part of a text, and no unknown token.
         """
-        if not _IMMUTABLE_API:
-            return _joined_ids(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
+        if not all(issubclass(kind, str) for kind in set(map(type, texts))):  # the library takes a tuple for a pair
+            raise TypeError
+        try:
+            if not _IMMUTABLE_API:
+                return _joined_ids(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+            encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
+        except (TypeError, UnicodeEncodeError, MemoryError):
+            raise
+        except Exception as error:  # 0.2x raises bare Exception, 1.x ValueError
+            raise CannotSpellError(str(error)) from None
         arrays = [encoding.ids_array for encoding in encodings]
         flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
         return flat, np.fromiter(map(len, arrays), np.int64, len(arrays))
@@ -79,6 +94,40 @@ class Backend:
             return self.ids_of_texts(words)
         word_of = np.cumsum(is_mark) + np.repeat(np.arange(len(runs)), lengths)
         return ids.compress(~is_mark), np.bincount(word_of.compress(~is_mark), minlength=len(words))
+
+    def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
+        """The error for texts that the library refuses, naming the first bad one."""
+        error = bad_text(texts)
+        before = texts[: error.index] if isinstance(error, BadTextError) else texts
+        for start in range(0, len(before), _SEARCHED):
+            part = before[start : start + _SEARCHED]
+            if self._cannot_spell(part):
+                place = next(place for place, text in enumerate(part) if self._cannot_spell([text]))
+                return self._unspelt(part[place], start + place)
+        return error
+
+    def _cannot_spell(self, texts: Sequence[str]) -> str | None:
+        """Why the library cannot spell texts, in its words; `None` if it can."""
+        try:
+            self.ids_of_texts(texts)
+        except CannotSpellError as why:
+            return str(why) or type(why).__name__
+        return None
+
+    def _unspelt(self, text: str, index: int) -> BadTextError:
+        words = (word for word in re.finditer(r"\S+", text) if self._cannot_spell([word[0]]))
+        start, stop = next((word.span() for word in words), (0, len(text)))
+        first = start  # texts without spaces are long: which beginning of one is the first that cannot be spelt
+        while stop - start > _SHOWN:
+            middle = (start + stop) // 2
+            start, stop = (start, middle) if self._cannot_spell([text[first:middle]]) else (middle, stop)
+        return BadTextError(
+            "The tokenizer cannot spell text ",
+            index,
+            f", {text[:_SHOWN]!r}{'...' * (len(text) > _SHOWN)}, and has no unknown token for {text[start:stop]!r} "
+            f"({self._cannot_spell([text])}). Take that out of the text, or name the unknown token in tokenizer.json "
+            f"(unk_id or unk_token of its model): unknown tokens are left out.",
+        )
 
 
 def _joined_ids(encodings: Sequence[Any]) -> tuple[Ids, Ids]:
@@ -117,16 +166,18 @@ def _without_prefix_space(tokenizer_json: str) -> str:
 
 
 def bad_text(texts: Sequence[Any]) -> InvalidInputError:
-    """The error for texts that the library refuses, naming the first bad one."""
+    """The error for what is no text, naming the first bad one."""
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            return InvalidInputError(f"Expected texts (str); found {type(text).__name__} at index {index}.")
+            return BadTextError(f"Expected texts (str); found {type(text).__name__} at index ", index, ".")
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            return InvalidInputError(
-                f"Expected valid Unicode; text {index} has a lone surrogate, {text[error.start]!r}, at character "
-                f"{error.start}. Decode it with errors='replace', or remove it."
+            return BadTextError(
+                "Expected valid Unicode; text ",
+                index,
+                f" has a lone surrogate, {text[error.start]!r}, at character {error.start}. Decode it with "
+                f"errors='replace', or remove it.",
             )
     return InvalidInputError("Expected a list of texts (str).")
 

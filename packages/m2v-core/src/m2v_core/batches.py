@@ -58,6 +58,7 @@ def in_batches(
     threads: bool,
     threshold: int,
     progress: bool,
+    bad_text: Callable[[list[str]], InvalidInputError] = bad_text,
 ) -> list[T]:
     """`job(span)` for spans that cover `texts`, in order.
 
@@ -65,7 +66,8 @@ def in_batches(
     `_LONG` characters.
 
     Raises:
-        InvalidInputError: An option is out of range, or a job found a bad text; the error names the first one.
+        InvalidInputError: An option is out of range, or a job found a bad text; the error is that of `bad_text`, which
+            names the first one.
     """
     check_batch_size(batch_size)
     check_max_length(max_length)

@@ -1,12 +1,14 @@
-"""What commands share: lines of a file or of stdin, and a progress bar on stderr."""
+"""What commands share: streams that can take any text, lines of a file or of stdin, a progress bar on stderr."""
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from m2v_core.errors import InvalidInputError
 
@@ -22,6 +24,40 @@ def printable(text: str) -> str:
         'calm\\x1b[31m\\n'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def escaping_streams() -> Iterator[None]:
+    r"""Have stdout and stderr escape, as `\u732b`, what their encoding lacks, in place of failing; a program of the
+    user's finds them as they were.
+    """
+    changed = [
+        (stream, stream.errors)
+        for stream in (sys.stdout, sys.stderr)
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape")
+    ]
+    for stream, _ in changed:
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in changed:
+            stream.reconfigure(errors=errors)
+
+
+def json_line(value: object, out: TextIO) -> str:
+    r"""A value as JSON, with the escapes of JSON if `out` has an encoding that lacks a character.
+
+    Example:
+        >>> json_line("é", io.TextIOWrapper(io.BytesIO(), "ascii"))
+        '"\\u00e9"'
+    """
+    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line.encode(out.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return line
 
 
 @contextmanager

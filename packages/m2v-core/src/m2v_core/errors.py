@@ -13,6 +13,26 @@ class InvalidInputError(M2VError, ValueError):
     """An argument is out of range or of the wrong kind."""
 
 
+class BadTextError(InvalidInputError):
+    """A text among those that were passed cannot be tokenised.
+
+    Attributes:
+        index: Its place among them; 0 where one text was passed alone.
+    """
+
+    def __init__(self, before: str, index: int, after: str) -> None:
+        super().__init__(before, index, after)
+        self.index = index
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.args))
+
+    def moved(self, by: int) -> "BadTextError":
+        """The same error for a caller who passed `by` more texts before these."""
+        before, index, after = self.args
+        return BadTextError(before, index + by, after)
+
+
 class ModelFormatError(M2VError, ValueError):
     """A file of a model is damaged, inconsistent, or in a layout that m2v does not read."""
 

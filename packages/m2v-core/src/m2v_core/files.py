@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
+from m2v_core.narrow import NARROW_DTYPES, raw_dtype, widened
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ def read_tensors(
     """Tensors of a safetensors file by name; each name comes with the dtypes it may have.
 
     Header, offsets and dtypes are checked before any data is touched. Those in `mapped` stay in the file, read-only,
-    and are read where and when they are used.
+    and are read where and when they are used; but those of a dtype that numpy does not have are read, as float32.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -83,26 +84,34 @@ def read_tensors(
                     f"{path}: expected the tensor {', '.join(missing)}; found {', '.join(sorted(names)) or 'none'}."
                 )
             wanted = {**required, **{name: kinds for name, kinds in optional.items() if name in names}}
+            dtypes = {name: file.get_slice(name).get_dtype() for name in wanted}
             for name, kinds in wanted.items():
-                found = file.get_slice(name).get_dtype()
-                if found not in kinds:
+                if dtypes[name] not in kinds:
+                    expected = ", ".join(dict.fromkeys(kinds.values()))
                     raise ModelFormatError(
-                        f"{path}: the tensor {name} should be one of {', '.join(kinds.values())}; found {found}."
+                        f"{path}: the tensor {name} should be one of {expected}; found {dtypes[name]}."
                     )
-            tensors = {name: file.get_tensor(name) for name in wanted if name not in mapped}
-        return tensors | {name: _mapped(path, name, kinds) for name, kinds in wanted.items() if name in mapped}
+            plain = [name for name in wanted if name not in mapped and dtypes[name] not in NARROW_DTYPES]
+            tensors = {name: file.get_tensor(name) for name in plain}
+        return tensors | {
+            name: widened(_stored(path, name, raw_dtype(dtype)), dtype)
+            if dtype in NARROW_DTYPES
+            else _stored(path, name, np.dtype(wanted[name][dtype]), mapped=True)
+            for name, dtype in dtypes.items()
+            if name not in tensors
+        }
     except SafetensorError as error:
         raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
 
 
-def _mapped(path: Path, name: str, kinds: Mapping[str, str]) -> NDArray[Any]:
-    """A tensor of a sound safetensors file as a read-only view of the file."""
+def _stored(path: Path, name: str, dtype: np.dtype[Any], *, mapped: bool = False) -> NDArray[Any]:
+    """A tensor of a sound safetensors file, as a read-only view of the file if it should be `mapped`."""
     with path.open("rb") as file:
         data = _data_start(file)
         entry = json.loads(file.read(data - 8))[name]
-    start, shape, dtype = data + entry["data_offsets"][0], tuple(entry["shape"]), np.dtype(kinds[entry["dtype"]])
-    stored = dtype.newbyteorder("<")
-    if start % stored.itemsize or 0 in shape or not stored.isnative:  # numpy would copy the table at each use
+    start, shape, stored = data + entry["data_offsets"][0], tuple(entry["shape"]), dtype.newbyteorder("<")
+    usable = not start % stored.itemsize and 0 not in shape and stored.isnative  # else numpy copies it at each use
+    if not (mapped and usable):
         return np.fromfile(path, stored, math.prod(shape), offset=start).reshape(shape).astype(dtype)
     return np.asarray(np.memmap(path, stored, mode="r", offset=start, shape=shape))
 

@@ -22,6 +22,7 @@ from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.files import read_json, read_tensors, read_text, write_json
 from m2v_core.head import MLPHead
 from m2v_core.head_format import HEAD_CONFIG, head_config, head_tensors
+from m2v_core.narrow import NARROW_DTYPES
 
 CONFIG_FILE = "config.json"
 TENSOR_FILE = "model.safetensors"
@@ -41,6 +42,10 @@ TOKENIZER_VERSION = "1.0"
 EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
 WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32"}
+
+#: What is read too, as float32: dtypes that numpy does not have.
+READ_EMBEDDING_DTYPES = EMBEDDING_DTYPES | NARROW_DTYPES
+READ_WEIGHT_DTYPES = WEIGHT_DTYPES | NARROW_DTYPES
 
 #: Keys that other writers store although they follow from the tensors, or that belong to a head.
 DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", HEAD_CONFIG})
@@ -199,8 +204,8 @@ def check_arrays(
     n_rows = embeddings.shape[0]
     if mapping is None and n_tokens != n_rows:
         raise ModelFormatError(
-            f"{where}: the tokenizer has {n_tokens} tokens, but embeddings has {n_rows} rows. Each token needs a row "
-            f"of its own (or a mapping): the tokenizer and the table do not belong together."
+            f"{where}: the tokenizer has {n_tokens} tokens, but embeddings has {n_rows} rows. Each token id needs a "
+            f"row of its own (or a mapping): the tokenizer and the table do not belong together."
         )
     for name, array, dtypes in ((WEIGHTS, weights, WEIGHT_DTYPES), (MAPPING, mapping, MAPPING_DTYPES)):
         if array is not None and (array.shape != (n_tokens,) or array.dtype.name not in dtypes.values()):
@@ -228,30 +233,41 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
     config = Config.from_json(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
     tensors = read_tensors(
         folder / TENSOR_FILE,
-        required={EMBEDDINGS: EMBEDDING_DTYPES},
-        optional={WEIGHTS: WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
+        required={EMBEDDINGS: READ_EMBEDDING_DTYPES},
+        optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
         mapped=(EMBEDDINGS,) if memory_map else (),
     )
+    mapping = tensors.get(MAPPING)
+    if mapping is not None and np.array_equal(mapping, np.arange(len(tensors[EMBEDDINGS]))):
+        mapping = None
     return StoredModel(
         embeddings=tensors[EMBEDDINGS],
         tokenizer_json=read_text(folder / TOKENIZER_FILE),
         config=config,
         weights=tensors.get(WEIGHTS),
-        mapping=tensors.get(MAPPING),
+        mapping=mapping,
     )
 
 
-def write(stored: StoredModel, folder: Path, *, unk_id: int | None, head: MLPHead | None = None) -> None:
+def write(
+    stored: StoredModel, folder: Path, *, unk_id: int | None, has_unused: bool = False, head: MLPHead | None = None
+) -> None:
     """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
 
     Files of the folder that are not part of a model (a README, say) stay. The head of an old model does not: it was
     trained on another table. Without a new `head` there is a warning of that.
+
+    Where it `has_unused` ids, which no token has, each id is mapped to its own row: without a mapping model2vec wants
+    as many rows as tokens.
     """
     import shutil  # only saving needs these, and they take memory
 
     from m2v_core.atomic import replaced_folder
 
-    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: stored.mapping}
+    mapping = stored.mapping
+    if mapping is None and has_unused:
+        mapping = np.arange(len(stored.embeddings), dtype=np.int32)
+    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
     config = stored.config.to_json() | ({} if head is None else {HEAD_CONFIG: head_config(head)})

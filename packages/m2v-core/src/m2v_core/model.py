@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from m2v_core import foreign, format, pool
+from m2v_core.aliases import aliased, aliased_arrays
 from m2v_core.backend import json_of
 from m2v_core.batches import as_texts, check_batch_size, in_batches
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.files import read_consistently
 from m2v_core.format import Config, StoredModel
 from m2v_core.memory import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
 from m2v_core.quantize import quantized
 from m2v_core.resolve import publish, resolve
-from m2v_core.rows import Rows
+from m2v_core.rows import Rows, with_zero_rows
 from m2v_core.tokens import TextTokenizer
 
 
@@ -115,6 +116,8 @@ class StaticModel:
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
         self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
         format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self.n_tokens, str(table))
+        if stored.mapping is None:
+            stored = replace(stored, embeddings=with_zero_rows(stored.embeddings, self._tokenizer.unused))
         self._hold(stored)
 
     def _hold(self, stored: StoredModel) -> None:
@@ -144,6 +147,7 @@ class StaticModel:
         return model
 
     @classmethod
+    @aliased
     def from_pretrained(
         cls,
         path: str | os.PathLike[str],
@@ -207,17 +211,30 @@ class StaticModel:
             dimensionality=dimensionality,
         )
 
-    def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
+    def save_pretrained(
+        self, path: str | os.PathLike[str], *, subfolder: str | None = None, model_name: str | None = None
+    ) -> None:
         """Save the model as a folder that m2v, model2vec and (where it agrees) sentence-transformers load.
 
         The folder changes in one step: whoever reads it meanwhile gets the whole old model or the whole new one.
         Files in it that are no part of a model stay; a head that was trained on another model goes, with a warning.
 
+        Args:
+            path: The folder.
+            subfolder: A folder inside it, for the model.
+            model_name: Taken as by model2vec, which names the model so in its card. No card is written here:
+                `push_to_hub` and `m2v card` write one.
+
         Raises:
             OSError: The folder cannot be written.
         """
+        if model_name is not None:
+            import logging  # few need it
+
+            message = "model_name=%r is for a card, which push_to_hub and `m2v card` write; save_pretrained writes none"
+            logging.getLogger("m2v_core").info(message, model_name)
         folder = Path(path) / subfolder if subfolder else Path(path)
-        format.write(self._stored, folder, unk_id=self.unk_token_id)
+        format.write(self._stored, folder, unk_id=self.unk_token_id, has_unused=self._has_unused)
 
     def push_to_hub(
         self,
@@ -249,6 +266,11 @@ class StaticModel:
         """The model as one record: what `from_stored` takes."""
         return self._stored
 
+    @property
+    def _has_unused(self) -> bool:
+        """Whether there are ids that no token has."""
+        return len(self._tokenizer.unused) > 0
+
     # --- what it is ---------------------------------------------------------------------------------------------
 
     @property
@@ -273,12 +295,12 @@ class StaticModel:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The vocabulary, in the order of the ids."""
+        """The vocabulary, in the order of the ids; an empty string for an id that no token has."""
         return self._tokenizer.vocabulary.tokens
 
     @property
     def n_tokens(self) -> int:
-        """V, the number of tokens."""
+        """V, the number of token ids."""
         return self._tokenizer.n_tokens
 
     @property
@@ -340,6 +362,7 @@ class StaticModel:
 
     # --- what it does -------------------------------------------------------------------------------------------
 
+    @aliased_arrays
     def encode(
         self,
         sentences: str | Iterable[str],
@@ -399,9 +422,11 @@ class StaticModel:
             threads=use_multiprocessing,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
+            bad_text=self._tokenizer.bad_text,
         )
         return vectors
 
+    @aliased_arrays
     def encode_stream(
         self,
         sentences: Iterable[str],
@@ -434,12 +459,18 @@ class StaticModel:
         if isinstance(sentences, str):
             raise InvalidInputError("Expected an iterable of texts; found one text (str). Use encode, or a list of it.")
         check_batch_size(batch_size)
-        texts = iter(sentences)
+        texts, before = iter(sentences), 0
         while batch := list(islice(texts, batch_size)):
-            yield self.encode(
-                batch, max_length=max_length, normalize=normalize, use_multiprocessing=use_multiprocessing
-            )
+            try:
+                vectors = self.encode(
+                    batch, max_length=max_length, normalize=normalize, use_multiprocessing=use_multiprocessing
+                )
+            except BadTextError as error:
+                raise error.moved(before) from None
+            yield vectors
+            before += len(batch)
 
+    @aliased_arrays
     def encode_as_sequence(
         self,
         sentences: str | Iterable[str],
@@ -476,6 +507,7 @@ class StaticModel:
             threads=use_multiprocessing,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
+            bad_text=self._tokenizer.bad_text,
         )
         sequences = list(chain.from_iterable(parts))
         return sequences[0] if isinstance(sentences, str) else sequences
@@ -531,6 +563,7 @@ class StaticModel:
             threads=use_multiprocessing,
             threshold=10_000,
             progress=False,
+            bad_text=self._tokenizer.bad_text,
         )
         none = np.zeros(0, np.int64)
         lengths = np.concatenate([none, *(np.diff(offsets) for _, offsets in parts)])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core import foreign, format
+from m2v_core.aliases import aliased, aliased_arrays
 from m2v_core.batches import as_texts
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.files import read_consistently
@@ -52,6 +53,7 @@ class StaticModelPipeline:
         self.head = head
 
     @classmethod
+    @aliased
     def from_pretrained(
         cls,
         path: str | os.PathLike[str],
@@ -119,8 +121,8 @@ class StaticModelPipeline:
         Raises:
             OSError: The folder cannot be written.
         """
-        folder = Path(path) / subfolder if subfolder else Path(path)
-        format.write(self.model.stored, folder, unk_id=self.model.unk_token_id, head=self.head)
+        folder, model = Path(path) / subfolder if subfolder else Path(path), self.model
+        format.write(model.stored, folder, unk_id=model.unk_token_id, has_unused=model._has_unused, head=self.head)
 
     def push_to_hub(
         self,
@@ -155,6 +157,7 @@ class StaticModelPipeline:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, {self.head!r})"
 
+    @aliased_arrays
     def predict(
         self,
         X: str | Iterable[str],
@@ -195,6 +198,7 @@ class StaticModelPipeline:
         )
         return self.head.labels(logits, threshold)
 
+    @aliased_arrays
     def predict_proba(
         self,
         X: str | Iterable[str],
@@ -225,6 +229,7 @@ class StaticModelPipeline:
         )
         return self.head.probabilities(logits)
 
+    @aliased
     def evaluate(
         self,
         X: Iterable[str],

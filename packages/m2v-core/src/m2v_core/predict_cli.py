@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from m2v_core.console import opened_lines, progress_bar
-from m2v_core.errors import InvalidInputError
+from m2v_core.console import json_line, opened_lines, progress_bar
+from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.head import Activation, check_threshold
 
 if TYPE_CHECKING:
@@ -90,9 +89,14 @@ def _predict(options: argparse.Namespace) -> int:
         if options.proba:
             _names(pipeline)
         with _output(options.out) as out, progress_bar("Predicting", wanted=options.out is not None) as bar:
+            before = 0
             while batch := list(islice(texts, BATCH)):
-                for line in _answers(pipeline, batch, options):
-                    out.write(line + "\n")
+                try:
+                    lines = list(_answers(pipeline, batch, options, out))
+                except BadTextError as error:
+                    raise error.moved(before) from None
+                out.writelines(f"{line}\n" for line in lines)
+                before += len(batch)
                 bar.update(len(batch))
             out.flush()
     return 0
@@ -116,7 +120,7 @@ def _texts(name: str, column: str | None) -> Iterator[Iterator[str]]:
 
 
 @contextmanager
-def _output(path: Path | None) -> Iterator[IO[str]]:
+def _output(path: Path | None) -> Iterator[TextIO]:
     """stdout, or a file that comes into place when the block ends without an error."""
     if path is None:
         yield sys.stdout
@@ -130,7 +134,9 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
         partial.unlink(missing_ok=True)
 
 
-def _answers(pipeline: StaticModelPipeline, texts: list[str], options: argparse.Namespace) -> Iterator[str]:
+def _answers(
+    pipeline: StaticModelPipeline, texts: list[str], options: argparse.Namespace, out: TextIO
+) -> Iterator[str]:
     """A line for each text."""
     head = pipeline.head
     logits = head.logits(pipeline.model.encode(texts))
@@ -138,9 +144,9 @@ def _answers(pipeline: StaticModelPipeline, texts: list[str], options: argparse.
     if options.proba:
         names = _names(pipeline)
         for label, row in zip(labels, head.probabilities(logits).tolist(), strict=True):
-            yield _json({"label": label, "probabilities": dict(zip(names, row, strict=True))})
+            yield json_line({"label": label, "probabilities": dict(zip(names, row, strict=True))}, out)
     else:
-        yield from (_json(label) if isinstance(label, list) else str(label) for label in labels)
+        yield from (json_line(label, out) if isinstance(label, list) else str(label) for label in labels)
 
 
 def _names(pipeline: StaticModelPipeline) -> list[str]:
@@ -152,10 +158,6 @@ def _names(pipeline: StaticModelPipeline) -> list[str]:
 
 def _plain(label: Any) -> Any:
     return label.tolist() if hasattr(label, "tolist") else label
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -180,7 +182,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     report = pipeline.evaluate(
         texts, labels, threshold=options.threshold, show_progress_bar=not options.json and sys.stderr.isatty()
     )
-    print(_json(report) if options.json else report_table(report))
+    print(json_line(report, sys.stdout) if options.json else report_table(report))
     return 0
 
 

@@ -47,6 +47,27 @@ def token_rows(
     return rows
 
 
+def with_zero_rows(table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """A table with zeros in some rows, which no text reaches; a table that is mapped from its file stays as it is.
+
+    Example:
+        >>> with_zero_rows(np.eye(2), np.array([1]))
+        array([[1., 0.],
+               [0., 0.]])
+    """
+    if not len(rows) or not table[rows].any() or _is_mapped(table):
+        return table
+    table = table.copy()
+    table[rows] = 0
+    return table
+
+
+def _is_mapped(array: Any) -> bool:
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
+
+
 def _sum_dtype(table: NDArray[Any]) -> np.dtype[Any]:
     return table.dtype if table.dtype in _SUM_DTYPES else np.dtype(np.float32)
 

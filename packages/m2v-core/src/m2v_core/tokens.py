@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from m2v_core import pieces as p
-from m2v_core.backend import Backend, bad_text
-from m2v_core.errors import ModelFormatError
+from m2v_core.backend import Backend, CannotSpellError
+from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Found, Memory, Recent, shares
 from m2v_core.ragged import Ids, cut, merged, without
 from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
@@ -38,7 +38,7 @@ class Vocabulary:
     """What `tokenizer.json` says of its tokens.
 
     Attributes:
-        tokens: All tokens, `tokens[i]` being that of id `i`.
+        tokens: All tokens, `tokens[i]` being that of id `i`; an empty string for an id that no token has.
         unk_id: The id that stands for whatever the vocabulary cannot spell; `None` if there is none.
     """
 
@@ -50,7 +50,7 @@ class Vocabulary:
         """Read the vocabulary out of the text of a `tokenizer.json`; `where` names it in errors.
 
         Raises:
-            ModelFormatError: The text is not a tokenizer, or its ids are not 0 to n - 1.
+            ModelFormatError: The text is not a tokenizer, or an id is no number that a table could have as a row.
 
         Example:
             >>> import json
@@ -58,32 +58,8 @@ class Vocabulary:
             >>> Vocabulary.from_json(json.dumps({"added_tokens": [], "model": model}))
             Vocabulary(tokens=('[UNK]', 'cat'), unk_id=0)
         """
-        return cls._of(_parsed(tokenizer_json, where), where)
-
-    @classmethod
-    def _of(cls, raw: dict[str, Any], where: str) -> Vocabulary:
-        try:
-            model, added = raw["model"], raw.get("added_tokens") or []
-            ids: dict[str, int]
-            if isinstance(model["vocab"], list):  # Unigram: [[token, score], ...]
-                ids = {token: index for index, (token, _) in enumerate(model["vocab"])}
-                unk_id = model.get("unk_id")
-            else:
-                ids = dict(model["vocab"])
-                unk_id = None
-            ids.update({token["content"]: token["id"] for token in added})
-            if unk_id is None and model.get("unk_token") is not None:
-                unk_id = ids.get(model["unk_token"])
-            by_id = {index: token for token, index in ids.items()}
-            ordered = sorted(by_id)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _no_tokenizer(where, error) from None
-        if ordered != list(range(len(ordered))):
-            raise ModelFormatError(
-                f"{where}: token ids should run from 0 to {len(ordered) - 1} without a gap; "
-                f"found {len(ordered)} ids from {ordered[0]} to {ordered[-1]}."
-            )
-        return cls(tokens=tuple(by_id[index] for index in ordered), unk_id=unk_id)
+        by_id, unk_id = _tokens_by_id(_parsed(tokenizer_json, where), where)
+        return cls(tokens=tuple(by_id.get(index, "") for index in range(_n_ids(by_id))), unk_id=unk_id)
 
 
 class TextTokenizer:
@@ -96,7 +72,8 @@ class TextTokenizer:
 
     Attributes:
         json: The text it was made from.
-        n_tokens: How many tokens there are.
+        n_tokens: How many ids there are, those that no token has among them.
+        unused: [n] int64, the ids below the largest that no token has.
         unk_id: The id of the unknown token, or `None`.
         splitting: How texts are cut, or why they are not.
         cache_bytes: As given.
@@ -110,15 +87,19 @@ class TextTokenizer:
     ) -> None:
         raw = _parsed(tokenizer_json, where)
         self.json = tokenizer_json
-        vocabulary = Vocabulary._of(raw, where)
-        self.n_tokens, self.unk_id = len(vocabulary.tokens), vocabulary.unk_id
+        by_id, self.unk_id = _tokens_by_id(raw, where)
+        self.n_tokens = _n_ids(by_id)
+        has_none = np.full(self.n_tokens, len(by_id) < self.n_tokens)
+        if has_none.any():
+            has_none[list(by_id)] = False
+        self.unused = np.flatnonzero(has_none)
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
-        del raw, vocabulary  # large, and so is what comes next
+        del raw, by_id  # large, and so is what comes next
         self._backend = Backend(tokenizer_json, where)
         self._forget()
 
@@ -153,7 +134,7 @@ class TextTokenizer:
             ids [total] and offsets [n + 1], both int64: text i has `ids[offsets[i]:offsets[i + 1]]`.
 
         Raises:
-            InvalidInputError: An element is not a string, or not valid Unicode.
+            BadTextError: An element is not a string, is not valid Unicode, or has what the tokenizer cannot spell.
         """
         rule = self.splitting
         try:
@@ -165,8 +146,8 @@ class TextTokenizer:
                 lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // _ID_BYTES
             else:
                 ids, lengths = self._many(texts, rule)
-        except (TypeError, UnicodeEncodeError):
-            raise bad_text(texts) from None
+        except _REFUSED:
+            raise self.bad_text(texts) from None
         return cut(ids, lengths, max_length)
 
     def one(self, text: str, max_length: int | None) -> Ids:
@@ -176,8 +157,12 @@ class TextTokenizer:
             return self([text], max_length)[0]
         try:
             return np.frombuffer(self._short(text, rule), np.int64)[:max_length]
-        except (TypeError, UnicodeEncodeError):
-            raise bad_text([text]) from None
+        except _REFUSED:
+            raise self.bad_text([text]) from None
+
+    def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
+        """The error for texts of which some cannot be tokenised, naming the first."""
+        return self._backend.bad_text(texts)
 
     def _whole(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         return without(self.unk_id, *self._backend.ids_of_texts(texts))
@@ -272,6 +257,8 @@ class TextTokenizer:
 
 _SPACED = re.compile(r" *[^ ]+| +")
 _ID_BYTES = 8
+_MAX_IDS = 1 << 24  # so that a stranger's file cannot ask for much memory by one number
+_REFUSED = (TypeError, UnicodeEncodeError, CannotSpellError)
 
 
 def _holds(text: str, parts: Sequence[str]) -> bool:
@@ -286,6 +273,37 @@ def _parsed(tokenizer_json: str, where: str) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise _no_tokenizer(where, error) from None
     return raw
+
+
+def _tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int | None]:
+    """The token of each id that has one, and the id of the unknown token."""
+    try:
+        model, added = raw["model"], raw.get("added_tokens") or []
+        ids: dict[str, int]
+        if isinstance(model["vocab"], list):  # Unigram: [[token, score], ...]
+            ids = {token: index for index, (token, _) in enumerate(model["vocab"])}
+            unk_id = model.get("unk_id")
+        else:
+            ids = dict(model["vocab"])
+            unk_id = None
+        ids.update({token["content"]: token["id"] for token in added})
+        if unk_id is None and model.get("unk_token") is not None:
+            unk_id = ids.get(model["unk_token"])
+        by_id = {index: token for token, index in ids.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_tokenizer(where, error) from None
+    limit = max(_MAX_IDS, len(by_id))
+    bad = next((index for index in by_id if type(index) is not int or not 0 <= index < limit), None)
+    if bad is not None:
+        raise ModelFormatError(
+            f"{where}: token ids should be whole numbers from 0 to {limit - 1}, the rows of a table; found {bad!r} for "
+            f"{by_id[bad]!r}."
+        )
+    return by_id, unk_id
+
+
+def _n_ids(by_id: Collection[int]) -> int:
+    return max(by_id, default=-1) + 1
 
 
 def _no_tokenizer(where: str, error: Exception) -> ModelFormatError:

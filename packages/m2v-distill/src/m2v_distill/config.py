@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, get_args
 
+from m2v_core.aliases import renamed
 from m2v_core.cluster import check_clusters
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
@@ -150,6 +151,7 @@ class DistillConfig:
             InvalidInputError: A setting is out of range.
         """
         known = [field.name for field in fields(cls)]
+        options = renamed(options, known)
         for name in options:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from m2v_core.aliases import aliased
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_distill.corpus import distinct
 from m2v_distill.shards import Packed, read_shard, write_shard
@@ -38,6 +39,7 @@ __all__ = ["FeatureStore", "featurize", "is_store"]
 logger = logging.getLogger("m2v_distill")
 
 
+@aliased
 def featurize(
     teacher: Teacher,
     texts: Iterable[str],

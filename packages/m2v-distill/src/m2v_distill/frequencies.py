@@ -15,7 +15,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from m2v_core import StaticModel
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.tokens import TextTokenizer
 
 #: Counts by token, or by id, or a file of them.
@@ -49,8 +49,13 @@ def token_counts(model: StaticModel, texts: Iterable[str], *, batch_size: int = 
     tokenizer = TextTokenizer(model.stored.tokenizer_json)
     counts = np.zeros(tokenizer.n_tokens, np.int64)
     left = iter(texts)
+    before = 0
     while batch := list(islice(left, batch_size)):
-        counts += np.bincount(tokenizer(batch, None)[0], minlength=len(counts))
+        try:
+            counts += np.bincount(tokenizer(batch, None)[0], minlength=len(counts))
+        except BadTextError as error:
+            raise error.moved(before) from None
+        before += len(batch)
     return counts
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 from sklearn.base import ClassifierMixin
 
+from m2v_core.aliases import aliased_arrays
 from m2v_core.head import Activation
 from m2v_train.batches import Samples
 from m2v_train.config import ClassificationConfig, TrainConfig, TrainOptions
@@ -94,6 +95,7 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
     def _activation(self) -> Activation:
         return Activation.SIGMOID if self.multilabel_ else Activation.SOFTMAX
 
+    @aliased_arrays
     def predict(
         self,
         X: Any,
@@ -106,6 +108,7 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
             as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size, threshold=threshold
         )
 
+    @aliased_arrays
     def predict_proba(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """[n, C] the probability of each class: they add up to 1 for single labels, and stand alone for lists."""
         return self.to_pipeline().predict_proba(

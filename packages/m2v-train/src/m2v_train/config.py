@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
 
+from m2v_core.aliases import renamed
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import check_max_length
 
@@ -91,14 +92,16 @@ class TrainConfig:
         return {f.name: f.default for f in fields(cls)}
 
     @classmethod
-    def check_known(cls, names: Iterable[str]) -> None:
-        """Raise `TypeError` for a name that is no option; the message names what is near."""
+    def named(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options by our names (see `m2v_core.aliases`); any other is a `TypeError`, which names what is near."""
         known = cls.defaults()
-        for name in names:
+        options = renamed(options, known)
+        for name in options:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise TypeError(f"There is no option {name!r}.{hint}")
+        return options
 
     def __post_init__(self) -> None:
         if self.max_length != "model":

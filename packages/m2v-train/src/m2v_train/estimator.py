@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from m2v_core import StaticModel, StaticModelPipeline
+from m2v_core.aliases import aliased
 from m2v_core.errors import InvalidInputError
 from m2v_core.head import Activation, MLPHead
 from m2v_core.model import UNSET
@@ -42,9 +43,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     config_class: ClassVar[type[TrainConfig]] = TrainConfig
 
     def __init__(self, model: StaticModel | None = None, **options: Unpack[TrainOptions]) -> None:
-        self.config_class.check_known(options)
+        given = self.config_class.named(options)
         self.model = model
-        for name, value in {**self.config_class.defaults(), **options}.items():
+        for name, value in {**self.config_class.defaults(), **given}.items():
             setattr(self, name, value)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -79,6 +80,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return cls(model, **options)
 
     @classmethod
+    @aliased
     def from_pretrained(
         cls,
         path: str | os.PathLike[str] = DEFAULT_MODEL,
@@ -92,8 +94,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
         Raises as `StaticModel.from_pretrained` does.
         """
-        cls.config_class.check_known(options)  # before anything is fetched
-        return cls(StaticModel.from_pretrained(path, token=token, revision=revision, subfolder=subfolder), **options)
+        given = cls.config_class.named(options)  # before anything is fetched
+        return cls(StaticModel.from_pretrained(path, token=token, revision=revision, subfolder=subfolder), **given)
 
     # --- training -----------------------------------------------------------------------------------------------
 
@@ -104,7 +106,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             InvalidInputError: An option is out of range, or there is no model.
             TypeError: An option is unknown.
         """
-        self.config_class.check_known(options)
+        options = self.config_class.named(options)
         if not isinstance(self.model, StaticModel):
             raise InvalidInputError(
                 f"model should be the StaticModel to start from; found {type(self.model).__name__}. Pass model=, or "

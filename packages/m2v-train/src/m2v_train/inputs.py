@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Integer
 
 from m2v_core import StaticModel
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.model import UNSET
 from m2v_train.labels import Labels, as_labels, class_weights
 from m2v_train.ragged import lengths_of, take_rows
@@ -201,7 +201,10 @@ class TokenTexts:
         ends = np.zeros(len(texts), np.int64)
         total = 0
         for start in range(0, len(texts), _TEXTS):
-            part, offsets = model.token_ids(texts[start : start + _TEXTS], max_length=max_length)
+            try:
+                part, offsets = model.token_ids(texts[start : start + _TEXTS], max_length=max_length)
+            except BadTextError as error:
+                raise error.moved(start) from None
             ids.append(part.astype(np.int32))
             ends[start : start + _TEXTS] = offsets[1:] + total
             total += len(part)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self, Unpack
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from m2v_core.aliases import aliased_arrays
 from m2v_core.errors import InvalidInputError
 from m2v_train.batches import Samples
 from m2v_train.config import PairConfig, TrainConfig, TrainOptions
@@ -18,10 +19,12 @@ from m2v_train.losses import Kind, Task
 class _Outputs(Estimator):
     """An estimator whose outputs are what it predicts."""
 
+    @aliased_arrays
     def predict(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """[n, k] float32, the outputs for texts."""
         return self.to_pipeline().predict(as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size)
 
+    @aliased_arrays
     def encode(self, X: Any, batch_size: int = 1024, show_progress_bar: bool = False) -> np.ndarray:
         """`predict`, by model2vec's name."""
         return self.predict(X, show_progress_bar=show_progress_bar, batch_size=batch_size)

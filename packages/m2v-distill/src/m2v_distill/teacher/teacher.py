@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Float32
 from numpy import ndarray
 
+from m2v_core.aliases import aliased_arrays
 from m2v_core.errors import InvalidInputError
 from m2v_distill.config import Backend, Device, Pooling, Precision
 from m2v_distill.placement import Placement
@@ -252,6 +253,7 @@ class Teacher:
         settings = replace(self.settings, head=moved(self.settings.head))
         return replace(self, module=moved(self.module), settings=settings, placement=placement)
 
+    @aliased_arrays
     def encode(
         self,
         texts: str | Sequence[str],

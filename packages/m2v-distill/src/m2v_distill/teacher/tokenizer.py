@@ -206,8 +206,8 @@ def _note_other_special_tokens(tokenizer: TeacherTokenizer, config: dict[str, An
     for key, ids in (("add_bos_token", tokenizer.before), ("add_eos_token", tokenizer.after)):
         if config.get(key) is True and not ids:
             logger.warning(
-                '%s: tokenizer_config.json says "%s": true, but the post_processor of tokenizer.json puts no such token '
-                "around a text. The ids of tokenizer.json are used; change its post_processor if that is wrong.",
+                '%s: tokenizer_config.json says "%s": true, but the post_processor of tokenizer.json puts no such '
+                "token around a text. The ids of tokenizer.json are used; change its post_processor if that is wrong.",
                 path,
                 key,
             )

@@ -1,0 +1,84 @@
+"""Keywords of model2vec and sentence-transformers that mean what a keyword of ours means."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from m2v_core.errors import InvalidInputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Their names -> ours. They count wherever ours is a keyword, and theirs is not.
+ALIASES = {"normalize_embeddings": "normalize", "show_progressbar": "show_progress_bar", "model_name": "path"}
+
+#: Keywords of what gives arrays -> the one value that is right here.
+ARRAYS = {"convert_to_numpy": True, "convert_to_tensor": False}
+
+
+def aliased(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function take the `ALIASES` of its keywords too; any other unknown one stays a `TypeError`.
+
+    Raises:
+        TypeError: A keyword is given by both of its names.
+
+    Example:
+        >>> @aliased
+        ... def shown(*, normalize=False):
+        ...     return normalize
+        >>> shown(normalize_embeddings=True)
+        True
+    """
+    return _taking(function, {})
+
+
+def aliased_arrays(function: Callable[P, R]) -> Callable[P, R]:
+    """The same for a function that gives arrays, which `ARRAYS` ask for.
+
+    Raises:
+        InvalidInputError: Something else than arrays is asked for.
+    """
+    return _taking(function, ARRAYS)
+
+
+def renamed(keywords: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Keywords by our names, those that are `known`.
+
+    Raises:
+        TypeError: One is given by both of its names.
+
+    Example:
+        >>> renamed({"show_progressbar": True, "other": 1}, {"show_progress_bar"})
+        {'show_progress_bar': True, 'other': 1}
+    """
+    ours: dict[str, Any] = {}
+    for name, value in keywords.items():
+        target = ALIASES.get(name, name)
+        if name in known or target not in known:
+            target = name
+        elif target in keywords:
+            raise TypeError(f"{target}= and {name}= mean the same: expected one of them, found both.")
+        ours[target] = value
+    return ours
+
+
+def _taking(function: Callable[P, R], fixed: Mapping[str, bool]) -> Callable[P, R]:
+    known = frozenset(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def taking(*args: P.args, **keywords: P.kwargs) -> R:
+        if not keywords or known.issuperset(keywords):
+            return function(*args, **keywords)
+        left = dict(keywords)
+        for name, right in fixed.items():
+            if name in left and left.pop(name) is not right:
+                raise InvalidInputError(
+                    f"{name} should be {right}, as vectors are NumPy arrays; found {keywords[name]!r}. For a tensor "
+                    f"pass them on: torch.from_numpy(model.encode(texts))."
+                )
+        return function(*args, **renamed(left, known))
+
+    return taking
