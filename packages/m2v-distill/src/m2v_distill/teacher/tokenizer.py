@@ -32,7 +32,7 @@ NO_LIMIT = 1 << 24
 #: Texts by which two tokenizers show that their ids differ.
 PROBES = (
     "The quick brown Fox, jumped over 2023 lazy dogs!  It's 3.14159.",
-    "naïve café ＡＢＣ ﬁne “quotes” — Łódź 100%",
+    "naïve café \uff21\uff22\uff23 \ufb01ne “quotes” — Łódź 100%",
     "日本語のテキスト 한국어 русский العربية हिन्दी 😀",
     "new\nline\tand   spaces",
 )
@@ -52,7 +52,8 @@ class TeacherTokenizer:
 
     Example:
         >>> tokenizer = read_tokenizer(teacher_folder())
-        >>> tokenizer.encode("a text") == [*tokenizer.before, *tokenizer.encode("a text", special=False), *tokenizer.after]
+        >>> inner = tokenizer.encode("a text", special=False)
+        >>> tokenizer.encode("a text") == [*tokenizer.before, *inner, *tokenizer.after]
         True
     """
 
