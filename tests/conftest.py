@@ -73,7 +73,7 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_texts(tmp_path_factory.mktemp("texts"))
 
 
-@pytest.fixture(scope="module", params=["own", "real"])
+@pytest.fixture(scope="module", params=["own", "real"] if DATA.is_dir() else ["own"])
 def data(request: pytest.FixtureRequest) -> Path:
-    """Both, one after the other."""
+    """Both, one after the other, where there are both."""
     return request.getfixturevalue(f"{request.param}_data")

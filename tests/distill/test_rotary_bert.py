@@ -136,7 +136,7 @@ def test_nomics_own_naming(tmp_path: Path, prefix: str) -> None:
     tensors = {prefix + name: tensor for name, tensor in widened(tensors_of("nomic_bert"), rows=64, inner=256).items()}
     tensors["cls.predictions.decoder.weight"] = np.ones((64, 24), np.float32)
     folder = write(tmp_path / "own", NOMIC, tensors)
-    np.testing.assert_allclose(vectors(folder), expected("nomic_bert"), atol=1e-6)
+    np.testing.assert_allclose(vectors(folder), expected("nomic_bert"), atol=1e-5)
     teacher = Teacher.from_pretrained(folder)
     assert (teacher.vocab_size, teacher.hidden_size, teacher.max_length) == (64, 24, None)
 
@@ -188,7 +188,7 @@ def test_nomic_bert_without_rotation_and_gate_is_bert(tmp_path: Path) -> None:
     config = {**NOMIC, **biases, "activation_function": "gelu", "rotary_emb_fraction": 0.0, "n_positions": 40}
     folder = write(tmp_path, {**config, "pad_vocab_size_multiple": 1}, tensors)
     for pooling in ("mean", "pooler"):
-        np.testing.assert_allclose(vectors(folder, pooling=pooling), expected("bert", pooling), atol=1e-6)
+        np.testing.assert_allclose(vectors(folder, pooling=pooling), expected("bert", pooling), atol=1e-5)
     assert Teacher.from_pretrained(folder).max_length == 40
 
 
@@ -260,7 +260,7 @@ def test_embedded_positions_of_the_new_encoder(tmp_path: Path) -> None:
     del tensors["embeddings.position_embeddings.weight"]
     still = {**NEW, "rope_scaling": {"rope_type": "linear", "factor": 1e30}}
     reference = vectors(write(tmp_path / "still", still, tensors), [list(range(len(sequence)))])
-    np.testing.assert_allclose(ours[1:], reference, atol=1e-6)
+    np.testing.assert_allclose(ours[1:], reference, atol=1e-5)
     assert Teacher.from_pretrained(tmp_path / "placed").max_length == 16
 
 
