@@ -102,7 +102,7 @@ def test_saved_and_loaded_again(tmp_path: Path) -> None:
 def test_bytes_have_modules_too(tmp_path: Path) -> None:
     """Nothing is unknown there, so sentence-transformers computes the same: by rows, whatever the mapping says."""
     raw = json.loads(byte_bpe())
-    raw["added_tokens"].append(special("[LAST]", len(raw["model"]["vocab"]) + 1))
+    raw["model"]["vocab"]["good"] += 1
     tokenizer = json.dumps(raw)
     StaticModel(np.ones((len(Vocabulary.from_json(tokenizer).tokens), 2), np.float32), tokenizer).save_pretrained(
         tmp_path
@@ -142,9 +142,14 @@ def test_a_row_for_each_token_is_not_one_for_each_id(layout: str, tmp_path: Path
         StaticModel.from_pretrained(folder)
 
 
-def test_an_id_far_away_asks_for_no_memory(tmp_path: Path) -> None:
-    raw = json.loads(wordpiece())
-    raw["added_tokens"].append(special("[FAR]", 10_000_000))
-    (folder := folder_of("ours", tmp_path / "m") / "tokenizer.json").write_text(json.dumps(raw))
-    with pytest.raises(ModelFormatError, match="10000001 tokens, but embeddings has"):
-        StaticModel.from_pretrained(folder.parent)
+@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("distances", [[0], [2], [0, 3], [3, 0], [-30]])
+def test_added_tokens_have_the_ids_of_the_library(distances: list[int], hole: bool) -> None:
+    """Which gives them the next ones, whatever the file says."""
+    raw = json.loads(HOLES if hole else wordpiece())
+    raw["added_tokens"] += [special(f"[NEW{i}]", len(WHOLE.tokens) + d) for i, d in enumerate(distances)]
+    tokenizer = TextTokenizer(json.dumps(raw))
+    for index in range(len(distances)):
+        (there,) = tokenizer([f"[NEW{index}]"], None)[0].tolist()
+        assert tokenizer.vocabulary.tokens[there] == f"[NEW{index}]"
+        assert there < tokenizer.n_tokens

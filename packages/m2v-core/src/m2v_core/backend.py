@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,19 @@ class Backend:
             f"({self._cannot_spell([text])}). Take that out of the text, or name the unknown token in tokenizer.json "
             f"(unk_id or unk_token of its model): unknown tokens are left out.",
         )
+
+
+def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The ids of a model's tokens and of `added_tokens`, as the library gives them.
+
+    An added token that the model lacks gets the next id, whatever the file says: that after the number of the model's
+    tokens, or after the largest of an added token. 0.2x takes them in the order of the file, 1.x by their ids.
+    """
+    known, following = dict(ids), len(ids)
+    for token in sorted(added, key=lambda token: int(token["id"])) if _IMMUTABLE_API else added:
+        index = known.setdefault(token["content"], following)
+        following = max(following, index + 1)
+    return known
 
 
 def _joined_ids(encodings: Sequence[Any]) -> tuple[Ids, Ids]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from m2v_core import pieces as p
-from m2v_core.backend import Backend, CannotSpellError
+from m2v_core.backend import Backend, CannotSpellError, with_added
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Found, Memory, Recent, shares
 from m2v_core.ragged import Ids, cut, merged, without
@@ -286,7 +286,7 @@ def _tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int 
         else:
             ids = dict(model["vocab"])
             unk_id = None
-        ids.update({token["content"]: token["id"] for token in added})
+        ids = with_added(ids, added)
         if unk_id is None and model.get("unk_token") is not None:
             unk_id = ids.get(model["unk_token"])
         by_id = {index: token for token, index in ids.items()}

@@ -92,6 +92,7 @@ class Facts:
         settings: What else decided on the table.
         versions: What made it: package -> version.
         sentence_transformers: Whether it loads there.
+        zero_unknown: Whether there is an unknown token, with a row of zeros.
         ours: Whether it has m2v's (and model2vec's) own layout.
         head: Its head.
         onnx: Its export to ONNX.
@@ -122,6 +123,7 @@ class Facts:
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     sentence_transformers: bool = False
+    zero_unknown: bool = False
     ours: bool = True
     head: Head | None = None
     onnx: Onnx | None = None
@@ -170,6 +172,7 @@ def read_facts(folder: Path, *, name: str) -> Facts:
         settings=config.distillation_settings or {},
         versions=config.package_versions or {},
         sentence_transformers=_loads_there(folder, model),
+        zero_unknown=_has_zero_unknown(model),
         ours=_is_ours(folder / CONFIG_FILE),
         head=head,
         onnx=onnx,
@@ -199,6 +202,12 @@ def _loads_there(folder: Path, model: StaticModel) -> bool:
     if model.weights is not None or model.token_mapping is not None or model.embedding_dtype == "int8":
         return False
     return any((folder / file).is_file() for file in (MODULES_FILE, SENTENCE_TRANSFORMERS_CONFIG))
+
+
+def _has_zero_unknown(model: StaticModel) -> bool:
+    return (
+        model.unk_token_id is not None and model.token_mapping is None and not model.embedding[model.unk_token_id].any()
+    )
 
 
 def _is_ours(config: Path) -> bool:
