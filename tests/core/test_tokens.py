@@ -7,6 +7,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import tokenizers
 from hypothesis import given, settings
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.backend import json_of
+from m2v_core.cli import describe
 from m2v_core.tokens import TextTokenizer, Vocabulary
-from tokenizer_files import KINDS, SPACES, special, wordlevel, wordpiece
+from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiece
 
 NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")
 TOKENIZERS = {kind: TextTokenizer(make()) for kind, make in SPACES.items()}
@@ -293,3 +295,16 @@ def test_a_pickled_tokenizer_gives_the_same_ids() -> None:
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.cache_bytes == 1000
     assert again(["good day"] * 40, None)[0].tolist() == tokenizer(["good day"] * 40, None)[0].tolist()
+
+
+def test_an_unknown_token_that_is_an_ordinary_piece(caplog: pytest.LogCaptureFixture) -> None:
+    """Students that others saved may leave every full stop out: read as they are, and told of."""
+    raw = json.loads(unigram())
+    assert TextTokenizer(unigram()).odd_unknown is None
+    raw["model"]["unk_id"] = 4
+    odd = TextTokenizer(json.dumps(raw))
+    assert odd.odd_unknown == "▁good"
+    assert odd.unk_id == 4
+    model = StaticModel(np.zeros((len(raw["model"]["vocab"]), 2), np.float32), json.dumps(raw))
+    assert "looks like an ordinary piece" in caplog.text
+    assert describe(model)["unknown_token"] == "▁good (an ordinary piece, left out of every text)"

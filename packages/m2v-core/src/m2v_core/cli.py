@@ -195,6 +195,9 @@ def describe(model: StaticModel, head: MLPHead | None = None) -> dict[str, objec
         3
     """
     arrays = (model.embedding, model.weights, model.token_mapping)
+    unknown = None if model.unk_token_id is None else model.tokens[model.unk_token_id]
+    if model.unknown_is_ordinary:
+        unknown = f"{unknown} (an ordinary piece, left out of every text)"
     classes = None if head is None or head.classes_ is None else head.classes_.tolist()
     return {
         "tokens": model.n_tokens,
@@ -202,6 +205,7 @@ def describe(model: StaticModel, head: MLPHead | None = None) -> dict[str, objec
         "dtype": model.embedding_dtype,
         "table_bytes": sum(array.nbytes for array in arrays if array is not None),
         "clusters": model.vocabulary_quantization,
+        "unknown_token": unknown,
         "normalize": model.normalize,
         "max_length": model.max_length,
         "base_model": model.base_model_name,

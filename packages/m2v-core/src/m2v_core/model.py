@@ -115,6 +115,15 @@ class StaticModel:
     def _setup(self, stored: StoredModel, folder: Path | None = None, *, cache_bytes: int) -> None:
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
         self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
+        if self._tokenizer.odd_unknown is not None:
+            import logging  # few need it
+
+            logging.getLogger("m2v_core").warning(
+                "%s: the unknown token is %r, which looks like an ordinary piece; it is left out of every text. The "
+                "tool that wrote the file probably removed tokens and kept unk_id. Distil the model again to mend it.",
+                tokenizer,
+                self._tokenizer.odd_unknown,
+            )
         format.check_arrays(stored.embeddings, stored.weights, stored.mapping, self.n_tokens, str(table))
         if stored.mapping is None:
             stored = replace(stored, embeddings=with_zero_rows(stored.embeddings, self._tokenizer.unused))
@@ -307,6 +316,11 @@ class StaticModel:
     def unk_token_id(self) -> int | None:
         """The id that stands for what the vocabulary cannot spell; it never counts."""
         return self._tokenizer.unk_id
+
+    @property
+    def unknown_is_ordinary(self) -> bool:
+        """Whether the unknown token looks like an ordinary piece, as some tools leave it; see the log at loading."""
+        return self._tokenizer.odd_unknown is not None
 
     @property
     def dim(self) -> int:

@@ -75,6 +75,8 @@ class TextTokenizer:
         n_tokens: How many ids there are, those that no token has among them.
         unused: [n] int64, the ids below the largest that no token has.
         unk_id: The id of the unknown token, or `None`.
+        odd_unknown: The unknown token where it seems to be an ordinary piece, which is then left out of every text;
+            else `None`.
         splitting: How texts are cut, or why they are not.
         cache_bytes: As given.
 
@@ -89,6 +91,7 @@ class TextTokenizer:
         self.json = tokenizer_json
         by_id, self.unk_id = _tokens_by_id(raw, where)
         self.n_tokens = _n_ids(by_id)
+        self.odd_unknown = _odd_unknown(raw)
         has_none = np.full(self.n_tokens, len(by_id) < self.n_tokens)
         if has_none.any():
             has_none[list(by_id)] = False
@@ -300,6 +303,19 @@ def _tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int 
             f"{by_id[bad]!r}."
         )
     return by_id, unk_id
+
+
+def _odd_unknown(raw: dict[str, Any]) -> str | None:
+    """A Unigram model's unknown token where it is no special token and has no such name.
+
+    Some tools remove tokens before it, and leave its id as it was.
+    """
+    model, index = raw["model"], raw["model"].get("unk_id")
+    if not isinstance(model["vocab"], list) or index is None or not 0 <= index < len(model["vocab"]):
+        return None
+    token = str(model["vocab"][index][0])
+    added = {other["content"] for other in raw.get("added_tokens") or []}
+    return None if token in added or "unk" in token.lower() else token
 
 
 def _n_ids(by_id: Collection[int]) -> int:
