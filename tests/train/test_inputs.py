@@ -27,7 +27,7 @@ from m2v_train.inputs import (
     split_indices,
 )
 from m2v_train.ragged import take_rows
-from m2v_train.sources import ROWS
+from m2v_core.sources import ROWS
 
 
 def pandas(values: list[Any]) -> Any:
