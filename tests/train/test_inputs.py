@@ -17,6 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from conftest import make_model
 from m2v_core import InvalidInputError, StaticModel
+from m2v_core.sources import ROWS
 from m2v_train.inputs import (
     TokenTexts,
     as_labels,
@@ -27,7 +28,6 @@ from m2v_train.inputs import (
     split_indices,
 )
 from m2v_train.ragged import take_rows
-from m2v_core.sources import ROWS
 
 
 def pandas(values: list[Any]) -> Any:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError
-from m2v_core.sources import is_missing, plain_rows, rows_of, shown
+from m2v_core.sources import is_missing, plain, plain_rows, rows_of, shown
+
+if TYPE_CHECKING:
+    from m2v_core.head import MLPHead
 
 #: What holds the labels of a text that may have several.
 LISTS = (list, tuple, set, frozenset)
@@ -107,17 +110,17 @@ def label_rows(y: Any, name: str) -> list[Any]:
         >>> label_rows(np.array(["a", "b"]), "y"), label_rows([np.array([1, 2]), []], "y")
         (['a', 'b'], [[1, 2], []])
     """
-    shape = getattr(y, "shape", ())
-    if len(shape) == 2 and not hasattr(y, "columns"):
+    rows, shape = rows_of(y, name), getattr(y, "shape", ())
+    if len(shape) > 1:
         raise InvalidInputError(
             f"{name} should be a list of labels, or of lists of labels; found an array of shape {tuple(shape)}. Of a "
             f"matrix of zeros and ones: [np.flatnonzero(row).tolist() for row in {name}]."
         )
-    return [plain_rows(row) if isinstance(row, LISTS) else row for row in rows_of(y, name)]
+    return [plain_rows(row) if isinstance(row, LISTS) else row for row in rows]
 
 
-def check_labels(rows: list[Any], classes: NDArray[Any], *, several: bool) -> None:
-    """Check what `label_rows` gave against the classes of a head, which gives `several` labels or one.
+def check_labels(rows: list[Any], head: MLPHead) -> None:
+    """Check what `label_rows` gave against the classes that a head has.
 
     Labels that are of the classes' kind but none of them are reported in a log line: they count as wrong.
 
@@ -125,18 +128,21 @@ def check_labels(rows: list[Any], classes: NDArray[Any], *, several: bool) -> No
         InvalidInputError: A label is of another kind than the classes; or it is a list and should be none, or the
             other way round. The error says where.
     """
-    kind, known = type(classes[0].item()), set(classes.tolist())
+    classes, several = plain(head.classes_), head.activation == "sigmoid"
+    kind, known = type(classes[0]), set(classes)
     unknown: dict[Any, None] = {}
     n_unknown = 0
     for index, row in enumerate(rows):
         if isinstance(row, LISTS) != several:
             expected = "a list of labels for each text" if several else "one label for each text, and no lists"
-            raise InvalidInputError(f"y should hold {expected}, as the model gives; found {shown(row)} at index {index}.")
+            raise InvalidInputError(
+                f"y should hold {expected}, as the model gives; found {shown(row)} at index {index}."
+            )
         for label in row if several else [row]:
             if type(label) is not kind:
                 remedy = f"Give its labels as {kind.__name__}: {kind.__name__}(label)."
                 raise InvalidInputError(
-                    f"y should hold labels of the kind of the model's classes, such as {shown(classes[0].item())}; "
+                    f"y should hold labels of the kind of the model's classes, such as {shown(classes[0])}; "
                     f"found {shown(label)} at index {index}. {'Leave its text out.' if is_missing(label) else remedy}"
                 )
             if label not in known:

@@ -257,7 +257,7 @@ class StaticModelPipeline:
             raise InvalidInputError(
                 f"evaluate needs texts in X, and in y a label for each; found {len(texts)} texts, {len(labels)} labels."
             )
-        check_labels(labels, self.head.classes_, several=self.head.activation is Activation.SIGMOID)
+        check_labels(labels, self.head)
         predictions = self.predict(
             texts, batch_size=batch_size, threshold=threshold, show_progress_bar=show_progress_bar
         )

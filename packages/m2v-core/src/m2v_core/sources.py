@@ -66,7 +66,8 @@ def rows_of(value: Any, name: str) -> list[Any]:
     if column is None:
         is_loose = isinstance(value, Iterable) and not hasattr(value, "__array__")
         column = list(value) if is_loose else as_column(value, name)
-    return plain_rows(list(chain.from_iterable(in_parts(column))))
+    rows: list[Any] = plain_rows(list(chain.from_iterable(in_parts(column))))
+    return rows
 
 
 def in_parts(column: Any) -> Iterator[Sequence[Any]]:

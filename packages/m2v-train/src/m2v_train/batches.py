@@ -48,7 +48,8 @@ class Samples:
     @property
     def lengths(self) -> Int64[np.ndarray, "n w"]:
         """The tokens of each text."""
-        return self.texts.lengths[self.places]
+        lengths: Int64[np.ndarray, "n w"] = self.texts.lengths[self.places]
+        return lengths
 
     def take(self, indices: Integer[np.ndarray, " m"]) -> Samples:
         """Some samples, in the order given."""

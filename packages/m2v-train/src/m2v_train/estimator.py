@@ -34,9 +34,9 @@ DEFAULT_MODEL = "minishlab/potion-base-32m"
 class Estimator(BaseEstimator):  # type: ignore[misc]
     """A static model, and a head on top of it, to train.
 
-    Options are given to `__init__`, as scikit-learn has it, or to `fit` for that time. A subclass may have an `__init__`
-    of its own, with parameters that it stores under their names, and hand on the others: `super().__init__(model,
-    **options)`.
+    Options are given to `__init__`, as scikit-learn has it, or to `fit` for that time. A subclass may have an
+    `__init__` of its own, with parameters that it stores under their names; it hands on the others,
+    `super().__init__(model, **options)`.
 
     Args:
         model: The static model to start from. It stays as it is.

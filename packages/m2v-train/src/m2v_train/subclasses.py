@@ -72,7 +72,7 @@ def names_to_pass(cls: Any, base: Any) -> list[str]:
 
 
 def _inits(cls: Any, base: Any) -> Iterator[list[inspect.Parameter]]:
-    """The parameters, but for `self`, of each `__init__` from a class to `base`, as long as each hands on any others."""
+    """The parameters, but for `self`, of each `__init__` from a class to `base`, while these hand on any others."""
     for owner in cls.__mro__:
         if owner is base:
             model = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)

@@ -88,6 +88,10 @@ class StaticModelForRegression(RegressorMixin, _Targets):  # type: ignore[misc]
 
     kind = "squares"
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2, the share of the numbers' variance that is told: 1 - MSE / variance, the mean over outputs."""
+        return float(super().score(X, as_vectors(y, "y"), sample_weight))
+
 
 class PairOptions(TrainOptions, total=False):
     """The keywords of training on pairs; see `PairConfig`."""
