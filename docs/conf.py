@@ -28,7 +28,7 @@ from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.cli import describe
 from m2v_core.cluster import clustered
 from m2v_core.columns import as_label, read_columns
-from m2v_core.evaluation import classification_report, report_table
+from m2v_core.evaluation import classification_report, label_rows, report_table
 from m2v_core.format import Config
 from m2v_core.head import Layer, MLPHead, sigmoid, softmax
 from m2v_core.model import StaticModel, quantize_model
@@ -39,6 +39,7 @@ from m2v_core.pool import embed
 from m2v_core.quantize import int8_rows
 from m2v_core.ragged import merged, without
 from m2v_core.rows import token_rows
+from m2v_core.sources import as_array, as_column, in_parts, is_missing, plain, plain_rows, rows_of, shown
 from m2v_core.splitting import Splitting
 from m2v_core.tokens import Vocabulary
 from m2v_distill.config import DistillConfig
@@ -60,8 +61,8 @@ from m2v_distill.words import WordCounts, read_words
 from m2v_train.batches import rounded
 from m2v_train.classification import StaticModelForClassification
 from m2v_train.config import TrainConfig
-from m2v_train.devices import mesh_of
-from m2v_train.inputs import TokenTexts, as_texts, as_vectors, check_aligned
+from m2v_train.devices import device_name, mesh_of
+from m2v_train.inputs import TokenTexts, as_texts, as_vectors, check_aligned, check_has_tokens
 from m2v_train.labels import as_labels, class_weights
 from m2v_train.legacy import head_of
 from m2v_train.loop import ahead, batch_size_of, validation_interval
@@ -69,7 +70,6 @@ from m2v_train.module import Tokens, head_dims, text_vectors
 from m2v_train.optimizer import Clock
 from m2v_train.plots import confusion_matrix, confusions, learning_curves
 from m2v_train.ragged import lengths_of, take_rows
-from m2v_train.sources import as_column, in_parts, is_missing, shown
 from m2v_train.split import split_indices
 from m2v_train.vectors import StaticModelForPairSimilarity, StaticModelForRegression, StaticModelForSimilarity
 from m2v_hub.client import checked_token

@@ -124,6 +124,38 @@ def test_evaluate() -> None:
     assert several.evaluate(TEXTS, found, 2, 0.6)["accuracy"] == 1
 
 
+@pytest.mark.parametrize(
+    ("classes", "activation", "y", "message"),
+    [
+        (["a", "b"], "softmax", ["a", 1], r"such as 'a' \(str\); found 1 \(int\) at index 1. .* str\(label\)"),
+        ([0, 1], "softmax", ["0", "1"], r"such as 0 \(int\); found '0' \(str\) at index 0. .* int\(label\)"),
+        ([0, 1], "softmax", [0, 1.0], r"found 1.0 \(float\) at index 1"),
+        ([False, True], "softmax", [True, 1], r"such as False \(bool\); found 1 \(int\) at index 1"),
+        (["a", "b"], "softmax", [None, "a"], r"found None \(NoneType\) at index 0. Leave its text out"),
+        (["a", "b"], "softmax", ["a", ["b"]], r"one label for each text, and no lists.*\['b'\] \(list\) at index 1"),
+        (["a", "b"], "sigmoid", [["a"], "b"], r"a list of labels for each text.*; found 'b' \(str\) at index 1"),
+        (["a", "b"], "sigmoid", [[], ["a", 2]], r"such as 'a' \(str\); found 2 \(int\) at index 1"),
+        ([0, 1], "sigmoid", np.array([[0, 1], [1, 0]]), r"found an array of shape \(2, 2\). Of a matrix"),
+    ],
+)
+def test_labels_of_another_kind(classes: list[Any], activation: str, y: Any, message: str) -> None:
+    layer = Layer(np.ones((2, 8)), np.zeros(2))
+    pipeline = StaticModelPipeline(make_model(), MLPHead([layer], activation, classes))
+    with pytest.raises(InvalidInputError, match=rf"y should .*{message}"):
+        pipeline.evaluate(["good", "day"], y)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_unknown_classes_are_wrong_and_reported(activation: str, caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = pipeline_of(activation)
+    found = pipeline.predict(TEXTS)
+    pipeline.evaluate(TEXTS, found)
+    assert not caplog.records
+    labels = ["z", "z", *found[2:]] if activation == "softmax" else [["z"], ["a", "z"], *found[2:]]
+    assert pipeline.evaluate(TEXTS, labels)["accuracy"] == 0.5
+    assert caplog.messages == ["2 of the labels in y are none of the model's 3 classes, and count as wrong: 'z'"]
+
+
 def test_what_is_wrong_with_the_input() -> None:
     pipeline = pipeline_of()
     for call in (pipeline.predict, pipeline.predict_proba):
@@ -131,16 +163,14 @@ def test_what_is_wrong_with_the_input() -> None:
             call([1])
         with pytest.raises(InvalidInputError, match="batch_size"):
             call(TEXTS, batch_size=0)
-    with pytest.raises(InvalidInputError, match="threshold"):
-        pipeline.predict(TEXTS, threshold=2)
+    for threshold in (2, -0.1, float("nan"), "0.5", True, None):
+        with pytest.raises(InvalidInputError, match=r"threshold should be a probability, .* such as 0.5; found"):
+            pipeline.predict(TEXTS, threshold=threshold)
+    assert len(pipeline.predict(TEXTS, threshold=np.float32(0.3))) == len(TEXTS)
     with pytest.raises(InvalidInputError, match="found 4 texts, 1 labels"):
         pipeline.evaluate(TEXTS, ["a"])
-    with pytest.raises(InvalidInputError, match="found 0 and 0"):
+    with pytest.raises(InvalidInputError, match=r"needs texts in X, .* found 0 texts, 0 labels"):
         pipeline.evaluate([], [])
-    with pytest.raises(InvalidInputError, match="found int and str"):
-        pipeline.evaluate(["good"], [1])
-    with pytest.raises(InvalidInputError, match="found both"):
-        pipeline.evaluate(["good"], [["a"]])
     regression = pipeline_of("identity")
     for call in (regression.predict_proba, lambda texts: regression.evaluate(texts, TEXTS)):
         with pytest.raises(InvalidInputError, match="for heads with classes; this one has none"):

@@ -125,7 +125,9 @@ def test_evaluate(case: str, options: list[str], tmp_path: Path) -> None:
     assert json.loads("".join(output("evaluate", HEADS / case, tmp_path / "x.jsonl", *named, "--json"))) == expected
     if case == "softmax-numbers":  # one that the head does not know
         unknown = write_csv(tmp_path / "y.csv", text=["good"], label=["3"])
-        assert json.loads("".join(output("evaluate", HEADS / case, unknown, "--json")))["3"]["support"] == 1
+        done = m2v("evaluate", HEADS / case, unknown, "--json")
+        assert json.loads(done.stdout)["3"]["support"] == 1
+        assert done.stderr == "1 of the labels in y are none of the model's 2 classes, and count as wrong: 3\n"
     shown = output("evaluate", HEADS / case, table, *options)
     assert shown[0].split() == ["precision", "recall", "f1-score", "support"]
     assert f"{expected['macro avg']['f1-score']:.3f}" in next(line for line in shown if line.startswith("macro avg"))
@@ -155,10 +157,12 @@ def test_errors_have_no_traceback(tmp_path: Path) -> None:
     fails(m2v("predict", head, table, "--text", "tweet"), 1, "the column 'tweet'; found 'text', 'label'", "--text")
     fails(m2v("predict", head, "--threshold", 2, stdin="a"), 1, "threshold")
     fails(m2v("evaluate", head, table, "--label", "b"), 1, "the column 'b'", "--label")
-    fails(m2v("evaluate", head, tmp_path / "empty.csv"), 1, "An evaluation needs texts")
+    fails(
+        m2v("evaluate", head, tmp_path / "empty.csv"), 1, "empty.csv: expected rows with texts and labels; found none"
+    )
     fails(m2v("evaluate", head, tmp_path / "none.csv"), 1, "no such file")
     fails(m2v("evaluate", HEADS / "sigmoid", table), 1, "expected lists of labels", "--label-separator")
-    fails(m2v("evaluate", head, table, "--label-separator", ";"), 1, "found both")
+    fails(m2v("evaluate", head, table, "--label-separator", ";"), 1, "one label for each text, and no lists")
     fails(m2v("evaluate", HEADS / "identity", table), 1, "for heads with classes")
     fails(m2v("evaluate", head, table, "--label-separator", ""), 1, "separator")
     fails(m2v("evaluate", head), 2, "FILE")

@@ -236,6 +236,8 @@ def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.Mon
     bare = write_jsonl(tmp_path / "bare.jsonl", [{"text": None, "label": "a"}])
     mixed = write_jsonl(tmp_path / "mixed.jsonl", [{"text": "a", "label": "a"}, {"text": "b", "label": 3}])
     (tmp_path / "weights.json").write_text('{"up": 1}')
+    snow = {"text": "☃", "target": "1", "text_b": "good"}
+    unknown = write_csv(tmp_path / "unknown.csv", [{**snow, "category": ["up", "down"][i % 2]} for i in range(8)])
     label = ("--label", "category")
     cases = [
         (("classify", model, good, good, *label), "OUT should be a folder, or nothing yet; found a file"),
@@ -265,6 +267,12 @@ def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.Mon
         (("regression", model, numbers, out), "numbers.csv, line 3: expected a finite number; found 'nan'"),
         (("regression", model, good, out, "--target", "category"), "line 2: expected a finite number; found 'up'"),
         (("pairs", model, good, out, "--text-a", "text"), "expected the column 'text_b'"),
+        (("classify", model, unknown, out, *label), "None of the 8 texts in X has a token that the model knows"),
+        (("classify", model, good, out, *label, "--val", unknown), "None of the 8 texts in X_val has a token"),
+        (("regression", model, unknown, out), "None of the 8 texts in X has a token"),
+        (("similarity", model, unknown, out), "None of the 8 texts in X has a token"),
+        (("pairs", model, unknown, out, "--text-a", "text"), "None of the 8 texts in text_a has a token"),
+        (("pairs", model, unknown, out, "--text-a", "text_b", "--text-b", "text"), "None of the 8 texts in text_b"),
     ]
     for arguments, message in cases:
         code, stdout, stderr = train(*arguments)

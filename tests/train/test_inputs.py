@@ -18,6 +18,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from conftest import make_model
 from m2v_core import BadTextError, InvalidInputError, StaticModel
+from m2v_core.sources import ROWS
 from m2v_train import inputs
 from m2v_train.inputs import (
     TokenTexts,
@@ -29,7 +30,6 @@ from m2v_train.inputs import (
     split_indices,
 )
 from m2v_train.ragged import take_rows
-from m2v_train.sources import ROWS
 from tokenizer_files import unigram
 
 

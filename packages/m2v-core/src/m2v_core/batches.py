@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from m2v_core.backend import bad_text
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import check_max_length
+from m2v_core.sources import rows_of
 
 T = TypeVar("T")
 
@@ -35,12 +36,12 @@ _CHARS = 2**20
 
 
 def as_texts(sentences: Any) -> list[str]:
-    """One text or many as a list; what is neither is an `InvalidInputError`."""
+    """One text or many as a list (see `m2v_core.sources.rows_of`); what is neither is an `InvalidInputError`."""
     if isinstance(sentences, str):
         return [sentences]
     if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
         raise InvalidInputError(f"Expected a text (str) or an iterable of texts; found {type(sentences).__name__}.")
-    return list(sentences)
+    return rows_of(sentences, "The input")
 
 
 def check_batch_size(value: object) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.sources import is_missing, plain, plain_rows, rows_of, shown
 
-_LISTS = (list, tuple, set, frozenset)
+if TYPE_CHECKING:
+    from m2v_core.head import MLPHead
+
+#: What holds the labels of a text that may have several.
+LISTS = (list, tuple, set, frozenset)
 _COLUMNS = ("precision", "recall", "f1-score", "support")
 
 
@@ -33,14 +39,14 @@ def classification_report(y_true: Iterable[Any], y_pred: Iterable[Any]) -> dict[
 
     Raises:
         InvalidInputError: There are no texts, more on one side than on the other, labels here and lists there, or
-            labels of several kinds.
+            labels of several kinds; or either is a matrix or a table.
 
     Example:
         >>> report = classification_report(["a", "a", "b"], ["a", "b", "b"])
         >>> report["accuracy"].__round__(2), report["a"]
         (0.67, {'precision': 1.0, 'recall': 0.5, 'f1-score': 0.6666666666666666, 'support': 2.0})
     """
-    true, predicted = [_plain(label) for label in y_true], [_plain(label) for label in y_pred]
+    true, predicted = label_rows(y_true, "y_true"), label_rows(y_pred, "y_pred")
     if not true or len(true) != len(predicted):
         raise InvalidInputError(
             f"An evaluation needs texts, and as many labels as predictions; found {len(true)} and {len(predicted)}."
@@ -89,20 +95,77 @@ def report_table(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plain(label: Any) -> Any:
-    """A label, or a list of them, as Python's own."""
-    return label.tolist() if isinstance(label, np.ndarray | np.generic) else label
+def label_rows(y: Any, name: str) -> list[Any]:
+    """The label of each text, or the list of its labels, as Python's own objects.
+
+    Args:
+        y: A list, an array or a tensor, a pandas or pyarrow column, a column of a Hugging Face dataset, or another
+            iterable.
+        name: What errors call it.
+
+    Raises:
+        InvalidInputError: It is a single text, a matrix, a table, or cannot be iterated over.
+
+    Example:
+        >>> label_rows(np.array(["a", "b"]), "y"), label_rows([np.array([1, 2]), []], "y")
+        (['a', 'b'], [[1, 2], []])
+    """
+    rows, shape = rows_of(y, name), getattr(y, "shape", ())
+    if len(shape) > 1:
+        raise InvalidInputError(
+            f"{name} should be a list of labels, or of lists of labels; found an array of shape {tuple(shape)}. Of a "
+            f"matrix of zeros and ones: [np.flatnonzero(row).tolist() for row in {name}]."
+        )
+    return [plain_rows(row) if isinstance(row, LISTS) else row for row in rows]
+
+
+def check_labels(rows: list[Any], head: MLPHead) -> None:
+    """Check what `label_rows` gave against the classes that a head has.
+
+    Labels that are of the classes' kind but none of them are reported in a log line: they count as wrong.
+
+    Raises:
+        InvalidInputError: A label is of another kind than the classes; or it is a list and should be none, or the
+            other way round. The error says where.
+    """
+    classes, several = plain(head.classes_), head.activation == "sigmoid"
+    kind, known = type(classes[0]), set(classes)
+    unknown: dict[Any, None] = {}
+    n_unknown = 0
+    for index, row in enumerate(rows):
+        if isinstance(row, LISTS) != several:
+            expected = "a list of labels for each text" if several else "one label for each text, and no lists"
+            raise InvalidInputError(
+                f"y should hold {expected}, as the model gives; found {shown(row)} at index {index}."
+            )
+        for label in row if several else [row]:
+            if type(label) is not kind:
+                remedy = f"Give its labels as {kind.__name__}: {kind.__name__}(label)."
+                raise InvalidInputError(
+                    f"y should hold labels of the kind of the model's classes, such as {shown(classes[0])}; "
+                    f"found {shown(label)} at index {index}. {'Leave its text out.' if is_missing(label) else remedy}"
+                )
+            if label not in known:
+                unknown[label] = None
+                n_unknown += 1
+    if unknown:
+        logging.getLogger("m2v_core").warning(
+            "%d of the labels in y are none of the model's %d classes, and count as wrong: %s",
+            n_unknown,
+            len(known),
+            ", ".join(map(repr, list(unknown)[:10])) + (", ..." if len(unknown) > 10 else ""),
+        )
 
 
 def _as_lists(true: list[Any], predicted: list[Any]) -> tuple[list[Any], list[Any]]:
     """Both sides as lists of labels: of one label each if they are no lists."""
-    kinds = {isinstance(label, _LISTS) for label in chain(true, predicted)}
+    kinds = {isinstance(label, LISTS) for label in chain(true, predicted)}
     if len(kinds) > 1:
         raise InvalidInputError(
             "Labels and predictions should be a label for each text, or a list of labels for each; found both."
         )
     if kinds == {True}:
-        return [list(map(_plain, row)) for row in true], [list(map(_plain, row)) for row in predicted]
+        return [list(row) for row in true], [list(row) for row in predicted]
     return [[label] for label in true], [[label] for label in predicted]
 
 

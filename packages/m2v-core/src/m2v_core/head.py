@@ -219,8 +219,10 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
 
 def check_threshold(value: object) -> None:
     """Raise `InvalidInputError` unless `value` is a probability."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidInputError(f"threshold should be a probability, from 0 to 1; found {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
+        raise InvalidInputError(
+            f"threshold should be a probability, a number from 0 to 1 such as 0.5; found {value!r}."
+        )
 
 
 def _activation(value: Any) -> Activation:

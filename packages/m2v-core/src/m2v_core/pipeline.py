@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -233,7 +233,7 @@ class StaticModelPipeline:
     def evaluate(
         self,
         X: Iterable[str],
-        y: Sequence[Any] | NDArray[Any],
+        y: Iterable[Any],
         batch_size: int = 1024,
         threshold: float = 0.5,
         *,
@@ -243,7 +243,9 @@ class StaticModelPipeline:
 
         Args:
             X: Texts.
-            y: The label of each; or, if a text may have several, the list of its labels.
+            y: The label of each; or, if a text may have several, the list of its labels. A list, an array or a tensor,
+                a pandas or pyarrow column, or a column of a Hugging Face dataset. A label that is no class of the model
+                counts as wrong, and a log line says so.
             batch_size: See `predict`.
             threshold: See `predict`.
             show_progress_bar: See `predict`.
@@ -252,16 +254,19 @@ class StaticModelPipeline:
             InvalidInputError: There are no texts, or not a label for each, or labels are of another kind than the
                 classes; or the head has no classes.
         """
-        from m2v_core.evaluation import classification_report
+        from m2v_core.evaluation import check_labels, classification_report, label_rows
 
         self._check_has_classes("evaluate")
-        texts = as_texts(X)
-        if len(texts) != len(y):
-            raise InvalidInputError(f"evaluate needs a label for each text; found {len(texts)} texts, {len(y)} labels.")
+        texts, labels = as_texts(X), label_rows(y, "y")
+        if not texts or len(texts) != len(labels):
+            raise InvalidInputError(
+                f"evaluate needs texts in X, and in y a label for each; found {len(texts)} texts, {len(labels)} labels."
+            )
+        check_labels(labels, self.head)
         predictions = self.predict(
             texts, batch_size=batch_size, threshold=threshold, show_progress_bar=show_progress_bar
         )
-        return classification_report(y, predictions)
+        return classification_report(labels, predictions)
 
     def _logits(self, X: str | Iterable[str], **options: Any) -> NDArray[Any]:
         """[n, outputs] of the head; options are those of `StaticModel.encode`."""

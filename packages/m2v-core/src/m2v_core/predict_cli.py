@@ -174,6 +174,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     for text, label in rows:
         texts.append(text)
         labels.append([_known(one, classes) for one in label] if isinstance(label, list) else _known(label, classes))
+    if not texts:
+        raise InvalidInputError(f"{options.file}: expected rows with texts and labels; found none.")
     if pipeline.head.activation is Activation.SIGMOID and any(not isinstance(label, list) for label in labels):
         raise InvalidInputError(
             f"{options.file}: expected lists of labels, as the head may give several; found single ones. Say what "

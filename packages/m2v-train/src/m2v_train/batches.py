@@ -45,6 +45,12 @@ class Samples:
         """Texts of a sample."""
         return int(self.places.shape[1])
 
+    @property
+    def lengths(self) -> Int64[np.ndarray, "n w"]:
+        """The tokens of each text."""
+        lengths: Int64[np.ndarray, "n w"] = self.texts.lengths[self.places]
+        return lengths
+
     def take(self, indices: Integer[np.ndarray, " m"]) -> Samples:
         """Some samples, in the order given."""
         return Samples(self.texts, self.places[indices], lambda batch: self.targets(indices[batch]))
@@ -103,7 +109,8 @@ class Shape:
     weights: int = 0
 
     def grow(self, name: str, needed: int) -> None:
-        """Make a size `needed` or more."""
+        """Make a size `needed` or more, and 1 at the least: texts may have no tokens."""
+        needed = max(needed, 1)
         if needed > getattr(self, name):
             setattr(self, name, rounded(needed))
 
@@ -144,7 +151,7 @@ class Tables:
 def first_shape(samples: Samples, batch_size: int, n_devices: int) -> Shape:
     """A shape that nearly all batches of these samples fit into."""
     own = -(-batch_size // n_devices)
-    lengths = samples.texts.lengths[samples.places].sum(axis=1)
+    lengths = samples.lengths.sum(axis=1)
     likely = own * lengths.mean() + 4 * own**0.5 * lengths.std() if len(lengths) else 0
     tokens = rounded(max(int(min(likely, own * lengths.max(initial=0))), 1))
     n_batches = max(1, min(BLOCK_BATCHES, BLOCK_TOKENS // (tokens * n_devices), -(-len(samples) // batch_size)))

@@ -9,6 +9,7 @@ from jaxtyping import Integer
 from sklearn.base import ClassifierMixin
 
 from m2v_core.aliases import aliased_arrays
+from m2v_core.evaluation import label_rows
 from m2v_core.head import Activation
 from m2v_train.batches import Samples
 from m2v_train.config import ClassificationConfig, TrainConfig, TrainOptions
@@ -68,13 +69,14 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
             val_texts = as_texts(X_val, "X_val")
             val_labels = as_labels(y_val, "y_val", classes=labels.classes, multilabel=labels.multilabel)
             check_aligned(X_val=val_texts, y_val=val_labels)
-            validation = _data(self._tokenized(config, val_texts), val_labels)
+            validation = _data(self._tokenized(config, X_val=val_texts), val_labels)
+        data = _data(self._tokenized(config, X=texts), labels)
         self.classes_ = np.array(labels.classes)
         self.multilabel_ = labels.multilabel
         task = Task("labels" if labels.multilabel else "classes", gamma=float(config.focal_gamma))
         return self._trained(
             config,
-            _data(self._tokenized(config, texts), labels),
+            data,
             validation,
             task=task,
             out_dim=len(labels.classes),
@@ -103,27 +105,28 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
         batch_size: int = 1024,
         threshold: float = 0.5,
     ) -> np.ndarray:
-        """The class of each text; or if it may have several, an array of arrays of those above `threshold`."""
+        """The class of each text; or if it may have several, an array of arrays of those above `threshold`.
+
+        See `StaticModelPipeline.predict`.
+        """
         return self.to_pipeline().predict(
-            as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size, threshold=threshold
+            X, show_progress_bar=show_progress_bar, batch_size=batch_size, threshold=threshold
         )
 
     @aliased_arrays
     def predict_proba(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """[n, C] the probability of each class: they add up to 1 for single labels, and stand alone for lists."""
-        return self.to_pipeline().predict_proba(
-            as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size
-        )
+        return self.to_pipeline().predict_proba(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of texts whose class, or whole list of classes, is right."""
         if self.multilabel_:
             return float(self.evaluate(X, y)["accuracy"])
-        return float(super().score(X, y, sample_weight))
+        return float(super().score(X, label_rows(y, "y"), sample_weight))
 
     def evaluate(self, X: Any, y: Any, batch_size: int = 1024, threshold: float = 0.5) -> dict[str, Any]:
         """A report by classes; see `StaticModelPipeline.evaluate`."""
-        return self.to_pipeline().evaluate(as_texts(X, "X"), y, batch_size=batch_size, threshold=threshold)
+        return self.to_pipeline().evaluate(X, y, batch_size=batch_size, threshold=threshold)
 
 
 def _data(texts: Any, labels: Labels) -> Samples:

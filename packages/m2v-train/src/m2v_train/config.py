@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
 
 from m2v_core.aliases import renamed
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import check_max_length
+from m2v_train.devices import device_name
 
 MaxLength = int | None | Literal["model"]
 
@@ -34,7 +35,7 @@ class TrainOptions(TypedDict, total=False):
     validation_steps: int | None
     random_seed: int
     token_dropout: float
-    device: str
+    device: Any
     checkpoint_dir: str | os.PathLike[str] | None
     show_progress_bar: bool | None
 
@@ -62,7 +63,8 @@ class TrainConfig:
             1,000 steps, and never closer than 250 steps.
         random_seed: Of the split, the head's first weights, the order of texts and dropout.
         token_dropout: The share of a text's tokens that a step leaves out, at random.
-        device: "auto" for all devices of the best kind that JAX finds, or "cpu", "gpu", "tpu", "gpu:1".
+        device: "auto" or `None` for all devices of the best kind that JAX finds, or "cpu", "gpu", "tpu", "gpu:1"; or a
+            device of PyTorch, for the one of that name.
         checkpoint_dir: A folder to write the state of training into after each epoch. The same `fit` goes on from it.
         show_progress_bar: On stderr; `None` shows it on a terminal only.
     """
@@ -82,7 +84,7 @@ class TrainConfig:
     validation_steps: int | None = None
     random_seed: int = 42
     token_dropout: float = 0.0
-    device: str = "auto"
+    device: Any = "auto"
     checkpoint_dir: str | os.PathLike[str] | None = None
     show_progress_bar: bool | None = None
 
@@ -90,18 +92,6 @@ class TrainConfig:
     def defaults(cls) -> dict[str, Any]:
         """All options by name."""
         return {f.name: f.default for f in fields(cls)}
-
-    @classmethod
-    def named(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Options by our names (see `m2v_core.aliases`); any other is a `TypeError`, which names what is near."""
-        known = cls.defaults()
-        options = renamed(options, known)
-        for name in options:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise TypeError(f"There is no option {name!r}.{hint}")
-        return options
 
     def __post_init__(self) -> None:
         if self.max_length != "model":
@@ -118,7 +108,7 @@ class TrainConfig:
         self._expect(self.freeze_weights in (None, True, False), "freeze_weights", "True, False or None")
         self._number("learning_rate", "a number above 0", above=0)
         self._number("token_dropout", "a share from 0 to below 1", least=0, below=1)
-        self._expect(isinstance(self.device, str), "device", "a name such as 'auto', 'cpu' or 'gpu:1'")
+        device_name(self.device)
 
     def _whole(self, name: str, least: int, *, or_none: bool = False) -> None:
         value = getattr(self, name)
@@ -176,3 +166,14 @@ class PairConfig(TrainConfig):
         self._whole("out_dim", 1, or_none=True)
         self._whole("batch_size", 2, or_none=True)
         self._number("temperature", "a number above 0", above=0)
+
+
+def named_options(options: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Options by our names (see `m2v_core.aliases`); any other is a `TypeError`, which names what is near."""
+    options = renamed(options, known)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"There is no option {name!r}.{hint}")
+    return options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import logging
 import os
 from typing import Any, ClassVar, Self, Unpack
 
@@ -17,10 +17,16 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.head import Activation, MLPHead
 from m2v_core.model import UNSET
 from m2v_train.batches import Samples
-from m2v_train.config import TrainConfig, TrainOptions
+from m2v_train.config import TrainConfig, TrainOptions, named_options
 from m2v_train.fitting import Trained, fit
-from m2v_train.inputs import TokenTexts, as_texts, check_aligned, split_indices
+from m2v_train.inputs import TokenTexts, as_texts, check_aligned, check_has_tokens, split_indices
 from m2v_train.losses import Task
+from m2v_train.subclasses import check_overrides, give_signature, names_to_pass
+
+logger = logging.getLogger("m2v_train")
+
+#: The share of texts without a token above which a log line is a warning.
+NOTABLE = 0.1
 
 #: What model2vec starts from if it is told nothing.
 DEFAULT_MODEL = "minishlab/potion-base-32m"
@@ -29,7 +35,9 @@ DEFAULT_MODEL = "minishlab/potion-base-32m"
 class Estimator(BaseEstimator):  # type: ignore[misc]
     """A static model, and a head on top of it, to train.
 
-    Options are given to `__init__`, as scikit-learn has it, or to `fit` for that time.
+    Options are given to `__init__`, as scikit-learn has it, or to `fit` for that time. A subclass may have an
+    `__init__` of its own, with parameters that it stores under their names; it hands on the others,
+    `super().__init__(model, **options)`.
 
     Args:
         model: The static model to start from. It stays as it is.
@@ -43,30 +51,24 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     config_class: ClassVar[type[TrainConfig]] = TrainConfig
 
     def __init__(self, model: StaticModel | None = None, **options: Unpack[TrainOptions]) -> None:
-        given = self.config_class.named(options)
+        given = named_options(options, self.config_class.defaults())
         self.model = model
         for name, value in {**self.config_class.defaults(), **given}.items():
             setattr(self, name, value)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-
-        def __init__(  # noqa: N807
-            self: Estimator, model: StaticModel | None = None, **options: Unpack[TrainOptions]
-        ) -> None:
-            Estimator.__init__(self, model, **options)
-
-        # scikit-learn reads the names and defaults of options from here.
-        first = [p for p in inspect.signature(__init__).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        listed = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-            for name, default in cls.config_class.defaults().items()
-        ]
-        __init__.__signature__ = inspect.Signature([*first, *listed])  # type: ignore[attr-defined]
-        cls.__init__ = __init__  # type: ignore[method-assign]
+        check_overrides(cls)
+        give_signature(cls, Estimator)
 
     def __sklearn_clone__(self) -> Self:
-        return type(self)(**self.get_params(deep=False))  # the model is never changed, so need not be copied
+        # An option that a subclass's __init__ does not name may be set by it, and so is set here afterwards.
+        options = self.get_params(deep=False)
+        named = names_to_pass(type(self), Estimator)
+        clone = type(self)(**{name: options.pop(name) for name in named})  # the model never changes: no copy
+        for name, value in options.items():
+            setattr(clone, name, value)
+        return clone
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -94,7 +96,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
         Raises as `StaticModel.from_pretrained` does.
         """
-        given = cls.config_class.named(options)  # before anything is fetched
+        given = named_options(options, cls._get_param_names())  # before anything is fetched
         return cls(StaticModel.from_pretrained(path, token=token, revision=revision, subfolder=subfolder), **given)
 
     # --- training -----------------------------------------------------------------------------------------------
@@ -106,20 +108,39 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             InvalidInputError: An option is out of range, or there is no model.
             TypeError: An option is unknown.
         """
-        options = self.config_class.named(options)
+        defaults = self.config_class.defaults()
+        options = named_options(options, defaults)
+        if not all(hasattr(self, name) for name in ("model", *defaults)):
+            raise InvalidInputError(
+                f"{type(self).__name__}.__init__ should call super().__init__(model, **options), which stores the "
+                f"options; found that it does not."
+            )
         if not isinstance(self.model, StaticModel):
             raise InvalidInputError(
                 f"model should be the StaticModel to start from; found {type(self.model).__name__}. Pass model=, or "
                 f"use {type(self).__name__}.from_pretrained(path)."
             )
-        own = {name: getattr(self, name) for name in self.config_class.defaults()}
+        own = {name: getattr(self, name) for name in defaults}
         return self.config_class(**{**own, **options})
 
-    def _tokenized(self, config: TrainConfig, *columns: Any) -> TokenTexts:
-        """The token ids of columns of texts, one column after the other."""
+    def _tokenized(self, config: TrainConfig, **columns: Any) -> TokenTexts:
+        """The token ids of columns of texts, by name, one column after the other.
+
+        Raises:
+            InvalidInputError: No text of a column has a token.
+        """
         model: Any = self.model
         limit: Any = UNSET if config.max_length == "model" else config.max_length
-        parts = [TokenTexts.of(model, column, max_length=limit) for column in columns]
+        parts = [TokenTexts.of(model, column, max_length=limit) for column in columns.values()]
+        for name, part in zip(columns, parts, strict=True):
+            check_has_tokens(part.lengths, f"texts in {name}")
+            n_empty = int((part.lengths == 0).sum())
+            if n_empty:
+                logger.log(
+                    logging.WARNING if n_empty > NOTABLE * len(part) else logging.INFO,
+                    "%d of the %d texts in %s have no token that the model knows: the head alone can learn from them",
+                    *(n_empty, len(part), name),
+                )
         starts = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
         ends = [part.ends + start for part, start in zip(parts, starts, strict=True)]
         return TokenTexts(np.concatenate([part.ids for part in parts]), np.concatenate(ends))
@@ -139,6 +160,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if validation is None:
             kept, held_out = split_indices(len(data), config.test_size, strata=strata, seed=config.random_seed)
             data, validation = data.take(kept), data.take(held_out)
+        for some, what in ((data, "to train on"), (validation, "to validate with")):
+            for lengths in some.lengths.T:
+                check_has_tokens(lengths, f"texts {what}", remedy="Change test_size, or pass other validation data.")
         weights = np.ones(1, np.float32) if class_weights is None else class_weights
         model: Any = self.model
         self._trained_: Trained = fit(model, data, validation, task, weights, out_dim, config)
@@ -190,8 +214,8 @@ def checked_validation(first: Any, second: Any, names: tuple[str, str]) -> bool:
     return first is not None
 
 
-def aligned_texts(**columns: Any) -> list[Any]:
+def aligned_texts(**columns: Any) -> dict[str, Any]:
     """Columns of texts of one length, checked."""
     checked = {name: as_texts(column, name) for name, column in columns.items()}
     check_aligned(**checked)
-    return list(checked.values())
+    return checked

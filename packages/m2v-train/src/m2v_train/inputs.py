@@ -13,9 +13,9 @@ from jaxtyping import Float32, Int32, Int64, Integer
 from m2v_core import StaticModel
 from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.model import UNSET
+from m2v_core.sources import as_array, as_column, in_parts, is_missing, plain_rows, shown
 from m2v_train.labels import Labels, as_labels, class_weights
 from m2v_train.ragged import lengths_of, take_rows
-from m2v_train.sources import as_column, in_parts, is_missing, shown
 from m2v_train.split import split_indices
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "as_texts",
     "as_vectors",
     "check_aligned",
+    "check_has_tokens",
     "class_weights",
     "split_indices",
 ]
@@ -37,12 +38,12 @@ def as_texts(X: Any, name: str) -> Sequence[str]:
     """Texts, checked: each is a `str` and valid Unicode, and there is one at least.
 
     Args:
-        X: A list or tuple, an array, a pandas Series, a pyarrow array, a column of a Hugging Face dataset (which is
-            not loaded into memory), or another sequence.
+        X: A list or tuple, an array or a tensor, a pandas Series, a pyarrow array, a column of a Hugging Face dataset
+            (which is not loaded into memory), or another sequence.
         name: What errors call it.
 
     Returns:
-        A sequence that can be sliced: `X` itself where it is a list, tuple or such a column, else a list.
+        A sequence that can be sliced: `X` itself where it is a list or tuple of `str`, or such a column; else a list.
 
     Raises:
         InvalidInputError: It is something else, or an element is not a text; the error says which.
@@ -54,6 +55,8 @@ def as_texts(X: Any, name: str) -> Sequence[str]:
     column = as_column(X, name)
     if not len(column):
         raise InvalidInputError(f"{name} should hold at least one text; found none.")
+    if isinstance(column, list | tuple):
+        column = plain_rows(column)
     lazy = isinstance(column, Sequence)
     kept: list[Sequence[str]] = []
     start = 0
@@ -117,7 +120,7 @@ def as_vectors(y: Any, name: str) -> Float32[np.ndarray, "n k"]:
 def _vectors(rows: Any, name: str, start: int) -> Float32[np.ndarray, "rows k"]:
     """Some rows as vectors; the first has the index `start`."""
     try:
-        array = np.asarray(rows)
+        array = as_array(rows)
     except ValueError:  # they have different lengths
         raise _bad_row(rows, name, start) from None
     if array.dtype.kind not in "iuf" or array.ndim not in (1, 2) or not array.shape[-1]:
@@ -138,7 +141,7 @@ def _bad_row(rows: Any, name: str, start: int) -> InvalidInputError:
     first: tuple[int, ...] | None = None
     for index, row in enumerate(rows, start):
         try:
-            array = np.asarray(row)
+            array = as_array(row)
         except ValueError:
             array = np.empty(0, object)
         if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
@@ -169,6 +172,27 @@ def check_aligned(**columns: Sized) -> None:
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{length} in {name}" for name, length in lengths.items())
         raise InvalidInputError(f"{' and '.join(lengths)} should have the same number of rows; found {found}.")
+
+
+def check_has_tokens(
+    lengths: Int64[np.ndarray, " n"],
+    texts: str,
+    *,
+    remedy: str = "Pass texts in a language and script of its vocabulary, or start from another model.",
+) -> None:
+    """Raise unless one of n texts, of which `lengths` tokens count, has a token.
+
+    Raises:
+        InvalidInputError: None has; the error calls them `texts`.
+
+    Example:
+        >>> check_has_tokens(np.array([0, 2]), "texts in X")
+    """
+    if not lengths.any():
+        raise InvalidInputError(
+            f"None of the {len(lengths)} {texts} has a token that the model knows: they are empty, or in words or a "
+            f"script that its vocabulary lacks. {remedy}"
+        )
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Integer
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.evaluation import LISTS, label_rows
+from m2v_core.sources import as_column, is_missing, plain, shown
 from m2v_train.ragged import take_rows
-from m2v_train.sources import as_column, in_parts, is_missing, shown
-
-_LISTS = (list, tuple, set, frozenset, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -84,24 +83,18 @@ def as_labels(
         >>> as_labels([3, 1, 3], "y")
         Labels(classes=[1, 3], multilabel=False, targets=array([1, 0, 1], dtype=int32), ends=None, counts=array([1, 2]))
     """
-    known = None if classes is None else [_plain(label) for label in classes]
-    column = as_column(y, name)
-    if isinstance(column, np.ndarray) and column.ndim > 1:
-        raise InvalidInputError(
-            f"{name} should be a list of labels, or of lists of labels; found an array of shape {column.shape}. Of a "
-            f"matrix of zeros and ones: [np.flatnonzero(row).tolist() for row in {name}]."
-        )
-    rows = list(chain.from_iterable(in_parts(column)))
+    known = None if classes is None else [plain(label) for label in classes]
+    rows = label_rows(as_column(y, name), name)
     if not rows:
         raise InvalidInputError(f"{name} should hold at least one label; found none.")
-    found_lists = isinstance(rows[0], _LISTS)
+    found_lists = isinstance(rows[0], LISTS)
     if multilabel is not None and multilabel != found_lists:
         kinds = ("single labels", "lists of labels")
         raise InvalidInputError(
             f"{name} should hold {kinds[multilabel]}, as the training data does; found {kinds[found_lists]}."
         )
     for index, row in enumerate(rows):
-        if isinstance(row, _LISTS) != found_lists:
+        if isinstance(row, LISTS) != found_lists:
             raise InvalidInputError(
                 f"{name} should hold single labels, or lists of labels; found {shown(rows[0])} at index 0 and "
                 f"{shown(row)} at index {index}."
@@ -138,7 +131,7 @@ def class_weights(class_weight: Any, labels: Labels) -> Float32[np.ndarray, " C"
         raise InvalidInputError(
             f"class_weight should be None, 'balanced' or a dictionary {{class: weight}}; found {shown(class_weight)}."
         )
-    given = {_plain(label): weight for label, weight in class_weight.items()}
+    given = {plain(label): weight for label, weight in class_weight.items()}
     known = set(classes)
     missing, unknown = [c for c in classes if c not in given], [c for c in given if c not in known]
     if missing or unknown:
@@ -164,8 +157,8 @@ def _is_weight(value: Any) -> bool:
         return False
 
 
-def _single(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
-    labels = _checked(rows, lambda place: f"{name}[{place}]")
+def _single(labels: list[Any], name: str, classes: list[Any] | None) -> Labels:
+    _check_kinds(labels, lambda place: f"{name}[{place}]")
     if classes is None and len(set(labels)) < 2:
         raise InvalidInputError(
             f"{name} should hold at least two classes; found only {labels[0]!r}, {len(labels)} times: there is nothing "
@@ -175,8 +168,7 @@ def _single(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
     return Labels(known, False, targets, None, np.bincount(targets, minlength=len(known)))  # noqa: FBT003
 
 
-def _multi(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
-    lists = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+def _multi(lists: list[Any], name: str, classes: list[Any] | None) -> Labels:
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     text_of = np.repeat(np.arange(len(lists)), lengths)
 
@@ -184,7 +176,8 @@ def _multi(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
         text = int(text_of[place])
         return f"{name}[{text}][{place - int(lengths[:text].sum())}]"
 
-    labels = _checked(list(chain.from_iterable(lists)), where)
+    labels = list(chain.from_iterable(lists))
+    _check_kinds(labels, where)
     if classes is None and not labels:
         raise InvalidInputError(f"{name} should hold at least one label; found {len(lists)} empty lists.")
     known, targets = _indexed(labels, name, classes)
@@ -194,37 +187,22 @@ def _multi(rows: list[Any], name: str, classes: list[Any] | None) -> Labels:
     return Labels(known, True, targets, ends, np.bincount(targets, minlength=len(known)))  # noqa: FBT003
 
 
-def _checked(labels: list[Any], where: Callable[[int], str]) -> list[Any]:
-    """Labels as Python's own strings or whole numbers; `where` names a place in errors."""
-    kinds = set(map(type, labels))
-    if not kinds - {str} or not kinds - {int}:
-        return labels
-    first = _kind(labels[0])
+def _check_kinds(labels: list[Any], where: Callable[[int], str]) -> None:
+    """Raise unless labels are all strings or all whole numbers; `where` names a place in errors."""
+    if set(map(type, labels)) in ({str}, {int}):
+        return
     for place, label in enumerate(labels):
-        if _kind(label) is None:
+        if type(label) not in (str, int):
             found = f"{shown(label)}, a missing value" if is_missing(label) else shown(label)
             raise InvalidInputError(
                 f"{where(place)} should be a label: a string or a whole number; found {found}. "
                 + ("Leave its text out." if is_missing(label) else "Name the classes by strings, str(label).")
             )
-        if _kind(label) is not first:
+        if type(label) is not type(labels[0]):
             raise InvalidInputError(
                 f"Labels should be all strings or all whole numbers; found {shown(labels[0])} as {where(0)} and "
                 f"{shown(label)} as {where(place)}. Make all of them strings."
             )
-    return [_plain(label) for label in labels]
-
-
-def _kind(label: Any) -> type | None:
-    if isinstance(label, str):
-        return str
-    return int if isinstance(label, int | np.integer) and not isinstance(label, bool) else None
-
-
-def _plain(label: Any) -> Any:
-    """A label as Python's own `str` or `int`, if it is a kind of those."""
-    kind = _kind(label)
-    return label if kind is None else str.__str__(label) if kind is str else int(label)
 
 
 def _indexed(labels: list[Any], name: str, classes: list[Any] | None) -> tuple[list[Any], Int32[np.ndarray, " n"]]:

@@ -21,8 +21,8 @@ class _Outputs(Estimator):
 
     @aliased_arrays
     def predict(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
-        """[n, k] float32, the outputs for texts."""
-        return self.to_pipeline().predict(as_texts(X, "X"), show_progress_bar=show_progress_bar, batch_size=batch_size)
+        """[n, k] float32, the outputs for texts; see `StaticModelPipeline.predict`."""
+        return self.to_pipeline().predict(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
 
     @aliased_arrays
     def encode(self, X: Any, batch_size: int = 1024, show_progress_bar: bool = False) -> np.ndarray:
@@ -59,8 +59,8 @@ class _Targets(_Outputs):
                 raise InvalidInputError(
                     f"y_val should hold vectors of {vectors.shape[1]} numbers, as y does; found {val_vectors.shape[1]}."
                 )
-            validation = single_texts(self._tokenized(config, val_texts), val_vectors.__getitem__)
-        data = single_texts(self._tokenized(config, texts), vectors.__getitem__)
+            validation = single_texts(self._tokenized(config, X_val=val_texts), val_vectors.__getitem__)
+        data = single_texts(self._tokenized(config, X=texts), vectors.__getitem__)
         return self._trained(config, data, validation, task=Task(self.kind), out_dim=vectors.shape[1])
 
 
@@ -90,6 +90,10 @@ class StaticModelForRegression(RegressorMixin, _Targets):  # type: ignore[misc]
     """
 
     kind = "squares"
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2, the share of the numbers' variance that is told: 1 - MSE / variance, the mean over outputs."""
+        return float(super().score(X, as_vectors(y, "y"), sample_weight))
 
 
 class PairOptions(TrainOptions, total=False):
@@ -151,7 +155,7 @@ class StaticModelForPairSimilarity(_Outputs):
             held_out = aligned_texts(**{name: column for name, column in given.items() if column is not None})
             data, validation = self._pairs(config, texts), self._pairs(config, held_out)
         else:
-            kept, others = split_indices(len(texts[0]), config.test_size, seed=config.random_seed)
+            kept, others = split_indices(len(texts["text_a"]), config.test_size, seed=config.random_seed)
             everything = self._pairs(config, texts)
             data, validation = everything.take(kept), everything.take(others)
         for name, some in (("train on", data), ("validate with", validation)):
@@ -163,9 +167,9 @@ class StaticModelForPairSimilarity(_Outputs):
         task = Task("pairs", temperature=float(config.temperature))
         return self._trained(config, data, validation, task=task, out_dim=out_dim)
 
-    def _pairs(self, config: TrainConfig, columns: list[Any]) -> Samples:
+    def _pairs(self, config: TrainConfig, columns: dict[str, Any]) -> Samples:
         """Samples of several texts; their targets are a number for each text, the same for the same tokens."""
-        texts, numbers = self._tokenized(config, *columns), dict[bytes, int]()
+        texts, numbers = self._tokenized(config, **columns), dict[bytes, int]()
         known = (
             numbers.setdefault(texts.ids[end - length : end].tobytes(), len(numbers))
             for length, end in zip(texts.lengths, texts.ends, strict=True)
