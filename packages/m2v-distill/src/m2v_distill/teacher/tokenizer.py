@@ -154,7 +154,7 @@ class TeacherTokenizer:
         return list(self.library.encode(text, add_special_tokens=special).ids)
 
 
-def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> TeacherTokenizer:
+def read_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = False) -> TeacherTokenizer:
     """The tokenizer of a teacher's folder.
 
     Args:
@@ -164,6 +164,7 @@ def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> TeacherT
     Raises:
         ModelFormatError: There is none, or it is damaged.
     """
+    folder = Path(folder)
     path = folder / "tokenizer.json"
     if not path.is_file():
         return TeacherTokenizer.of(load_tokenizer(folder, trust_remote_code=trust_remote_code))
