@@ -78,12 +78,11 @@ def test_all_texts_on_one_side_of_the_split(cls: Any, side: str, found: str) -> 
 
 
 @pytest.mark.parametrize("cls", TARGETS)
-@pytest.mark.parametrize("batch_size", [2, 3, N])
-@pytest.mark.parametrize("dropout", [0.0, 0.9])
-def test_whole_batches(cls: Any, batch_size: int, dropout: float) -> None:
-    """Of 36 texts to train on four have tokens, so that most batches have none."""
+@pytest.mark.parametrize("batch_size", [2, N])
+def test_whole_batches(cls: Any, batch_size: int) -> None:
+    """One text in ten has tokens, so that most batches of two have none."""
     fitted = cls(make_model(), **OPTIONS).fit(
-        *(mostly_empty(), TARGETS[cls]), test_size=N // 2, batch_size=batch_size, token_dropout=dropout
+        *(mostly_empty(), TARGETS[cls]), test_size=N // 2, batch_size=batch_size, token_dropout=0.9
     )
     losses = [entry[name] for entry in fitted.history_ for name in ("train_loss", "val_loss")]
     assert np.isfinite(losses).all()
