@@ -59,7 +59,7 @@ def register(commands: Subcommands) -> None:
         "--rounds",
         type=int,
         metavar="N",
-        help="random groups that each token is in; more take longer and fit a little better (default: 6, or 20 with "
+        help="random groups that each token is in; more take longer and fit a little better (default: 4, or 20 with "
         "a corpus)",
     )
     parser.add_argument("--seed", type=int, default=default.seed, help="of the random groups (default: %(default)s)")

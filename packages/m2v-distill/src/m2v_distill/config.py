@@ -171,7 +171,7 @@ class DistillConfig:
 
         Example:
             >>> DistillConfig(prompt="query: ").decisive
-            {'prompt': 'query: ', 'rounds': 6, 'seed': 0}
+            {'prompt': 'query: ', 'rounds': 4, 'seed': 0}
         """
         names = ("compute_as", "prompt", "prompt_name", "token_remove_pattern", "use_subword")
         chosen = {name: getattr(self, name) for name in names}
