@@ -43,7 +43,7 @@ BLAS = "import numpy, threadpoolctl; print(*[one.get('architecture') for one in 
 
 
 def environment(kind: Kind) -> dict[str, str]:
-    unwanted = [name for name in SIMD["found"] if kind.lacks and name.startswith(kind.lacks)]
+    unwanted = [name for name in SIMD["found"] if name.startswith(kind.lacks)]
     return {
         **os.environ,
         "OPENBLAS_CORETYPE": kind.kernels,
