@@ -148,3 +148,12 @@ def test_a_vocabulary_with_holes() -> None:
     student = student_vocabulary(teacher, None)
     assert Vocabulary.from_json(student.tokenizer_json).tokens == student.tokens
     assert [sequence[1] for sequence in student.sequences] == [teacher.ids[token] for token in student.tokens]
+
+
+def test_words_longer_than_the_teacher_takes() -> None:
+    """They are cut as texts are: the closing special token stays."""
+    teacher = TeacherTokenizer(wordpiece())
+    word = "a b " * 30
+    whole = student_vocabulary(teacher, None, [word]).sequences[-1]
+    assert len(whole) == 62
+    assert student_vocabulary(teacher, None, [word], longest=40).sequences[-1] == [*whole[:39], whole[-1]]

@@ -155,6 +155,7 @@ def _distilled(teacher: Teacher, config: DistillConfig) -> StaticModel:
             words,
             use_subword=config.use_subword,
             n_rows=teacher.vocab_size,
+            longest=teacher.max_length,
         )
     if words:
         logger.info("%s", vocabulary.word_counts)

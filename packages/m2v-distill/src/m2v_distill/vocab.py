@@ -67,6 +67,7 @@ def student_vocabulary(
     *,
     use_subword: bool = True,
     n_rows: int | None = None,
+    longest: int | None = None,
 ) -> TeacherVocabulary:
     """Turn a teacher's tokenizer into the student's, and say how the teacher spells each token.
 
@@ -80,6 +81,7 @@ def student_vocabulary(
         words: Words to add, by the rules of model2vec 0.10; see `m2v_distill.words.sort_words`.
         use_subword: If False, the words are all there is, besides the unknown and the padding token.
         n_rows: How many ids the teacher has embeddings for: added tokens beyond them are removed.
+        longest: The most ids that the teacher takes, special ones included; longer words are cut.
 
     Raises:
         InvalidInputError: No token is left.
@@ -103,7 +105,11 @@ def student_vocabulary(
         if not tokens:
             raise _nothing_left(token_remove_pattern)
         spell = _speller(tokenizer, student, present)
-        sequences = [spell(token) for token in tokens]
+        limits = [limit for limit in (longest, tokenizer.model_max_length) if limit is not None]
+        room = min(limits, default=None)
+        end = None if room is None else max(1, room - len(after))
+        spelled = [spell(token) for token in tokens]
+        sequences = [row if room is None or len(row) <= room else [*row[:end], *after] for row in spelled]
         text = json.dumps(student, ensure_ascii=False)
     return TeacherVocabulary(tuple(tokens), sequences, text, before, after, tokenizer.pad_id, word_counts)
 
