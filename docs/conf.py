@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from doctest_helpers import teacher_folder, tiny_model
+from m2v_core.aliases import aliased, renamed
 from m2v_core.cli import describe
 from m2v_core.cluster import clustered
 from m2v_core.columns import as_label, read_columns
@@ -38,7 +39,8 @@ from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.pool import embed
 from m2v_core.quantize import int8_rows
 from m2v_core.ragged import merged, without
-from m2v_core.rows import token_rows
+from m2v_core.narrow import widened
+from m2v_core.rows import token_rows, with_zero_rows
 from m2v_core.sources import as_array, as_column, in_parts, is_missing, plain, plain_rows, rows_of, shown
 from m2v_core.splitting import Splitting
 from m2v_core.tokens import Vocabulary

@@ -83,7 +83,9 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
     options = {"pca_dims": 16, "quantize_to": "float32", "pooling": pooling}
     theirs, ours = distill_there(str(teacher), **options), distill(str(teacher), **OURS, **options)
     assert list(ours.tokens) == list(theirs.tokens)
-    difference = np.abs(cosines(ours.encode(PLAIN)) - cosines(theirs.encode(PLAIN))).max()
+    same = read_alike(ours, theirs, PLAIN)
+    assert len(same) >= (2 if case in ("xlm-roberta", "camembert") else len(PLAIN))  # of these, theirs lose a token
+    difference = np.abs(cosines(ours.encode(same)) - cosines(theirs.encode(same))).max()
     report(capsys, f"{case:12} {pooling:6} cosines, ours and model2vec's: largest difference {difference:.1e}")
     assert difference <= 2e-3
     theirs.save_pretrained(tmp_path / "theirs")

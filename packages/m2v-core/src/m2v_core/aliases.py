@@ -27,9 +27,9 @@ def aliased(function: Callable[P, R]) -> Callable[P, R]:
 
     Example:
         >>> @aliased
-        ... def shown(*, normalize=False):
+        ... def example_call(*, normalize=False):
         ...     return normalize
-        >>> shown(normalize_embeddings=True)
+        >>> example_call(normalize_embeddings=True)
         True
     """
     return _taking(function, {})

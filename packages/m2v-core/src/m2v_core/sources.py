@@ -86,8 +86,9 @@ def plain(value: Any) -> Any:
     """Arrays, tensors and their scalars, of whichever library, as Python's own lists, strings and numbers.
 
     Example:
-        >>> plain(np.array([1, 2])), plain(np.float32(0.5)), plain("a")
-        ([1, 2], 0.5, 'a')
+        >>> from m2v_core import sources
+        >>> [sources.plain(value) for value in (np.array([1, 2]), np.float32(0.5), "a")]
+        [[1, 2], 0.5, 'a']
     """
     if isinstance(value, str):
         return str.__str__(value)  # of members of an enum, too
