@@ -165,14 +165,21 @@ def _build(tokenizer_json: str) -> Any:
 
 
 def _without_prefix_space(tokenizer_json: str) -> str:
-    """The same tokenizer without `add_prefix_space` of ByteLevel, which 1.x refuses: a normalizer adds the space."""
+    """The same tokenizer with a normalizer that puts a space before a text, in place of what 1.x refuses.
+
+    That is `add_prefix_space` of ByteLevel, and a Metaspace that is a space before other pre-tokenizers.
+    """
     raw = json.loads(tokenizer_json)
     splitter = raw.get("pre_tokenizer") or {}
-    if splitter.get("pretokenizers"):
-        splitter = splitter["pretokenizers"][0]
-    if splitter.get("type") != "ByteLevel" or not splitter.get("add_prefix_space"):
+    parts = splitter.get("pretokenizers") or [splitter]
+    if parts[0].get("type") == "Metaspace" and parts[0].get("replacement") == " " and len(parts) > 1:
+        del parts[0]
+        if raw.get("normalizer") is None:  # else added tokens would be looked for with the space
+            raw["added_tokens"] = [{**token, "normalized": False} for token in raw.get("added_tokens") or []]
+    elif parts[0].get("type") == "ByteLevel" and parts[0].get("add_prefix_space"):
+        parts[0]["add_prefix_space"] = False
+    else:
         return tokenizer_json
-    splitter["add_prefix_space"] = False
     space = {"type": "Replace", "pattern": {"Regex": r"\A(?! )"}, "content": " "}
     raw["normalizer"] = {"type": "Sequence", "normalizers": [*filter(None, [raw.get("normalizer")]), space]}
     return json.dumps(raw, ensure_ascii=False)
