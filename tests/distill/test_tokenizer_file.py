@@ -157,3 +157,14 @@ def test_words_longer_than_the_teacher_takes() -> None:
     whole = student_vocabulary(teacher, None, [word]).sequences[-1]
     assert len(whole) == 62
     assert student_vocabulary(teacher, None, [word], longest=40).sequences[-1] == [*whole[:39], whole[-1]]
+
+
+@pytest.mark.parametrize("kind", sorted(SPACES))
+def test_ids_are_the_librarys_whatever_words_are_added(kind: str) -> None:
+    """Spaces alone make no token, and a special token that is asked for by its name becomes one."""
+    words = ["   ", " ", "my card", "good day", "<mask>", "[MASK]"]
+    student = student_vocabulary(TeacherTokenizer(SPACES[kind]()), None, words)
+    assert "" not in student.tokens
+    library = Tokenizer.from_str(student.tokenizer_json)
+    assert [library.id_to_token(index) for index in range(len(student.tokens))] == list(student.tokens)
+    assert {"my card", "good day"} <= {token.strip("▁ ") for token in student.tokens}

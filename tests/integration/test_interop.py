@@ -311,7 +311,7 @@ def test_vocabularies_with_words(kind: str, situation: str, tmp_path: Path, many
     spelled = dict(zip(Vocabulary.from_json(theirs).tokens, rows, strict=True))
     plain = {"multiword": {"sun"}, "llama3_student": {"acme"}}  # added tokens, which model2vec drops
     kept = plain.get(kind, set())
-    assert set(ours.tokens) == {*spelled, *kept}
+    assert set(ours.tokens) == {*spelled, *kept} - {""}  # which spaces alone become there
     texts = [text for text in many_texts if not any(token in text.lower() for token in kept)]
     differ = compare_tokens(ours, mended(theirs, ours), texts)
     report(capsys, f"{kind:16} {situation:14} {len(texts)} texts, {differ} with other tokens; {ours.word_counts}")

@@ -91,7 +91,10 @@ def student_vocabulary(
     with uncollected():
         if use_subword:
             student = _cleaned(teacher, token_remove_pattern, n_rows)
-            present = frozenset(ids)
+            gone = {token["content"] for token in added_tokens(teacher) if token.get("special")} - set(
+                token_ids(student)
+            )
+            present = frozenset(ids) - gone  # of these, words may be made
         else:
             student = _word_level(teacher)
             present = frozenset(token_ids(student))

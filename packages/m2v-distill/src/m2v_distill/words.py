@@ -137,9 +137,11 @@ def sort_words(
         elif len(parts) > 1 or len(word.split()) > 1:
             if word in present:  # "##s", say
                 n_present += 1
-                continue
-            n_repeated += text in several
-            several[text] = None
+            elif not text:  # spaces alone
+                n_empty += 1
+            else:
+                n_repeated += text in several
+                several[text] = None
         elif parts[0] in present:
             n_present += 1
         elif parts[0] in single:
