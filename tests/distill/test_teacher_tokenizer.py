@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from m2v_core import InvalidInputError, ModelFormatError
+from m2v_core.errors import BadTextError, MissingPackageError
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer
 from sentence_folders import write_json
@@ -84,3 +86,34 @@ def test_roles_by_config_and_by_name() -> None:
 def test_other_things_than_tokenizers() -> None:
     with pytest.raises(InvalidInputError, match="fast tokenizer"):
         TeacherTokenizer.of("good")
+
+
+def test_a_sentencepiece_model_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers would advise tiktoken, which reads another format."""
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    (tmp_path / "spiece.model").write_bytes(b"\n\x0e\n\x05<unk>")
+    with pytest.raises(MissingPackageError, match=r"pip install m2v-distill\[sentencepiece\]"):
+        read_tokenizer(tmp_path)
+
+
+def test_no_tokenizer_at_all(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelFormatError, match=r"expected a tokenizer: tokenizer\.json.*found config\.json"):
+        read_tokenizer(tmp_path)
+
+
+def test_texts_that_cannot_be_spelt(teacher_folder: Path) -> None:
+    raw = json.loads((teacher_folder / "tokenizer.json").read_text())
+    vocab = {token: index for token, index in raw["model"]["vocab"].items() if token != "[UNK]"}
+    added = [token for token in raw["added_tokens"] if token["content"] != "[UNK]"]
+    write_json(
+        teacher_folder / "tokenizer.json", raw | {"added_tokens": added, "model": raw["model"] | {"vocab": vocab}}
+    )
+    write_json(teacher_folder / "tokenizer_config.json", {})
+    with pytest.raises(BadTextError, match="cannot spell text 1, 'a ☃'"):
+        Teacher.from_pretrained(teacher_folder).encode(["good", "a ☃"])
+    student = distill(teacher_folder, method="token", pca_dims=4)
+    assert student.unk_token_id is None
+    assert student.encode("good day").any()
+    with pytest.raises(BadTextError, match="cannot spell"):
+        student.encode("a ☃")

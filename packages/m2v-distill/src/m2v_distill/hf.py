@@ -8,12 +8,18 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from m2v_core.errors import ModelFormatError
+from m2v_core.errors import MissingPackageError, ModelFormatError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+#: How files begin that transformers makes a tokenizer of, besides SentencePiece models.
+TOKENIZER_FILES = ("tokenizer.json", "vocab", "tekken", "tokenization_", "bpe.codes", "merges")
 
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -57,8 +63,10 @@ def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = 
         trust_remote_code: Let the folder bring Python code.
 
     Raises:
-        ModelFormatError: transformers cannot load it.
+        ModelFormatError: There is no tokenizer, or transformers cannot load it.
+        MissingPackageError: It is a SentencePiece model, and the packages that read one are not installed.
     """
+    _check_files(Path(folder))
     AutoTokenizer = _transformers().AutoTokenizer
     try:
         # It looks into config.json, and has notes about one in the naming of a model's own code.
@@ -68,6 +76,33 @@ def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = 
     except Exception as error:  # tokenizers raises bare Exception for a damaged tokenizer.json
         raise _refused("tokenizer", folder, error) from error
     return cast("PreTrainedTokenizerFast", tokenizer)
+
+
+def _check_files(folder: Path) -> None:
+    """See that there is something to make a tokenizer of: transformers' own advice may be for another format."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    models = [name for name in found if name.endswith(".model")]
+    if not models and not any(name.startswith(TOKENIZER_FILES) for name in found):
+        raise ModelFormatError(
+            f"{folder}: expected a tokenizer: tokenizer.json, or a vocabulary (vocab.txt, vocab.json, *.model) that "
+            f"transformers makes one of; found {', '.join(found[:20]) or 'nothing'}. Save the teacher with its "
+            f"tokenizer."
+        )
+    missing = [name for name in ("sentencepiece", "google.protobuf") if not _is_installed(name)]
+    is_sentencepiece = [name for name in models if (folder / name).read_bytes()[:1] == b"\n"]  # its protobuf
+    if is_sentencepiece and missing and "tokenizer.json" not in found:
+        raise MissingPackageError(
+            f"{folder}: expected tokenizer.json; found a SentencePiece model alone ({is_sentencepiece[0]}), and what "
+            f"reads it is not installed: pip install m2v-distill[sentencepiece]. Or save a tokenizer.json once, where "
+            f"sentencepiece is installed: AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):  # no package that it would be in, or one that is hidden
+        return False
 
 
 def _refused(part: str, folder: str | os.PathLike[str], error: Exception) -> ModelFormatError:

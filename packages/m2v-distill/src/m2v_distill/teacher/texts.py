@@ -34,7 +34,7 @@ def encode_texts(
         raise InvalidInputError(f"Expected texts; found {', '.join(sorted(wrong))}.")
     prefix = prompt_of(teacher, prompt_name=prompt_name, prompt=prompt)
     tokenizer = teacher.text_tokenizer
-    encodings = tokenizer.encode_batch_fast([prefix + text for text in texts])
+    encodings = teacher.tokenizer.encodings(tokenizer, [prefix + text for text in texts])
     if teacher.tokenizer.gives_types and any(any(found.type_ids) for found in encodings):
         raise InvalidInputError(
             f"{teacher.name}: expected a tokenizer that gives each token of a text the type 0; found others in "

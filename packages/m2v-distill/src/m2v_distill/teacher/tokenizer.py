@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
+from m2v_core.backend import Backend
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.files import read_json, read_text
 from m2v_distill.hf import load_tokenizer, uncollected
@@ -150,8 +151,23 @@ class TeacherTokenizer:
         return frozenset((*specials, *self.before, *self.after))
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The ids of a text, with special tokens around it or without."""
-        return list(self.library.encode(text, add_special_tokens=special).ids)
+        """The ids of a text, with special tokens around it or without.
+
+        Raises:
+            BadTextError: The tokenizer cannot spell it, and has no unknown token.
+        """
+        return list(self.encodings(self.library, [text], special=special)[0].ids)
+
+    def encodings(self, library: Tokenizer, texts: Sequence[str], *, special: bool = True) -> list[Encoding]:
+        """What a tokenizer of the library that was made of this one makes of texts.
+
+        Raises:
+            BadTextError: It cannot spell one of them; the error names the first.
+        """
+        try:
+            return library.encode_batch_fast(texts, add_special_tokens=special)
+        except Exception:  # tokenizers raises bare Exception
+            raise Backend(self.json, "tokenizer.json").bad_text(texts) from None
 
 
 def read_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = False) -> TeacherTokenizer:
