@@ -63,7 +63,8 @@ from m2v_distill.words import WordCounts, read_words
 from m2v_train.batches import rounded
 from m2v_train.classification import StaticModelForClassification
 from m2v_train.config import TrainConfig
-from m2v_train.devices import device_name, mesh_of
+from m2v_core.devices import device_name
+from m2v_train.devices import mesh_of
 from m2v_train.inputs import TokenTexts, as_texts, as_vectors, check_aligned, check_has_tokens
 from m2v_train.labels import as_labels, class_weights
 from m2v_train.legacy import head_of

@@ -9,8 +9,9 @@ import jax
 import pytest
 
 from m2v_core import InvalidInputError
+from m2v_core.devices import device_name
 from m2v_train.config import TrainConfig
-from m2v_train.devices import device_name, mesh_of
+from m2v_train.devices import mesh_of
 
 pytestmark = pytest.mark.skipif(
     jax.default_backend() != "cpu" or len(jax.devices()) > 1, reason="JAX has other devices here than one CPU"
@@ -38,7 +39,7 @@ def test_devices_that_are_here(device: Any) -> None:
 @pytest.mark.parametrize(
     "device",
     [
-        *("mps", "xpu", "cuda", "cuda:0", "gpu", "tpu:3", "meta", "cpu:1", "cpu:-1", "cpu:", "cpu:x", "cpu:0:0"),
+        *("mps", "xpu", "cuda", "cuda:0", "gpu", "tpu:3", "meta", "cpu:1"),
         *(SimpleNamespace(type="mps", index=None), SimpleNamespace(type="cuda", index=1)),
     ],
 )
@@ -49,8 +50,8 @@ def test_devices_that_are_not_here(device: Any) -> None:
         mesh_of(device)
 
 
-@pytest.mark.parametrize("device", [0, True, object(), ["cpu"], b"cpu"])
+@pytest.mark.parametrize("device", [0, True, object(), ["cpu"], b"cpu", "", "cpu:-1", "cpu:", "cpu:x", "cpu:0:0"])
 def test_what_names_no_device(device: Any) -> None:
     for call in (device_name, mesh_of, lambda device: TrainConfig(device=device)):
-        with pytest.raises(InvalidInputError, match=r"device should be a name such as 'auto', .* of PyTorch; found"):
+        with pytest.raises(InvalidInputError, match=r"device should be a name such as 'cpu', .* or None; found"):
             call(device)

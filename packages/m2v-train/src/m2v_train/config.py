@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
 
 from m2v_core.aliases import renamed
+from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
 from m2v_core.format import check_max_length
-from m2v_train.devices import device_name
 
 MaxLength = int | None | Literal["model"]
 

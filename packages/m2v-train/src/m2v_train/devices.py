@@ -5,31 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
-
-
-def device_name(device: Any) -> str | None:
-    """The name of a device: of a string itself, of a device of PyTorch its kind and index; `None` for no choice.
-
-    Raises:
-        InvalidInputError: It is something else.
-
-    Example:
-        >>> device_name("gpu:1"), device_name(None)
-        ('gpu:1', None)
-    """
-    if device is None or isinstance(device, str):
-        return device
-    kind, index = getattr(device, "type", None), getattr(device, "index", None)
-    if isinstance(kind, str):
-        return kind if index is None else f"{kind}:{index}"
-    raise InvalidInputError(
-        f"device should be a name such as 'auto', 'cpu' or 'gpu:1', or a device of PyTorch; found {device!r} "
-        f"({type(device).__name__})."
-    )
 
 
 def mesh_of(device: Any) -> Mesh:
@@ -51,11 +31,10 @@ def mesh_of(device: Any) -> Mesh:
 
     kind, colon, number = (device_name(device) or "auto").partition(":")
     found: list[jax.Device] = []
-    for spelling in (kind, kind.lower()):
-        with suppress(RuntimeError):
-            found = found or (jax.local_devices() if spelling == "auto" else jax.local_devices(backend=spelling))
+    with suppress(RuntimeError):
+        found = jax.local_devices() if kind == "auto" else jax.local_devices(backend=kind)
     if colon:
-        found = [found[int(number)]] if number.isdecimal() and int(number) < len(found) else []
+        found = found[int(number) : int(number) + 1]
     if not found:
         here = ", ".join(f"{d.platform}:{i}" for i, d in enumerate(jax.local_devices()))
         raise InvalidInputError(
