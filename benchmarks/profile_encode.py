@@ -17,7 +17,10 @@ from typing import Any
 from line_profiler import LineProfiler
 from texts import tweets
 
-from m2v_core import StaticModel, backend, memory, pieces, pool, rows, splitting, tokens
+from m2v_core import StaticModel
+from m2v_core.encode import pool, rows
+from m2v_core.tokenize import backend, pieces, splitting, tokens
+from m2v_core.tokenize import word_cache as memory
 
 #: Each step of encode: who calls it by what name.
 STEPS: dict[str, tuple[Any, str]] = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from m2v_distill.forward import embed_sequences
 from m2v_distill.teacher import Teacher
+from m2v_distill.teacher.engine.forward import embed_sequences
 
 SEQUENCES = [[2, 5, 3], [2, 9, 10, 3]]
 

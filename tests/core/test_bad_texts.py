@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from m2v_core import BadTextError, InvalidInputError, MLPHead, StaticModel, StaticModelPipeline
-from m2v_core.backend import Backend, CannotSpellError
-from m2v_core.cli import main
+from m2v_core.cli.main import main
 from m2v_core.head import Layer
-from m2v_core.tokens import Vocabulary
+from m2v_core.tokenize.backend import Backend, CannotSpellError
+from m2v_core.tokenize.tokens import Vocabulary
 from tokenizer_files import byte_bpe, edited, unigram, wordlevel, wordpiece
 
 BAD = "good ☃ day"

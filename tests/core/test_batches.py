@@ -5,8 +5,9 @@ from contextlib import suppress
 
 import pytest
 
-from m2v_core import InvalidInputError, batches
-from m2v_core.batches import in_batches
+from m2v_core import InvalidInputError
+from m2v_core.encode import batches
+from m2v_core.encode.batches import in_batches
 
 
 def spans(texts: list[str], **options: object) -> list[slice]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from conftest import make_model
-from m2v_core import StaticModel, cli
+from m2v_core import StaticModel
+from m2v_core.cli import main as cli
 
 
 def m2v(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

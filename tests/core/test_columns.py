@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError, MissingPackageError
-from m2v_core.columns import as_label, read_columns, read_labelled, read_texts
+from m2v_core.data.columns import as_label, read_columns, read_labelled, read_texts
 
 needs_pyarrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is missing: pip install pyarrow")
 

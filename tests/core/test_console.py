@@ -14,7 +14,7 @@ import pytest
 
 from conftest import make_model
 from m2v_core import MLPHead, StaticModelPipeline
-from m2v_core.cli import main
+from m2v_core.cli.main import main
 from m2v_core.head import Layer
 
 CLASSES = ["Łódź", "猫"]

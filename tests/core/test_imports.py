@@ -19,7 +19,7 @@ HEAVY = (
 )
 
 #: Needed by some functions alone.
-LATER = ("csv", "gzip", "tqdm", "importlib.metadata", "m2v_core.columns", "m2v_core.evaluation")
+LATER = ("csv", "gzip", "tqdm", "importlib.metadata", "m2v_core.data.columns", "m2v_core.evaluation")
 
 SNIPPET = """
 import sys
@@ -41,7 +41,7 @@ def test_import_is_light() -> None:
 
 
 def test_the_command_is_light() -> None:
-    assert loaded("from m2v_core.cli import build_parser; build_parser(['encode'])") == ""
+    assert loaded("from m2v_core.cli.main import build_parser; build_parser(['encode'])") == ""
 
 
 def test_an_error_is_a_builtin_error_too() -> None:

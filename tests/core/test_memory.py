@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError, StaticModel
-from m2v_core.memory import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Memory, Recent
-from m2v_core.pieces import cut, joined, keys
-from m2v_core.tokens import TextTokenizer
+from m2v_core.tokenize.pieces import cut, joined, keys
+from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Memory, Recent
 from tokenizer_files import byte_bpe, wordpiece
 
 WORDS = st.text("ab日é", min_size=1, max_size=40)

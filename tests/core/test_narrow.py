@@ -14,7 +14,7 @@ from safetensors import SafetensorError, deserialize
 
 from conftest import GOLDEN, make_model
 from m2v_core import ModelFormatError, StaticModel
-from m2v_core.narrow import NARROW_DTYPES, raw_dtype, widened
+from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
 
 #: safetensors' names -> those of ml_dtypes, which comes with JAX.
 THERE = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2v_core.pieces import cut, joined, keys
+from m2v_core.tokenize.pieces import cut, joined, keys
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30), max_size=9)
 SPACY = st.lists(st.text("ab é日\n", max_size=30), max_size=9)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2v_core import pool
+from m2v_core.encode import pool
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(50, 16)).astype(np.float32)

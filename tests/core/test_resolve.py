@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from m2v_core import InvalidInputError, ModelNotFoundError
-from m2v_core.resolve import resolve
+from m2v_core.storage.resolve import resolve
 
 
 def test_a_folder_wins(tmp_path: Path, monkeypatch) -> None:

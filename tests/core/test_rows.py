@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from m2v_core.rows import Rows, token_rows
+from m2v_core.encode.rows import Rows, token_rows
 
 RNG = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import make_model
 from m2v_core import InvalidInputError
+from m2v_core.data.sources import ROWS, as_array, as_column, plain, rows_of
 from m2v_core.evaluation import label_rows
-from m2v_core.sources import ROWS, as_array, as_column, plain, rows_of
 
 Hold = Callable[[list[Any]], Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from m2v_core.splitting import CannotSplitError, Splitting, splitting_of
-from m2v_core.tokens import TextTokenizer
+from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
+from m2v_core.tokenize.tokens import TextTokenizer
 from tokenizer_files import (
     CHARSMAP,
     SPACES,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
-from m2v_core.backend import json_of
-from m2v_core.cli import describe
-from m2v_core.tokens import TextTokenizer, Vocabulary
+from m2v_core.cli.main import describe
+from m2v_core.tokenize.backend import json_of
+from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
 from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiece
 
 NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")

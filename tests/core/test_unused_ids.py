@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from m2v_core import ModelFormatError, StaticModel, quantize_model
-from m2v_core.cli import main
-from m2v_core.tokens import TextTokenizer, Vocabulary
+from m2v_core.cli.main import main
+from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
 from tokenizer_files import byte_bpe, special, wordpiece
 
 TEXTS = ["good day", "Bad, sunny days!", "", "unable day", "[CLS] good a"]

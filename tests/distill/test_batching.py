@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2v_distill.batching import batch_rows, bucket_length, padded, plan, waste
+from m2v_distill.teacher.engine.batching import batch_rows, bucket_length, padded, plan, waste
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(np.array)
 

@@ -10,7 +10,7 @@ import pytest
 
 from checkpoints import rewrite, vectors
 from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.bert import BertConfig
+from m2v_distill.teacher.families.bert import BertConfig
 
 
 def test_longest_sequence() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import m2v_distill.chunks
+import m2v_distill.teacher.engine.resume
 from conftest import GOLDEN
 from m2v_distill import Teacher
-from m2v_distill.chunks import ChunkStore
-from m2v_distill.forward import embed_sequences
+from m2v_distill.teacher.engine.forward import embed_sequences
+from m2v_distill.teacher.engine.resume import ChunkStore
 
 SEQUENCES = [[2, i, 3] for i in range(5, 45)]
 
@@ -107,7 +107,7 @@ def test_chunks_that_cannot_be_checked_do_not_count(teacher: Teacher, tmp_path: 
 
 
 def test_short_runs_write_nothing(teacher: Teacher, tmp_path: Path) -> None:
-    assert m2v_distill.chunks.INTERVAL >= 5
+    assert m2v_distill.teacher.engine.resume.INTERVAL >= 5
     embed_sequences(teacher, SEQUENCES, chunks=ChunkStore(tmp_path / "chunks"))
     assert not (tmp_path / "chunks").exists()
 

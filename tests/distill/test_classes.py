@@ -12,7 +12,7 @@ import pytest
 
 from m2v_core import InvalidInputError, ModelFormatError
 from m2v_distill import Teacher, distill
-from m2v_distill.teacher.registry import FAMILIES
+from m2v_distill.teacher.families.registry import FAMILIES
 
 TEXTS = ["good day", "bad days and good ones"]
 

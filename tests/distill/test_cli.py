@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from m2v_core import StaticModel, cli
+from m2v_core import StaticModel
+from m2v_core.cli import main as cli
 from m2v_distill import Teacher, featurize
 
 
@@ -78,7 +79,7 @@ def test_methods_and_corpora(teacher_folder: Path, tmp_path: Path, capfd: pytest
 
 
 def test_the_listing_is_light_and_helpful() -> None:
-    code = "import sys; from m2v_core.cli import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
+    code = "import sys; from m2v_core.cli.main import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "make a static model of a sentence transformer" in done.stdout
     assert done.stdout.strip().endswith("False")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from m2v_distill.compose import (
+from m2v_distill.fit.design import Design
+from m2v_distill.fit.groups import (
     GROUP_SIZE,
     fit_corpus,
     fit_groups,
@@ -20,7 +21,6 @@ from m2v_distill.compose import (
     token_groups,
     token_moments,
 )
-from m2v_distill.design import Design
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("columns",))
 RANDOM = np.random.default_rng(0)

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import m2v_distill.corpus
+import m2v_distill.corpus.read
 from m2v_core import InvalidInputError, MissingPackageError
-from m2v_distill.corpus import distinct, read_texts
+from m2v_distill.corpus.read import distinct, read_texts
 
 TEXTS = ["a good day", 'she said "no", twice', "日本 \u2028 good", " kept as it is ", "tab\there"]
 
@@ -228,7 +228,7 @@ def test_a_file_is_read_as_it_is_used(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 def test_distinct_loses_nothing(texts: list[str], slots: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(m2v_distill.corpus, "SLOTS", slots)
+        patch.setattr(m2v_distill.corpus.read, "SLOTS", slots)
         kept = list(distinct(texts))
     if slots > 3:
         assert kept == list(dict.fromkeys(texts))

@@ -13,7 +13,7 @@ import pytest
 from checkpoints import rewrite, vectors
 from m2v_core import ModelFormatError
 from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.deberta import relative_rows
+from m2v_distill.teacher.families.deberta import relative_rows
 
 Make = Callable[..., Path]
 

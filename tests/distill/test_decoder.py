@@ -17,10 +17,10 @@ from safetensors.numpy import load_file, save_file
 from conftest import GOLDEN
 from golden.families import TOLERANCE
 from m2v_core.errors import ModelFormatError
-from m2v_distill.forward import embed_sequences
-from m2v_distill.hf import load_config
 from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.decoder import DecoderConfig, visible
+from m2v_distill.teacher.engine.forward import embed_sequences
+from m2v_distill.teacher.families.decoder import DecoderConfig, visible
+from m2v_distill.teacher.transformers_io import load_config
 
 DECODERS = ("llama", "mistral-left", "qwen2", "qwen3-left", "gemma3")
 SEQUENCES = [[5, 9, 30, 4, 17, 8, 8, 21, 50, 33], [7], [6, 44, 12]]

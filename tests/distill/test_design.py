@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh
 
 from m2v_core import InvalidInputError
-from m2v_distill import design as module
-from m2v_distill.design import Design, spooled
+from m2v_distill.fit import design as module
+from m2v_distill.fit.design import Design, spooled
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("columns",))
 

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from conftest import GOLDEN
 from golden.families import GOLDEN_CASES, TOLERANCE
-from m2v_distill.forward import embed_sequences
 from m2v_distill.teacher import Teacher
+from m2v_distill.teacher.engine.forward import embed_sequences
 
 TEACHERS = GOLDEN / "teachers"
 

@@ -23,9 +23,9 @@ from safetensors.numpy import load_file, save_file
 
 from m2v_core import InvalidInputError, ModelFormatError
 from m2v_distill import FeatureStore, Teacher, featurize
-from m2v_distill.chunks import checksum
-from m2v_distill.features import is_store
-from m2v_distill.shards import Packed, read_shard, write_shard
+from m2v_distill.corpus.featurize import is_store
+from m2v_distill.corpus.shards import Packed, read_shard, write_shard
+from m2v_distill.teacher.engine.resume import checksum
 
 TEXTS = [f"{'good ' * (i % 5)}day {'bad' * (i % 3)} {i}" for i in range(22)]
 

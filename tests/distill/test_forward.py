@@ -7,7 +7,7 @@ import pytest
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher
-from m2v_distill.forward import embed_sequences
+from m2v_distill.teacher.engine.forward import embed_sequences
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_progress(teacher: Teacher, capsys) -> None:
 
 def test_shapes_are_checked_for_real(teacher: Teacher) -> None:
     """The jaxtyping annotations are enforced while these tests run (see the root conftest)."""
-    from m2v_distill.pca import apply_pca
+    from m2v_distill.fit.pca import apply_pca
 
     with pytest.raises(TypeError):
         apply_pca(np.ones(3, np.float32), 1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from conftest import make_model
 from m2v_core import InvalidInputError, StaticModel
 from m2v_distill import DistillConfig, distill, token_counts
-from m2v_distill.frequencies import counts_by_id, read_frequencies
-from m2v_distill.weighting import sif_weights, sif_weights_of
+from m2v_distill.vocabulary.frequencies import counts_by_id, read_frequencies
+from m2v_distill.vocabulary.weighting import sif_weights, sif_weights_of
 from tokenizer_files import KINDS
 
 MODELS = {kind: make_model(kind) for kind in KINDS}

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError, ModelFormatError
-from m2v_distill.teacher.head import ACTIVATIONS, POOLINGS, Head, Normalize, Projection
-from m2v_distill.teacher.layers import LayerNorm
+from m2v_distill.teacher.nn.layers import LayerNorm
+from m2v_distill.teacher.pooling import ACTIVATIONS, POOLINGS, Head, Normalize, Projection
 
 WIDTH = 5
 

@@ -15,7 +15,7 @@ def run(code: str, *arguments: object) -> str:
 
 
 def test_import_is_light() -> None:
-    code = "import sys, m2v_distill.corpus, m2v_distill.featurize_cli; dir(m2v_distill); print([m for m in ('jax', 'flax', 'transformers') if m in sys.modules])"
+    code = "import sys, m2v_distill.corpus.read, m2v_distill.cli.featurize; dir(m2v_distill); print([m for m in ('jax', 'flax', 'transformers') if m in sys.modules])"
     assert run(code) == "[]"
 
 

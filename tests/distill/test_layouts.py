@@ -22,9 +22,9 @@ import json, sys
 import jax, numpy as np
 from flax import nnx
 from m2v_distill import Teacher
-from m2v_distill.chunks import ChunkStore
-from m2v_distill.forward import embed_sequences
-from m2v_distill.placement import Placement
+from m2v_distill.teacher.engine.resume import ChunkStore
+from m2v_distill.teacher.engine.forward import embed_sequences
+from m2v_distill.teacher.engine.placement import Placement
 
 teachers, out = sys.argv[1:3]
 rng = np.random.default_rng(0)

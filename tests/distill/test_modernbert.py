@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from conftest import GOLDEN
 from m2v_core import ModelFormatError
 from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.modernbert import ModernBertConfig
+from m2v_distill.teacher.families.modernbert import ModernBertConfig
 
 FOLDER = GOLDEN / "teachers/modernbert"
 IDS = jnp.asarray([[2, 5, 3, 9, 10, 12, 4, 17, 40]])

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from m2v_distill.pca import apply_pca, apply_whitened_pca
-from m2v_distill.weighting import sif_weights
+from m2v_distill.fit.pca import apply_pca, apply_whitened_pca
+from m2v_distill.vocabulary.weighting import sif_weights
 
 TABLE = (np.random.default_rng(0).normal(size=(200, 12)) * np.arange(1, 13)).astype(np.float32)
 

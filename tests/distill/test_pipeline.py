@@ -7,10 +7,10 @@ import pytest
 
 from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel, quantize_model
 from m2v_distill import Teacher, distill, distill_from_model
-from m2v_distill.forward import embed_sequences
+from m2v_distill.teacher.engine.forward import embed_sequences
 from m2v_distill.teacher.tokenizer import read_tokenizer
-from m2v_distill.vocab import student_vocabulary
-from m2v_distill.weighting import sif_weights
+from m2v_distill.vocabulary.build import student_vocabulary
+from m2v_distill.vocabulary.weighting import sif_weights
 
 
 def test_steps_by_hand(teacher_folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher, distill
-from m2v_distill.placement import Placement, has_fast_bfloat16, pick_device, widens_float16
+from m2v_distill.teacher.engine.placement import Placement, has_fast_bfloat16, pick_device, widens_float16
 
 TEACHER = GOLDEN / "teachers/bert"
 
@@ -72,7 +72,7 @@ def test_only_kernels_are_narrowed() -> None:
 
 def test_both_precisions_agree_and_differ() -> None:
     texts = [[2, 5, 3], [2, 9, 10, 3]]
-    from m2v_distill.forward import embed_sequences
+    from m2v_distill.teacher.engine.forward import embed_sequences
 
     exact = Teacher.from_pretrained(TEACHER)
     narrow = exact.placed(Placement.of(precision="bfloat16"))
@@ -94,7 +94,7 @@ def test_embeddings_stay_as_they_are() -> None:
 
 OLD_PROCESSOR = """
 import numpy as np
-from m2v_distill.placement import Placement, widens_float16
+from m2v_distill.teacher.engine.placement import Placement, widens_float16
 
 table = Placement.of(device="cpu").weight("words.embedding", np.array([[0.5, 3]], np.float16))
 print(widens_float16("cpu"), table.dtype, table.astype("float32").tolist())

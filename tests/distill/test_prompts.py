@@ -8,8 +8,8 @@ import pytest
 
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher, distill, distill_from_model
-from m2v_distill.prompts import after_prompt
 from m2v_distill.teacher.tokenizer import read_tokenizer
+from m2v_distill.vocabulary.prompts import after_prompt
 
 
 def test_a_prompt_stands_between_start_and_token(teacher_folder: Path) -> None:

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from m2v_distill.teacher.layers import Embedding
-from m2v_distill.teacher.relative import relative_bias, relative_buckets, signed_log_buckets
+from m2v_distill.teacher.nn.layers import Embedding
+from m2v_distill.teacher.nn.relative import relative_bias, relative_buckets, signed_log_buckets
 
 
 def test_relative_buckets_by_hand() -> None:

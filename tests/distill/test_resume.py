@@ -14,9 +14,9 @@ import pytest
 #: The command itself, with a chunk for every batch, that kills itself at some point.
 DRIVER = """
 import os, signal, sys
-import m2v_distill.chunks as chunks
-import m2v_distill.features as features
-from m2v_core.cli import main
+import m2v_distill.teacher.engine.resume as chunks
+import m2v_distill.corpus.featurize as features
+from m2v_core.cli.main import main
 from m2v_core.model import StaticModel
 
 chunks.INTERVAL = 0

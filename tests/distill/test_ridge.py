@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh
 
 from conftest import xla_flags
-from m2v_distill.design import Design
-from m2v_distill.ridge import JITTER, fitted_scale, linear_table, ridge
+from m2v_distill.fit.design import Design
+from m2v_distill.fit.ridge import JITTER, fitted_scale, linear_table, ridge
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("columns",))
 N_TOKENS = 30
@@ -23,9 +23,9 @@ N_TOKENS = 30
 ON_DEVICES = """
 import sys
 import jax, numpy as np
-from m2v_distill.design import Design
-from m2v_distill.placement import Placement
-from m2v_distill.ridge import linear_table, ridge
+from m2v_distill.fit.design import Design
+from m2v_distill.teacher.engine.placement import Placement
+from m2v_distill.fit.ridge import linear_table, ridge
 
 mesh = Placement.of().columns
 assert mesh.size == int(sys.argv[2]), mesh

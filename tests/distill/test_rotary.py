@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.rotary import Rotary, rotate
+from m2v_distill.teacher.nn.rotary import Rotary, rotate
 
 LLAMA3 = {
     "rope_type": "llama3",

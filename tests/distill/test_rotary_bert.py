@@ -17,9 +17,9 @@ from safetensors.numpy import load_file, save_file
 from conftest import GOLDEN
 from m2v_core import ModelFormatError
 from m2v_distill import distill
-from m2v_distill.forward import embed_sequences
 from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.rotary_bert import RotaryBertConfig
+from m2v_distill.teacher.engine.forward import embed_sequences
+from m2v_distill.teacher.families.rotary_bert import RotaryBertConfig
 
 SEQUENCES = [[2, 5, 3], [2, 9, 10, 3, 17, 40, 12]]
 

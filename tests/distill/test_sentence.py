@@ -11,7 +11,7 @@ import pytest
 
 from m2v_core import MissingPackageError, ModelFormatError
 from m2v_distill import Teacher
-from m2v_distill.teacher.sentence import SWITCHES, read_sentence_settings
+from m2v_distill.teacher.modules_json import SWITCHES, read_sentence_settings
 from m2v_distill.teacher.torch_encoder import has_torch
 from sentence_folders import HERE, write_dense, write_json, write_modules
 

@@ -14,12 +14,12 @@ import pytest
 
 from checkpoints import rewrite
 from m2v_core import InvalidInputError, StaticModel
-from m2v_core.tokens import Vocabulary
+from m2v_core.tokenize.tokens import Vocabulary
 from m2v_distill import FeatureStore, Teacher, distill, distill_from_model, featurize
-from m2v_distill.compose import WHITENING
+from m2v_distill.fit.groups import WHITENING
 from m2v_distill.teacher.texts import text_limit
 from m2v_distill.teacher.tokenizer import read_tokenizer
-from m2v_distill.weighting import sif_weights
+from m2v_distill.vocabulary.weighting import sif_weights
 from random_teachers import TOKENIZERS, with_tokenizer
 from sentence_folders import write_json, write_modules
 from tokenizer_files import SPACES
@@ -310,7 +310,7 @@ def test_corpora_that_will_not_do(
     empty = tmp_path / "empty"
     empty.mkdir()
     other = make_teacher("mpnet")
-    monkeypatch.setattr("m2v_distill.tables._teacher_vectors", lambda *args: pytest.fail("the teacher worked"))
+    monkeypatch.setattr("m2v_distill.table._teacher_vectors", lambda *args: pytest.fail("the teacher worked"))
     for folder, options, part in (
         (other, {"corpus": store}, "another teacher"),
         (teacher_folder, {"corpus": store, "pooling": "pooler"}, "another"),
@@ -355,9 +355,9 @@ def test_long_texts_are_cut_where_the_teacher_cuts_them(teacher: Teacher, teache
         seen.append(found)
         return spooled(found, *args, **options)
 
-    from m2v_distill.tables import spooled
+    from m2v_distill.table import spooled
 
-    monkeypatch.setattr("m2v_distill.tables.spooled", spy)
+    monkeypatch.setattr("m2v_distill.table.spooled", spy)
     short, long = (
         distill(teacher_folder, corpus=corpus, pca_dims=8, **RAW)
         for corpus in (starts, [f"{text} bad sunny bad" for text in starts])
@@ -378,7 +378,7 @@ def test_a_corpus_is_kept(teacher: Teacher, teacher_folder: Path, tmp_path: Path
         kept.append(featurize(*args, **settings).n_kept)
         return FeatureStore.open(chunks / "corpus")
 
-    monkeypatch.setattr("m2v_distill.tables.featurize", spy)
+    monkeypatch.setattr("m2v_distill.table.featurize", spy)
     again = distill(teacher_folder, **options)
     anew = distill(teacher_folder, resume=False, **options)
     assert kept == [len(set(TEXTS)), 0]

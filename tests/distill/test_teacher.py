@@ -8,8 +8,8 @@ import pytest
 
 from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_distill import Teacher, distill
-from m2v_distill.teacher.layers import activation, activation_of
-from m2v_distill.teacher.registry import FAMILIES
+from m2v_distill.teacher.families.registry import FAMILIES
+from m2v_distill.teacher.nn.layers import activation, activation_of
 from m2v_distill.teacher.source import find_teacher
 
 

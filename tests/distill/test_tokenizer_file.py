@@ -7,9 +7,10 @@ import json
 import pytest
 from tokenizers import Tokenizer
 
-from m2v_core.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
 from m2v_distill.teacher.tokenizer import TeacherTokenizer
-from m2v_distill.tokenizer_file import (
+from m2v_distill.vocabulary.build import student_vocabulary
+from m2v_distill.vocabulary.tokenizer_file import (
     special_ids,
     token_ids,
     unknown_token,
@@ -19,7 +20,6 @@ from m2v_distill.tokenizer_file import (
     with_tokens,
     without_tokens,
 )
-from m2v_distill.vocab import student_vocabulary
 from tokenizer_files import SPACES, edited, llama3, special, unigram, wordpiece
 
 TEXTS = ["good day", "a bad, bad day!", "sunny \u2603 days", "日本 é zzz", "(day) it's 2023", ""]

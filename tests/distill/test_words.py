@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError, StaticModel
-from m2v_core.tokens import TextTokenizer
+from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_distill import DistillConfig, distill
 from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer
-from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
-from m2v_distill.words import WordCounts, read_words
+from m2v_distill.vocabulary.build import TeacherVocabulary, student_vocabulary
+from m2v_distill.vocabulary.words import WordCounts, read_words
 from tokenizer_files import SPACES, WORDS
 
 

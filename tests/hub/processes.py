@@ -42,7 +42,7 @@ importlib.metadata.entry_points = lambda group: [
 ]
 """
 
-COMMAND = "import sys; from m2v_core import cli; sys.exit(cli.main(sys.argv[1:]))"
+COMMAND = "import sys; from m2v_core.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 LOAD = """
 import json, sys

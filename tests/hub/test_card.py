@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from cards import CASES, CONFIG, MARKDOWN, RESULTS, add_head, blocks, model_of, run_python, set_config, write_case
 from conftest import GOLDEN
 from m2v_core import Config, InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel
-from m2v_hub.card import Result, card_for
-from m2v_hub.facts import Facts, Head, Onnx
-from m2v_hub.merge import BEGIN, END
+from m2v_hub.card.card import Result, card_for
+from m2v_hub.card.facts import Facts, Head, Onnx
+from m2v_hub.card.merge import BEGIN, END
 
 SECRET = "hf_" + "Sesame" * 6
 

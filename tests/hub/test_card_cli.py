@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from cards import CONFIG, RESULTS, model_of
-from m2v_core import cli
-from m2v_hub.card import card_for
+from m2v_core.cli import main as cli
+from m2v_hub.card.card import card_for
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    point = EntryPoint("card", "m2v_hub.card_cli:register", cli.COMMANDS)
+    point = EntryPoint("card", "m2v_hub.cli.card:register", cli.COMMANDS)
     monkeypatch.setattr(cli, "entry_points", lambda group: [point] if group == cli.COMMANDS else [])
     model_of(CONFIG).save_pretrained(tmp_path / "m")
     return tmp_path / "m"

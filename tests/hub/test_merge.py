@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError
-from m2v_hub.merge import BEGIN, END, METADATA, updated, updated_metadata
+from m2v_hub.card.merge import BEGIN, END, METADATA, updated, updated_metadata
 
 OURS = {"license": "mit", "tags": ["m2v", "embeddings"], "language": ["no"]}
 SECTION = "# org/model\n\nfacts"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cards import blocks, write_case
 from conftest import GOLDEN
 from m2v_core import ModelFormatError
-from m2v_hub.card import card_for
+from m2v_hub.card.card import card_for
 from m2v_hub.onnx_file import Value, read_signature
 
 EXPORT = GOLDEN / "onnx/vectors/model.onnx"

@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from cards import CONFIG, MARKDOWN, RESULTS, model_of
 from m2v_core import InvalidInputError, ModelNotFoundError
-from m2v_hub.card import card_for
-from m2v_hub.render import escaped, literal, plain, render
+from m2v_hub.card.card import card_for
+from m2v_hub.card.render import escaped, literal, plain, render
 
 
 def shown(markdown: str) -> str:

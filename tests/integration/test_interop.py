@@ -15,11 +15,11 @@ pytest.importorskip("sentence_transformers", reason="needs model2vec and sentenc
 
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
-from m2v_core.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
 from m2v_distill import Teacher, distill, distill_from_model
-from m2v_distill.hf import load_tokenizer
 from m2v_distill.teacher.tokenizer import read_tokenizer
-from m2v_distill.vocab import TeacherVocabulary, student_vocabulary
+from m2v_distill.teacher.transformers_io import load_tokenizer
+from m2v_distill.vocabulary.build import TeacherVocabulary, student_vocabulary
 from random_teachers import random_teacher, with_tokenizer
 from tokenizer_files import KINDS, SPACES, WORDS
 

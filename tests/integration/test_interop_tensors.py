@@ -18,7 +18,7 @@ from torch import nn
 
 from conftest import make_model
 from m2v_core import InvalidInputError, StaticModelPipeline
-from m2v_core.sources import as_array
+from m2v_core.data.sources import as_array
 from m2v_train import StaticModelForClassification, StaticModelForRegression, StaticModelForSimilarity
 from training_texts import FAST, LABELS, TEXTS
 

@@ -26,9 +26,9 @@ import m2v_train as ours
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
 from m2v_train.config import TrainConfig
-from m2v_train.loop import Course, batch_size_of, validation_interval
-from m2v_train.losses import Task
-from m2v_train.module import Head
+from m2v_train.engine.loop import Course, batch_size_of, validation_interval
+from m2v_train.engine.losses import Task
+from m2v_train.engine.module import Head
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peer warns of its own parts
 

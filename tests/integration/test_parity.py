@@ -16,8 +16,8 @@ from flax import nnx
 from golden.families import CASES, TOLERANCE
 from golden.make_teachers import make_batch, make_model, run
 from m2v_distill import Teacher
-from m2v_distill.hf import load_tokenizer
-from m2v_distill.teacher.relative import relative_buckets, signed_log_buckets
+from m2v_distill.teacher.nn.relative import relative_buckets, signed_log_buckets
+from m2v_distill.teacher.transformers_io import load_tokenizer
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]  # PyTorch warns of its own parts
 

@@ -18,8 +18,8 @@ from golden.families import TOLERANCE
 from golden.make_teachers import make_batch, make_model
 from m2v_core import InvalidInputError, ModelFormatError
 from m2v_distill import Teacher
-from m2v_distill.hf import load_tokenizer
 from m2v_distill.pipeline import distill, distill_from_model
+from m2v_distill.teacher.transformers_io import load_tokenizer
 from random_teachers import random_teacher
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]  # PyTorch warns of its own parts

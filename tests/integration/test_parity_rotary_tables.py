@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch and transformers: nox -s parity")
 
-from m2v_distill.teacher.rotary import Rotary
+from m2v_distill.teacher.nn.rotary import Rotary
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 

@@ -17,10 +17,10 @@ import pytest
 
 from conftest import make_model
 from m2v_core import StaticModel, StaticModelPipeline
-from m2v_core import cli as core_cli
+from m2v_core.cli import main as core_cli
 from m2v_core.evaluation import report_table
-from m2v_train.cli import TASKS
-from m2v_train.inputs import as_labels, split_indices
+from m2v_train.cli.train import TASKS
+from m2v_train.data.inputs import as_labels, split_indices
 from m2v_train.options import chosen
 
 FAST = ("--max-epochs", "4", "--learning-rate", "0.05", "--hidden-dim", "8", "--quiet")
@@ -34,7 +34,7 @@ ROWS = [{"text": text, "category": label} for text, label in zip(TEXTS, CLASSES,
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is there, whatever is installed."""
-    points = [EntryPoint("train", "m2v_train.cli:register", core_cli.COMMANDS)]
+    points = [EntryPoint("train", "m2v_train.cli.train:register", core_cli.COMMANDS)]
     monkeypatch.setattr(core_cli, "entry_points", lambda group: points)
 
 
@@ -296,7 +296,7 @@ def test_lists_of_other_lengths(model: Path, tmp_path: Path, train: Run) -> None
 
 
 def test_help_is_light(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys, m2v_train, m2v_train.cli; dir(m2v_train); print([m for m in ('jax', 'flax', 'sklearn', 'matplotlib') if m in sys.modules])"
+    code = "import sys, m2v_train, m2v_train.cli.train; dir(m2v_train); print([m for m in ('jax', 'flax', 'sklearn', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     with pytest.raises(SystemExit):

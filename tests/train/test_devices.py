@@ -11,7 +11,7 @@ import pytest
 from m2v_core import InvalidInputError
 from m2v_core.devices import device_name
 from m2v_train.config import TrainConfig
-from m2v_train.devices import mesh_of
+from m2v_train.engine.devices import mesh_of
 
 pytestmark = pytest.mark.skipif(
     jax.default_backend() != "cpu" or len(jax.devices()) > 1, reason="JAX has other devices here than one CPU"

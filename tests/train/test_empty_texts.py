@@ -66,7 +66,7 @@ def test_one_side_of_pairs(name: str) -> None:
 @pytest.mark.parametrize(("side", "found"), [("train", "texts to train on"), ("validation", "texts to validate with")])
 @pytest.mark.parametrize("cls", TARGETS)
 def test_all_texts_on_one_side_of_the_split(cls: Any, side: str, found: str) -> None:
-    from m2v_train.split import split_indices
+    from m2v_train.data.split import split_indices
 
     strata = None
     if cls is StaticModelForClassification:

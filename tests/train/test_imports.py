@@ -50,7 +50,9 @@ def run(code: str, *arguments: object) -> str:
 
 def test_import_is_light() -> None:
     heavy = ("jax", "flax", "optax", "sklearn", *ABSENT)
-    code = f"import sys, m2v_train, m2v_train.cli; dir(m2v_train); print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        f"import sys, m2v_train, m2v_train.cli.train; dir(m2v_train); print([m for m in {heavy} if m in sys.modules])"
+    )
     assert run(code) == "[]"
 
 
@@ -62,7 +64,7 @@ def test_training_needs_no_other_package(tmp_path: Path) -> None:
 def test_the_package_asks_for_what_it_imports() -> None:
     """At the top of its modules: what only extras bring is imported inside functions."""
     imports = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
-    modules = (PACKAGE / "src" / "m2v_train").glob("*.py")
+    modules = (PACKAGE / "src" / "m2v_train").rglob("*.py")
     found = {name for file in modules for name in imports.findall(file.read_text(encoding="utf-8"))}
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = {re.split("[<>=]", requirement)[0].replace("-", "_") for requirement in project["dependencies"]}

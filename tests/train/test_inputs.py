@@ -18,9 +18,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from conftest import make_model
 from m2v_core import BadTextError, InvalidInputError, StaticModel
-from m2v_core.sources import ROWS
-from m2v_train import inputs
-from m2v_train.inputs import (
+from m2v_core.data.sources import ROWS
+from m2v_train.data import inputs
+from m2v_train.data.inputs import (
     TokenTexts,
     as_labels,
     as_texts,
@@ -29,7 +29,7 @@ from m2v_train.inputs import (
     class_weights,
     split_indices,
 )
-from m2v_train.ragged import take_rows
+from m2v_train.data.ragged import take_rows
 from tokenizer_files import unigram
 
 
@@ -454,7 +454,7 @@ def test_too_few_rows() -> None:
 
 
 def test_tokens(any_model: StaticModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from m2v_train import inputs
+    from m2v_train.data import inputs
 
     texts = ["good day", "", "bad, sunny days!", "✪", *["unable good"] * 5]
     lists = any_model.tokenize(texts)
@@ -476,7 +476,7 @@ def test_taking_rows(rows: list[list[int]], step: int, data: st.DataObject) -> N
     values = np.array([value for row in rows for value in row], np.int32)
     ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("m2v_train.ragged._ROWS", step)
+        patch.setattr("m2v_train.data.ragged._ROWS", step)
         taken, new_ends = take_rows(values, ends, np.array(chosen, np.int64))
     assert taken.dtype == np.int32
     assert taken.tolist() == [value for index in chosen for value in rows[index]]

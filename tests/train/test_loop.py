@@ -12,12 +12,12 @@ import pytest
 from conftest import make_model, xla_flags
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_train import StaticModelForClassification
-from m2v_train.batches import BLOCK_BATCHES, Samples, Tables, first_shape, make_block
-from m2v_train.checkpoint import FILE
 from m2v_train.config import TrainConfig
-from m2v_train.inputs import TokenTexts
-from m2v_train.loop import Course, batch_size_of, validation_interval
-from m2v_train.optimizer import Clock
+from m2v_train.data.inputs import TokenTexts
+from m2v_train.engine.batches import BLOCK_BATCHES, Samples, Tables, first_shape, make_block
+from m2v_train.engine.checkpoint import FILE
+from m2v_train.engine.loop import Course, batch_size_of, validation_interval
+from m2v_train.engine.optimizer import Clock
 from training_texts import FAST, LABELS, TEXTS
 
 
@@ -138,7 +138,7 @@ def test_many_texts_make_no_padded_matrices() -> None:
 DRIVER = """
 import os, signal, sys
 sys.path[:0] = {paths!r}
-import m2v_train.loop as loop
+import m2v_train.engine.loop as loop
 from m2v_train import StaticModelForClassification
 from training_texts import FAST, LABELS, TEXTS
 from conftest import make_model

@@ -6,7 +6,7 @@ import optax
 import pytest
 from scipy.special import expit, log_softmax
 
-from m2v_train.losses import Task, pair_losses
+from m2v_train.engine.losses import Task, pair_losses
 
 DRAW = np.random.default_rng(0)
 LOGITS = DRAW.normal(size=(6, 1, 4)).astype(np.float32) * 3

@@ -8,9 +8,9 @@ import pytest
 from flax import nnx
 
 from conftest import make_model
-from m2v_train.batches import Samples, Shape, Tables, make_block
-from m2v_train.inputs import TokenTexts
-from m2v_train.module import Head, Tokens, head_dims, text_vectors
+from m2v_train.data.inputs import TokenTexts
+from m2v_train.engine.batches import Samples, Shape, Tables, make_block
+from m2v_train.engine.module import Head, Tokens, head_dims, text_vectors
 
 TEXTS = ["good day", "", "bad, sunny days!", "✪", "unable good", "day day day"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2v_train.optimizer import Clock, caught_up, fresh, updated
+from m2v_train.engine.optimizer import Clock, caught_up, fresh, updated
 
 R, D = 6, 3
 

@@ -21,7 +21,7 @@ from m2v_train import (
     StaticModelForRegression,
     StaticModelForSimilarity,
 )
-from m2v_train.checkpoint import FILE, Checkpoint
+from m2v_train.engine.checkpoint import FILE, Checkpoint
 from training_texts import FAST, LABELS, TEXTS
 
 OPTIONS = {**FAST, "max_epochs": 2}

@@ -17,10 +17,10 @@ from m2v_core.errors import (
     ModelNotFoundError,
     TransferError,
 )
-from m2v_core.format import Config
 from m2v_core.head import Activation, Layer, MLPHead
 from m2v_core.model import StaticModel, quantize_model
 from m2v_core.pipeline import StaticModelPipeline
+from m2v_core.storage.format import Config
 
 __all__ = [
     # models

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.data.sources import is_missing, plain, plain_rows, rows_of, shown
 from m2v_core.errors import InvalidInputError
-from m2v_core.sources import is_missing, plain, plain_rows, rows_of, shown
 
 if TYPE_CHECKING:
     from m2v_core.head import MLPHead

@@ -15,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from m2v_core import foreign, format, pool
 from m2v_core.aliases import aliased, aliased_arrays
-from m2v_core.backend import json_of
-from m2v_core.batches import as_texts, check_batch_size, in_batches
+from m2v_core.encode import pool
+from m2v_core.encode.batches import as_texts, check_batch_size, in_batches
+from m2v_core.encode.rows import Rows, with_zero_rows
 from m2v_core.errors import BadTextError, InvalidInputError
-from m2v_core.files import read_consistently
-from m2v_core.format import Config, StoredModel
-from m2v_core.memory import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
 from m2v_core.quantize import quantized
-from m2v_core.resolve import publish, resolve
-from m2v_core.rows import Rows, with_zero_rows
-from m2v_core.tokens import TextTokenizer
+from m2v_core.storage import foreign, format
+from m2v_core.storage.files import read_consistently
+from m2v_core.storage.format import Config, StoredModel
+from m2v_core.storage.resolve import publish, resolve
+from m2v_core.tokenize.backend import json_of
+from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
 
 
 class _Unset:
@@ -150,7 +151,7 @@ class StaticModel:
     def from_stored(
         cls, stored: StoredModel, folder: Path | None = None, *, cache_bytes: int = DEFAULT_CACHE_BYTES
     ) -> Self:
-        """A model of what `m2v_core.format` read; errors name the files of `folder`, where it came from."""
+        """A model of what `m2v_core.storage.format` read; errors name the files of `folder`, where it came from."""
         model = cls.__new__(cls)
         model._setup(stored, folder, cache_bytes=cache_bytes)
         return model

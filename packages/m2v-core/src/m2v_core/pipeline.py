@@ -11,17 +11,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core import foreign, format
 from m2v_core.aliases import aliased, aliased_arrays
-from m2v_core.batches import as_texts
+from m2v_core.encode.batches import as_texts
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
-from m2v_core.files import read_consistently
-from m2v_core.format import StoredModel
 from m2v_core.head import Activation, MLPHead, check_threshold
-from m2v_core.head_format import read_head
-from m2v_core.memory import DEFAULT_CACHE_BYTES
 from m2v_core.model import UNSET, StaticModel, _Unset, quantize_model
-from m2v_core.resolve import publish, resolve
+from m2v_core.storage import foreign, format
+from m2v_core.storage.files import read_consistently
+from m2v_core.storage.format import StoredModel
+from m2v_core.storage.head_format import read_head
+from m2v_core.storage.resolve import publish, resolve
+from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES
 
 
 class StaticModelPipeline:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.cluster import clustered
+from m2v_core.encode.rows import token_rows
 from m2v_core.errors import InvalidInputError
-from m2v_core.format import EMBEDDING_DTYPES, StoredModel
-from m2v_core.rows import token_rows
+from m2v_core.storage.format import EMBEDDING_DTYPES, StoredModel
 
 
 def quantized(

@@ -10,19 +10,19 @@ from m2v_distill.__about__ import __version__
 
 if TYPE_CHECKING:
     from m2v_distill.config import DistillConfig
-    from m2v_distill.features import FeatureStore, featurize
-    from m2v_distill.frequencies import token_counts
+    from m2v_distill.corpus.featurize import FeatureStore, featurize
     from m2v_distill.pipeline import distill, distill_from_model
     from m2v_distill.teacher import Teacher
+    from m2v_distill.vocabulary.frequencies import token_counts
 
 _HOMES = {
     "DistillConfig": "m2v_distill.config",
-    "FeatureStore": "m2v_distill.features",
+    "FeatureStore": "m2v_distill.corpus.featurize",
     "Teacher": "m2v_distill.teacher",
     "distill": "m2v_distill.pipeline",
     "distill_from_model": "m2v_distill.pipeline",
-    "featurize": "m2v_distill.features",
-    "token_counts": "m2v_distill.frequencies",
+    "featurize": "m2v_distill.corpus.featurize",
+    "token_counts": "m2v_distill.vocabulary.frequencies",
 }
 
 __all__ = [

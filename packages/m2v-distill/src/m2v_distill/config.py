@@ -13,8 +13,8 @@ from m2v_core.cluster import check_clusters
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
 from m2v_core.quantize import checked_dtype
-from m2v_distill.frequencies import Frequencies, read_frequencies
-from m2v_distill.words import Words, read_words
+from m2v_distill.vocabulary.frequencies import Frequencies, read_frequencies
+from m2v_distill.vocabulary.words import Words, read_words
 
 Pooling = Literal["mean", "first", "last", "pooler", "max", "mean_sqrt_len_tokens", "weightedmean"]
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -19,14 +19,14 @@ from m2v_core import Config, StaticModel, quantize_model
 from m2v_core.cluster import check_clusters
 from m2v_distill.__about__ import __version__
 from m2v_distill.config import DistillConfig, DistillOptions
-from m2v_distill.forward import compile_ahead
-from m2v_distill.frequencies import counts_by_id
-from m2v_distill.placement import Placement
-from m2v_distill.tables import Distillation, composed_table, likely_lengths, token_table
+from m2v_distill.table import Distillation, composed_table, likely_lengths, token_table
+from m2v_distill.teacher.engine.forward import compile_ahead
+from m2v_distill.teacher.engine.placement import Placement
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.teacher.torch_encoder import TorchEncoder
-from m2v_distill.vocab import student_vocabulary
-from m2v_distill.weighting import sif_weights_of, zipf_frequencies
+from m2v_distill.vocabulary.build import student_vocabulary
+from m2v_distill.vocabulary.frequencies import counts_by_id
+from m2v_distill.vocabulary.weighting import sif_weights_of, zipf_frequencies
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

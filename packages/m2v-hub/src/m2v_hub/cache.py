@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from huggingface_hub import try_to_load_from_cache
 
-from m2v_core.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
-from m2v_core.format import CONFIG_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
+from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
+from m2v_core.storage.format import CONFIG_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
 from m2v_hub.names import joined
 
 

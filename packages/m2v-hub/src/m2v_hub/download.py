@@ -16,8 +16,8 @@ from huggingface_hub import constants, snapshot_download
 from tqdm.auto import tqdm
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
-from m2v_core.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
-from m2v_core.format import CONFIG_FILE, HEAD_FILE, LEGACY_HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
+from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
+from m2v_core.storage.format import CONFIG_FILE, HEAD_FILE, LEGACY_HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
 from m2v_hub.cache import cached_file, cached_model, remove, write_ref
 from m2v_hub.client import PAUSES, Client, DamagedFileError
 from m2v_hub.names import COMMIT, checked_repo_id, checked_revision, checked_subfolder, joined

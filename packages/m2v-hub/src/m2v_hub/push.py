@@ -14,7 +14,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, hf_hub_do
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError, TransferError
-from m2v_core.format import OWNED_FILES
+from m2v_core.storage.format import OWNED_FILES
 from m2v_hub.__about__ import __version__
 from m2v_hub.client import Client
 from m2v_hub.download import README_FILE, SMALL
@@ -23,7 +23,7 @@ from m2v_hub.remote import Remote, read_remote
 from m2v_hub.staging import Saves, Variants, files_of, parsed_variants, stage
 
 if TYPE_CHECKING:
-    from m2v_hub.metadata import Results
+    from m2v_hub.card.metadata import Results
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def push_to_hub(
         subfolder: The model's place inside the repository.
         commit_message: Its first line.
         create_pr: Open a pull request; this is never tried twice.
-        license: For the card, as `language`, `datasets`, `metrics` and `template`: see `m2v_hub.card.card_for`.
+        license: For the card, as `language`, `datasets`, `metrics` and `template`: see `m2v_hub.card.card.card_for`.
         language: Codes of languages.
         datasets: Ids on the Hub.
         metrics: Measured results.
@@ -101,7 +101,7 @@ def push_to_hub(
             public and should not be.
         TransferError: The Hub cannot be reached, or refuses.
     """
-    from m2v_hub.card import card_for  # jinja2 takes a tenth of the time that loading a model by its name takes
+    from m2v_hub.card.card import card_for  # jinja2 takes a tenth of the time that loading a model by its name takes
 
     place = checked_subfolder(subfolder)
     client = Client.of(checked_repo_id(repo_id), checked_revision(revision), token, required=not dry_run)

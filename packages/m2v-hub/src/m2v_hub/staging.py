@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
-from m2v_core.files import read_consistently
-from m2v_core.format import EMBEDDING_DTYPES, HEAD_FILE
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
+from m2v_core.storage.files import read_consistently
+from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE
 from m2v_hub.names import is_inside
 
 #: How a variant differs from its model: these keywords of `StaticModel.from_pretrained`.

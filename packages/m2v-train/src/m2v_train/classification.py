@@ -11,12 +11,12 @@ from sklearn.base import ClassifierMixin
 from m2v_core.aliases import aliased_arrays
 from m2v_core.evaluation import label_rows
 from m2v_core.head import Activation
-from m2v_train.batches import Samples
 from m2v_train.config import ClassificationConfig, TrainConfig, TrainOptions
+from m2v_train.data.inputs import Labels, as_labels, as_texts, check_aligned, class_weights
+from m2v_train.data.ragged import lengths_of
+from m2v_train.engine.batches import Samples
+from m2v_train.engine.losses import Task
 from m2v_train.estimator import Estimator, checked_validation, single_texts
-from m2v_train.inputs import Labels, as_labels, as_texts, check_aligned, class_weights
-from m2v_train.losses import Task
-from m2v_train.ragged import lengths_of
 
 
 class ClassificationOptions(TrainOptions, total=False):

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 from m2v_core.aliases import renamed
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
-from m2v_core.format import check_max_length
+from m2v_core.storage.format import check_max_length
 
 MaxLength = int | None | Literal["model"]
 

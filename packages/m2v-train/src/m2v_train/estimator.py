@@ -16,11 +16,11 @@ from m2v_core.aliases import aliased
 from m2v_core.errors import InvalidInputError
 from m2v_core.head import Activation, MLPHead
 from m2v_core.model import UNSET
-from m2v_train.batches import Samples
 from m2v_train.config import TrainConfig, TrainOptions, named_options
-from m2v_train.fitting import Trained, fit
-from m2v_train.inputs import TokenTexts, as_texts, check_aligned, check_has_tokens, split_indices
-from m2v_train.losses import Task
+from m2v_train.data.inputs import TokenTexts, as_texts, check_aligned, check_has_tokens, split_indices
+from m2v_train.engine.batches import Samples
+from m2v_train.engine.fitting import Trained, fit
+from m2v_train.engine.losses import Task
 from m2v_train.subclasses import check_overrides, give_signature, names_to_pass
 
 logger = logging.getLogger("m2v_train")

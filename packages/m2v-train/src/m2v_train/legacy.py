@@ -20,9 +20,9 @@ import numpy as np
 
 from m2v_core import StaticModel, StaticModelPipeline
 from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFoundError
-from m2v_core.format import LEGACY_HEAD_FILE
 from m2v_core.head import Activation, Layer, MLPHead
-from m2v_core.resolve import resolve
+from m2v_core.storage.format import LEGACY_HEAD_FILE
+from m2v_core.storage.resolve import resolve
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from m2v_core import StaticModelPipeline
 from m2v_core.evaluation import report_table
-from m2v_train.examples import Examples
+from m2v_train.data.examples import Examples
 
 _Vectors = Float[np.ndarray, "n k"]
 

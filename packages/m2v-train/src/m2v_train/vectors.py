@@ -9,11 +9,11 @@ from sklearn.base import RegressorMixin
 
 from m2v_core.aliases import aliased_arrays
 from m2v_core.errors import InvalidInputError
-from m2v_train.batches import Samples
 from m2v_train.config import PairConfig, TrainConfig, TrainOptions
+from m2v_train.data.inputs import as_texts, as_vectors, check_aligned, split_indices
+from m2v_train.engine.batches import Samples
+from m2v_train.engine.losses import Kind, Task
 from m2v_train.estimator import Estimator, aligned_texts, checked_validation, single_texts
-from m2v_train.inputs import as_texts, as_vectors, check_aligned, split_indices
-from m2v_train.losses import Kind, Task
 
 
 class _Outputs(Estimator):

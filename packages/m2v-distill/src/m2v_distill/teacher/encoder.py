@@ -13,15 +13,15 @@ import numpy as np
 
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.files import read_json
+from m2v_core.storage.files import read_json
 from m2v_distill.config import Backend, Device
-from m2v_distill.hf import load_config
-from m2v_distill.placement import Placement, pick_device
-from m2v_distill.teacher.bert import check_positions
-from m2v_distill.teacher.classes import BOTH_SIDES, Architecture
-from m2v_distill.teacher.registry import family_of
+from m2v_distill.teacher.checkpoint import Checkpoint, fill, open_checkpoint, weights_file
+from m2v_distill.teacher.engine.placement import Placement, pick_device
+from m2v_distill.teacher.families.bert import check_positions
+from m2v_distill.teacher.families.classes import BOTH_SIDES, Architecture
+from m2v_distill.teacher.families.registry import family_of
 from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
-from m2v_distill.teacher.weights import Checkpoint, fill, open_checkpoint, weights_file
+from m2v_distill.teacher.transformers_io import load_config
 
 logger = logging.getLogger("m2v_distill")
 

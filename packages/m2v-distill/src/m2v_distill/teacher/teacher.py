@@ -17,10 +17,10 @@ from numpy import ndarray
 from m2v_core.aliases import aliased_arrays
 from m2v_core.errors import InvalidInputError
 from m2v_distill.config import Backend, Device, Pooling, Precision
-from m2v_distill.placement import Placement
 from m2v_distill.teacher.encoder import EncoderOptions, encoder_of_folder, encoder_of_model
-from m2v_distill.teacher.head import Head
-from m2v_distill.teacher.sentence import SentenceSettings, positions_of, read_sentence_settings
+from m2v_distill.teacher.engine.placement import Placement
+from m2v_distill.teacher.modules_json import SentenceSettings, positions_of, read_sentence_settings
+from m2v_distill.teacher.pooling import Head
 from m2v_distill.teacher.source import TeacherSource, find_teacher
 from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer, warn_if_ids_differ
 from m2v_distill.teacher.torch_encoder import TorchEncoder

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from m2v_core.errors import InvalidInputError
-from m2v_distill.forward import embed_sequences
+from m2v_distill.teacher.engine.forward import embed_sequences
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -19,11 +19,18 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from m2v_core.backend import Backend
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.files import read_json, read_text
-from m2v_distill.hf import load_tokenizer, uncollected
-from m2v_distill.tokenizer_file import Raw, added_tokens, padding_token, special_ids, token_ids, unknown_token
+from m2v_core.storage.files import read_json, read_text
+from m2v_core.tokenize.backend import Backend
+from m2v_distill.teacher.transformers_io import load_tokenizer, uncollected
+from m2v_distill.vocabulary.tokenizer_file import (
+    Raw,
+    added_tokens,
+    padding_token,
+    special_ids,
+    token_ids,
+    unknown_token,
+)
 
 logger = logging.getLogger("m2v_distill")
 

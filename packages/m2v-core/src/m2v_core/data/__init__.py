@@ -1,0 +1,1 @@
+"""Tables, columns and what else users hold their data in."""

@@ -1,0 +1,1 @@
+"""What is on disk: reading, checking and writing it."""

@@ -1,0 +1,1 @@
+"""The commands `m2v distill` and `m2v featurize`."""

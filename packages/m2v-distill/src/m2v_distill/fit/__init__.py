@@ -1,0 +1,1 @@
+"""Tables fitted to the teacher's vectors: linear algebra on arrays alone."""

@@ -1,0 +1,1 @@
+"""Token ids through a teacher: batches, devices, and what a killed run has finished."""

@@ -1,0 +1,1 @@
+"""Architectures of teachers: a Flax module and a table of weights each."""

@@ -1,0 +1,279 @@
+"""Decoders as encoders: Llama, Mistral, Qwen2, Qwen3 and Gemma 3 (EmbeddingGemma).
+
+They are one architecture (Touvron et al., LLaMA, 2023, section 2.2): RMSNorm before each half of a block, rotary
+positions, a gated feed-forward layer. They differ in biases, in norms, and in which earlier or later positions a layer
+sees; `DecoderConfig` has a constructor for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Float32, Int
+from numpy import ndarray
+
+from m2v_core.errors import ModelFormatError
+from m2v_distill.teacher.nn.layers import Dense, Embedding, RMSNorm, activation, activation_of, attention
+from m2v_distill.teacher.nn.rotary import Rotary, rotate
+
+SLIDING, FULL = "sliding_attention", "full_attention"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """Sizes and switches of one decoder.
+
+    Attributes:
+        vocab_size: Rows of the word embeddings.
+        width: H, the size of hidden states.
+        heads: N, the heads of queries.
+        key_heads: G, the heads of keys and values: N / G queries share one.
+        head_dim: K, the width of a head.
+        inner: Width of the feed-forward layer.
+        act: transformers' name of the activation.
+        epsilon: RMSNorm's epsilon.
+        rotaries: The rotary positions of each layer.
+        reaches: How far each layer sees, in positions from its own; `None` for all of them.
+        causal: Whether a position sees earlier ones alone.
+        scale: Of the attention scores.
+        qkv_bias: Whether queries, keys and values have biases.
+        out_bias: Whether the attention's output has one.
+        mlp_bias: Whether the feed-forward layer has them.
+        head_norms: Whether queries and keys are normalised, head by head, before they are rotated.
+        gemma: Whether embeddings are scaled by sqrt(H), norms scale by 1 + weight, and each half of a block has a norm
+            after it too (Gemma Team, Gemma 3, 2025).
+        max_length: No limit: positions are computed.
+        pooler: There is none.
+    """
+
+    vocab_size: int
+    width: int
+    heads: int
+    key_heads: int
+    head_dim: int
+    inner: int
+    act: str
+    epsilon: float
+    rotaries: tuple[Rotary, ...]
+    reaches: tuple[int | None, ...]
+    causal: bool
+    scale: float
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    head_norms: bool = False
+    gemma: bool = False
+    max_length: None = None
+    pooler: bool = False
+
+    @classmethod
+    def llama(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
+        """From a `LlamaConfig` of transformers, as a dictionary.
+
+        Raises:
+            ModelFormatError: It has settings that are not computed.
+        """
+        bias = bool(raw.get("attention_bias"))
+        return cls(
+            **_common(raw, (FULL,) * raw["num_hidden_layers"], pooler=pooler),
+            qkv_bias=bias,
+            out_bias=bias,
+            mlp_bias=bool(raw.get("mlp_bias")),
+        )
+
+    @classmethod
+    def mistral(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
+        """From a `MistralConfig`: every layer has the sliding window, if there is one."""
+        kind = FULL if raw["sliding_window"] is None else SLIDING
+        return cls(**_common(raw, (kind,) * raw["num_hidden_layers"], pooler=pooler))
+
+    @classmethod
+    def qwen2(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
+        """From a `Qwen2Config`."""
+        return cls(**_common(raw, raw["layer_types"], pooler=pooler), qkv_bias=True)
+
+    @classmethod
+    def qwen3(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
+        """From a `Qwen3Config`."""
+        bias = bool(raw.get("attention_bias"))
+        return cls(**_common(raw, raw["layer_types"], pooler=pooler), qkv_bias=bias, out_bias=bias, head_norms=True)
+
+    @classmethod
+    def gemma3(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
+        """From a `Gemma3TextConfig`.
+
+        With `use_bidirectional_attention` a window of w reaches w // 2 positions to either side.
+        """
+        if raw.get("attn_logit_softcapping") is not None:
+            raise ModelFormatError(
+                f'expected no "attn_logit_softcapping"; found {raw["attn_logit_softcapping"]!r}, which is not computed.'
+            )
+        both_sides = bool(raw.get("use_bidirectional_attention"))
+        window = raw["sliding_window"] // 2 + 1 if both_sides and raw["sliding_window"] else raw["sliding_window"]
+        common = _common(
+            {**raw, "use_bidirectional_attention": None, "sliding_window": window},
+            raw["layer_types"],
+            pooler=pooler,
+            act="hidden_activation",
+        )
+        bias = bool(raw.get("attention_bias"))
+        changes = {
+            "causal": common["causal"] and not both_sides,
+            "scale": float(raw["query_pre_attn_scalar"]) ** -0.5,
+        }
+        return cls(**{**common, **changes}, qkv_bias=bias, out_bias=bias, head_norms=True, gemma=True)
+
+
+def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool, act: str = "hidden_act") -> dict[str, Any]:
+    """What all constructors read; `kinds` are the layers' types of attention, `act` is the activation's setting.
+
+    Raises:
+        ModelFormatError: The layers' types are unknown or other than transformers would compute, heads do not divide,
+            there is no window for a sliding layer, or rotary settings are not computed.
+    """
+    if raw.get("use_bidirectional_attention"):
+        raise ModelFormatError(
+            f'expected no "use_bidirectional_attention"; found {raw["use_bidirectional_attention"]!r}, which '
+            f"transformers reads in Gemma alone. If it counts: compute_as='bidirectional-llama', or -mistral, -qwen2, "
+            f"-qwen3."
+        )
+    heads, key_heads = raw["num_attention_heads"], raw["num_key_value_heads"]
+    head_dim = raw.get("head_dim") or raw["hidden_size"] // heads
+    stated = tuple(raw.get("layer_types") or kinds)
+    if not set(kinds) <= {SLIDING, FULL} or stated != tuple(kinds) or len(kinds) != raw["num_hidden_layers"]:
+        raise ModelFormatError(
+            f"expected layer_types of {raw['num_hidden_layers']} layers, each {SLIDING} or {FULL} "
+            f"(the same for all in Llama and Mistral); found {', '.join(stated)}."
+        )
+    if heads % key_heads:
+        raise ModelFormatError(f"expected num_key_value_heads to divide {heads} heads; found {key_heads}.")
+    window = raw.get("sliding_window") or 0
+    if SLIDING in kinds and window < 1:
+        raise ModelFormatError(f"expected a sliding_window for layers of {SLIDING}; found {window}.")
+    causal = bool(raw.get("is_causal", True))
+    # transformers' window includes the position itself, except where is_causal is false.
+    reach = window - 1 if causal else window
+    rope = raw["rope_parameters"]
+    rotary = {kind: _rotary(rope.get(kind, rope), head_dim, raw["max_position_embeddings"]) for kind in set(kinds)}
+    return {
+        "vocab_size": raw["vocab_size"],
+        "width": raw["hidden_size"],
+        "heads": heads,
+        "key_heads": key_heads,
+        "head_dim": head_dim,
+        "inner": raw["intermediate_size"],
+        "act": activation_of(raw, act),
+        "epsilon": float(raw["rms_norm_eps"]),
+        "rotaries": tuple(rotary[kind] for kind in kinds),
+        "reaches": tuple(reach if kind == SLIDING else None for kind in kinds),
+        "causal": causal,
+        "scale": head_dim**-0.5,
+        "pooler": pooler,
+    }
+
+
+def _rotary(rope: Mapping[str, Any], head_dim: int, positions: int) -> Rotary:
+    rotary = Rotary.of(rope, head_dim=head_dim, positions=positions)
+    if rotary.dim != head_dim:
+        raise ModelFormatError(
+            f"expected heads of {head_dim} values, all rotated; found a partial_rotary_factor of "
+            f"{rope['partial_rotary_factor']}, which these architectures do not have."
+        )
+    return rotary
+
+
+class DecoderBlock(nnx.Module):
+    """Self-attention and a gated feed-forward layer, each with RMSNorm before it (and after it in Gemma)."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        width, inner = config.width, config.inner
+        self.heads, self.key_heads, self.scale = config.heads, config.key_heads, config.scale
+        self.act = activation(config.act)
+        self.query = Dense(width, config.heads * config.head_dim, bias=config.qkv_bias)
+        self.key = Dense(width, config.key_heads * config.head_dim, bias=config.qkv_bias)
+        self.value = Dense(width, config.key_heads * config.head_dim, bias=config.qkv_bias)
+        self.out = Dense(config.heads * config.head_dim, width, bias=config.out_bias)
+        self.gate = Dense(width, inner, bias=config.mlp_bias)
+        self.up = Dense(width, inner, bias=config.mlp_bias)
+        self.down = Dense(inner, width, bias=config.mlp_bias)
+        self.query_norm = _norm(config, config.head_dim) if config.head_norms else None
+        self.key_norm = _norm(config, config.head_dim) if config.head_norms else None
+        self.before_attention = _norm(config)
+        self.after_attention = _norm(config) if config.gemma else None
+        self.before_mlp = _norm(config)
+        self.after_mlp = _norm(config) if config.gemma else None
+
+    def __call__(
+        self,
+        hidden: Float[Array, "B L H"],
+        allowed: Bool[Array, "B 1 #L L"],
+        cos: Float32[ndarray, "L R2"],
+        sin: Float32[ndarray, "L R2"],
+    ) -> Float[Array, "B L H"]:
+        """One layer, by which keys a query sees and the rotary tables."""
+        x = self.before_attention(hidden)
+        query = _normed(self.query_norm, _split(self.query(x), self.heads))
+        key = _normed(self.key_norm, _split(self.key(x), self.key_heads))
+        value = _split(self.value(x), self.key_heads)
+        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        attended = attention(query, key, value, allowed, scale=self.scale, dtype=self.query.dtype)
+        hidden = hidden + _normed(self.after_attention, self.out(attended.reshape(*hidden.shape[:2], -1)))
+        x = self.before_mlp(hidden)
+        return hidden + _normed(self.after_mlp, self.down(self.act(self.gate(x)) * self.up(x)))
+
+
+class Decoder(nnx.Module):
+    """The decoder of a `DecoderConfig`, without its head of words."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        self.config = config
+        self.words = Embedding(config.vocab_size, config.width)
+        self.blocks = nnx.List(DecoderBlock(config) for _ in config.reaches)
+        self.norm = _norm(config)
+
+    def __call__(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> Float[Array, "B L H"]:
+        """The last hidden states, after the final norm."""
+        return self.hidden_states(ids, mask)[-1]
+
+    def hidden_states(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> list[Float[Array, "B L H"]]:
+        """The embeddings and the output of each block, that of the last one after the final norm."""
+        config, length = self.config, ids.shape[1]
+        tables = {rotary: rotary(length) for rotary in set(config.rotaries)}
+        allowed = {
+            reach: mask[:, None, None, :] & visible(length, causal=config.causal, reach=reach)
+            for reach in set(config.reaches)
+        }
+        hidden = self.words(ids)
+        states = [hidden * np.float32(config.width**0.5) if config.gemma else hidden]
+        for block, rotary, reach in zip(self.blocks, config.rotaries, config.reaches, strict=True):
+            states.append(block(states[-1], allowed[reach], *tables[rotary]))
+        return [*states[:-1], self.norm(states[-1])]
+
+
+def visible(length: int, *, causal: bool, reach: int | None) -> Bool[ndarray, "L L"]:
+    """Which keys (columns) a query (row) sees: those within reach, and with `causal` none after it.
+
+    Example:
+        >>> visible(3, causal=True, reach=1).astype(int).tolist()
+        [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    """
+    places = np.arange(length)
+    back = places[:, None] - places[None, :]
+    seen: ndarray = np.abs(back) <= (length if reach is None else reach)
+    return seen & (back >= 0) if causal else seen
+
+
+def _norm(config: DecoderConfig, width: int | None = None) -> RMSNorm:
+    return RMSNorm(width or config.width, config.epsilon, offset=float(config.gemma))
+
+
+def _normed(norm: RMSNorm | None, x: Array) -> Array:
+    return x if norm is None else norm(x)
+
+
+def _split(x: Float[Array, "B L NK"], heads: int) -> Float[Array, "B L N K"]:
+    return x.reshape(*x.shape[:2], heads, -1)

@@ -1,0 +1,169 @@
+"""What a sentence transformer does to the hidden states: pooling, dense layers, norms (its modules after the first)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_distill.teacher.nn.layers import Dense, LayerNorm
+
+#: torch's names of activations, as sentence-transformers writes them, without their module.
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "Identity": lambda x: x,
+    "Tanh": jnp.tanh,
+    "ReLU": nnx.relu,
+    "GELU": lambda x: nnx.gelu(x, approximate=False),
+    "SiLU": nnx.silu,
+    "Sigmoid": nnx.sigmoid,
+}
+
+
+def mean_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
+    """The mean over a row's real positions."""
+    return jnp.einsum("blh,bl->bh", hidden, mask / jnp.maximum(mask.sum(axis=1, keepdims=True), 1))
+
+
+def mean_sqrt_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
+    """The sum over real positions, divided by the square root of their number."""
+    return jnp.einsum("blh,bl->bh", hidden, mask / jnp.sqrt(jnp.maximum(mask.sum(axis=1, keepdims=True), 1)))
+
+
+def weighted_mean_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
+    """The mean, later positions weighing more: position i counts i + 1 times (Muennighoff, SGPT, 2022, section 4.1)."""
+    weights = mask * jnp.arange(1, mask.shape[1] + 1)
+    return jnp.einsum("blh,bl->bh", hidden, weights / jnp.maximum(weights.sum(axis=1, keepdims=True), 1))
+
+
+def max_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
+    """The largest value of each dimension over real positions; zeros if there are none."""
+    largest = jnp.where(mask[:, :, None], hidden, -jnp.inf).max(axis=1)
+    return jnp.where(mask.any(axis=1, keepdims=True), largest, 0)
+
+
+def first_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
+    """The first real position ([CLS] in BERT)."""
+    return hidden[jnp.arange(len(hidden)), jnp.argmax(mask, axis=1)]
+
+
+def last_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
+    """The last real position; zeros if there are none."""
+    last = hidden[jnp.arange(len(hidden)), mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)]
+    return jnp.where(mask.any(axis=1, keepdims=True), last, 0)
+
+
+POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
+    "mean": mean_pooling,
+    "first": first_pooling,
+    "last": last_pooling,
+    "max": max_pooling,
+    "mean_sqrt_len_tokens": mean_sqrt_pooling,
+    "weightedmean": weighted_mean_pooling,
+}
+
+
+class Projection(nnx.Module):
+    """A dense layer with an activation, and perhaps a residual (sentence-transformers' Dense)."""
+
+    def __init__(self, inner: int, outer: int, *, bias: bool, act: str, residual: bool) -> None:
+        self.act = ACTIVATIONS[act]
+        self.linear = Dense(inner, outer, bias=bias)
+        self.adds_input = residual
+        self.residual = Dense(inner, outer, bias=False) if residual and inner != outer else None
+
+    def __call__(self, x: Float[Array, "B I"]) -> Float[Array, "B O"]:
+        """The projected vectors."""
+        out = self.act(self.linear(x))
+        if not self.adds_input:
+            return out
+        return out + (x if self.residual is None else self.residual(x))
+
+
+class Normalize(nnx.Module):
+    """Vectors of unit length; a zero vector stays."""
+
+    def __call__(self, x: Float[Array, "B H"]) -> Float[Array, "B H"]:
+        """The scaled vectors."""
+        return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+Layer = Projection | Normalize | LayerNorm
+
+
+class Head(nnx.Module):
+    """Hidden states to vectors.
+
+    Attributes:
+        poolings: Names in `POOLINGS`, or "pooler"; their outputs are put side by side.
+        layers: What follows.
+        skips_prompt: Whether the positions of a prompt are left out of the pooling.
+        truncate_dim: How many dimensions are kept at the end; `None` for all.
+    """
+
+    def __init__(
+        self,
+        poolings: Sequence[str],
+        layers: Sequence[Layer] = (),
+        *,
+        skips_prompt: bool = False,
+        truncate_dim: int | None = None,
+    ) -> None:
+        for name in poolings:
+            if name not in (*POOLINGS, "pooler"):
+                raise InvalidInputError(f"pooling should be one of {', '.join(POOLINGS)}, pooler; found {name!r}.")
+        self.poolings = tuple(poolings)
+        self.layers = nnx.List(layers)
+        self.skips_prompt = skips_prompt
+        self.truncate_dim = truncate_dim
+
+    def __call__(
+        self,
+        hidden: Float[Array, "B L H"],
+        mask: Bool[Array, "B L"],
+        pooler: Callable[[], Array],
+        prompt_length: Int[Array, ""],
+    ) -> Float[Array, "B D"]:
+        """The vectors.
+
+        Args:
+            hidden: The last hidden states.
+            mask: Which positions are real.
+            pooler: Gives the output of the encoder's own.
+            prompt_length: Positions that a prompt takes at the start.
+        """
+        if self.skips_prompt:
+            mask = mask & (jnp.arange(mask.shape[1]) >= prompt_length)
+        parts = [pooler() if name == "pooler" else POOLINGS[name](hidden, mask) for name in self.poolings]
+        out = jnp.concatenate(parts, axis=1)
+        for layer in self.layers:
+            out = layer(out)
+        return out[:, : self.truncate_dim]
+
+    def width(self, hidden_size: int) -> int:
+        """D, for hidden states of a size.
+
+        Raises:
+            ModelFormatError: A layer takes vectors of another size than it gets.
+        """
+        size = hidden_size * len(self.poolings)
+        for layer in self.layers:
+            if isinstance(layer, Normalize):
+                continue
+            shape = layer.linear.kernel.shape if isinstance(layer, Projection) else layer.scale.shape
+            if shape[0] != size:
+                raise ModelFormatError(
+                    f"modules.json: {type(layer).__name__} takes vectors of {shape[0]} numbers, but what comes before "
+                    f"it ({'+'.join(self.poolings)} of hidden states of {hidden_size}, ...) gives {size}."
+                )
+            size = int(shape[-1])
+        return size if self.truncate_dim is None else min(size, self.truncate_dim)
+
+    def unnormalized(self) -> Head:
+        """The same without a closing `Normalize`."""
+        layers = list(self.layers)
+        if layers and isinstance(layers[-1], Normalize):
+            layers.pop()
+        return Head(self.poolings, layers, skips_prompt=self.skips_prompt, truncate_dim=self.truncate_dim)

@@ -1,0 +1,1 @@
+"""The student's vocabulary, and how much each token counts."""

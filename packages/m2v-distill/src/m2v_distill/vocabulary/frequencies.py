@@ -1,0 +1,154 @@
+"""How often each token occurs: counted in texts, or read from what someone counted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from m2v_core import StaticModel
+from m2v_core.errors import BadTextError, InvalidInputError
+from m2v_core.tokenize.tokens import TextTokenizer
+
+#: Counts by token, or by id, or a file of them.
+Frequencies = Mapping[str, float] | Sequence[float] | NDArray[Any] | str | os.PathLike[str]
+
+_FORMS = "a mapping of tokens to counts, a count for each id, or the path of a JSON or TSV file"
+
+
+def token_counts(model: StaticModel, texts: Iterable[str], *, batch_size: int = 16_384) -> Int64[ndarray, " V"]:
+    """How often each token of a model occurs in texts, for `frequencies=` of a distillation.
+
+    All tokens of a text count, whatever the model's `max_length`; the unknown one does not.
+
+    Args:
+        model: A model of the vocabulary that will be distilled: one distilled before, with the same teacher and words.
+        texts: Any iterable of texts; no more than a batch of them is held.
+        batch_size: Texts that are tokenised at a time.
+
+    Returns:
+        [V] counts by token id.
+
+    Raises:
+        InvalidInputError: An element is not a text, or `texts` is one text.
+
+    Example:
+        >>> token_counts(tiny_model(), ["good day", "day after day"]).tolist()
+        [0, 1, 3]
+    """
+    if isinstance(texts, str):
+        raise InvalidInputError("Expected an iterable of texts; found one text (str). Pass a list of it.")
+    tokenizer = TextTokenizer(model.stored.tokenizer_json)
+    counts = np.zeros(tokenizer.n_tokens, np.int64)
+    left = iter(texts)
+    before = 0
+    while batch := list(islice(left, batch_size)):
+        try:
+            counts += np.bincount(tokenizer(batch, None)[0], minlength=len(counts))
+        except BadTextError as error:
+            raise error.moved(before) from None
+        before += len(batch)
+    return counts
+
+
+def read_frequencies(source: Frequencies) -> dict[str, float] | tuple[float, ...]:
+    """Counts as given, or read from a file, and checked.
+
+    Args:
+        source: A mapping, a sequence, or a path: a file named `.json` holds one object, any other lines of
+            `token<TAB>count`; a token's counts on several lines are added.
+
+    Raises:
+        InvalidInputError: There is no such file, it does not hold counts, or a count is negative or not finite.
+
+    Example:
+        >>> read_frequencies({"day": 3, "good": 1})
+        {'day': 3.0, 'good': 1.0}
+        >>> read_frequencies([2, -1])
+        Traceback (most recent call last):
+        ...
+        m2v_core.errors.InvalidInputError: frequencies should be finite and at least 0; found -1 for id 1.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = _read_file(Path(source))
+    if isinstance(source, Mapping):
+        return {_checked_token(token): _checked(count, f"{token!r}") for token, count in source.items()}
+    if isinstance(source, bytes) or not isinstance(source, Iterable):
+        raise InvalidInputError(f"frequencies should be {_FORMS}; found {type(source).__name__}.")
+    counts = source.tolist() if isinstance(source, np.ndarray) else source
+    return tuple(_checked(count, f"id {index}") for index, count in enumerate(counts))
+
+
+def _read_file(path: Path) -> Mapping[str, float]:
+    if not path.is_file():
+        raise InvalidInputError(f"frequencies should be {_FORMS}; found {str(path)!r}, and there is no such file.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".json":
+            raw = json.loads(text)
+            if not isinstance(raw, dict):
+                raise ValueError(f"a {type(raw).__name__}")
+            return raw
+        counts: dict[str, float] = {}
+        for number, line in enumerate(text.split("\n"), 1):
+            if line:
+                token, tab, count = line.rpartition("\t")
+                if not tab:
+                    raise ValueError(f"line {number} without a tab")
+                counts[token] = counts.get(token, 0.0) + float(count)
+    except ValueError as error:  # and its kin: no UTF-8, no JSON
+        raise InvalidInputError(
+            f"{path}: a file of frequencies should hold a JSON object of counts (where it is named .json) or lines of "
+            f"token<TAB>count, in UTF-8; found {error}."
+        ) from None
+    return counts
+
+
+def _checked_token(token: object) -> str:
+    if isinstance(token, str):
+        return token
+    raise InvalidInputError(f"frequencies should map tokens (str) to counts; found the key {token!r}.")
+
+
+def _checked(count: Any, what: str) -> float:
+    try:
+        value = float(count)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if isinstance(count, str) or not 0 <= value < float("inf"):
+        raise InvalidInputError(f"frequencies should be finite and at least 0; found {count!r} for {what}.")
+    return value
+
+
+def counts_by_id(frequencies: Mapping[str, float] | Sequence[float], tokens: Sequence[str]) -> Float64[ndarray, " V"]:
+    """A count for each token; one that a mapping does not name has none.
+
+    Raises:
+        InvalidInputError: There are more or fewer counts than tokens, or all of them are 0.
+
+    Example:
+        >>> counts_by_id({"day": 3, "night": 4}, ("[UNK]", "good", "day")).tolist()
+        [0.0, 0.0, 3.0]
+    """
+    if isinstance(frequencies, Mapping):
+        counts = np.array([frequencies.get(token, 0) for token in tokens], np.float64)
+    else:
+        counts = np.array(frequencies, np.float64)
+    if len(counts) != len(tokens):
+        raise InvalidInputError(
+            f"frequencies should hold one count for each of the student's {len(tokens)} tokens; found {len(counts)}."
+        )
+    if not counts.any():
+        raise InvalidInputError(
+            "frequencies should name tokens of the student with a count above 0; found none. Are the tokens spelled as "
+            "in `tokens` of a model with this vocabulary?"
+        )
+    return counts

@@ -1,0 +1,1 @@
+"""Model cards: what a model is, and the text that says so."""

@@ -1,0 +1,1 @@
+"""The commands `m2v pull`, `m2v push` and `m2v card`."""

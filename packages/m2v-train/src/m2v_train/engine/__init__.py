@@ -1,0 +1,1 @@
+"""Training on a device: batches, steps and the loop."""
