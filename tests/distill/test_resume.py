@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-#: The command itself, with a chunk for every batch, that kills itself at some point.
+#: The command itself, with a chunk for every batch and small shards, that kills itself at some point.
 DRIVER = """
-import os, signal, sys
+import inspect, os, signal, sys
 import m2v_distill.teacher.engine.resume as chunks
 import m2v_distill.corpus.featurize as features
 from m2v_core.cli.main import main
 from m2v_core.model import StaticModel
 
 chunks.INTERVAL = 0
+inspect.unwrap(features.featurize).__kwdefaults__["shard_size"] = 400
 where, add, save = sys.argv[1], chunks.ChunkStore.add, StaticModel.save_pretrained
 batches = 0
 
@@ -111,7 +112,7 @@ def test_a_run_that_is_killed_in_its_corpus_goes_on(distill, tmp_path: Path) -> 
     corpus.write_text(
         "\n".join(
             f"{'good ' * (i % 7)}day {'bad ' * (i // 7 % 7)}{'sunny ' * (i // 49 % 10)}{'a ' * (i // 490)}"
-            for i in range(9000)
+            for i in range(900)
         )
     )
     options = ("--corpus", str(corpus), "--pca-dims", "8")

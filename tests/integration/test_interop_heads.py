@@ -19,7 +19,6 @@ from model2vec.inference import StaticModelPipeline as TheirPipeline
 
 from conftest import make_model
 from m2v_core import Layer, MLPHead, StaticModel, StaticModelPipeline, quantize_model
-from m2v_distill import distill
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peer warns of its own parts
 
@@ -167,13 +166,12 @@ def test_a_table_with_nan(tmp_path: Path) -> None:
     assert agree(here, there, TEXTS) <= TOLERANCE
 
 
-def test_a_real_classifier(minilm: Path, data: Path, tmp_path: Path, capsys) -> None:
+def test_a_real_classifier(minilm_student: Path, data: Path, tmp_path: Path, capsys) -> None:
     """Banking questions of many kinds, trained by model2vec for two epochs."""
     with (data / "banking_train.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     texts, labels = [row["text"] for row in rows], [row["category"] for row in rows]
-    distill(str(minilm), method="token").save_pretrained(tmp_path / "base")
-    learner = train.StaticModelForClassification.from_pretrained(path=tmp_path / "base")
+    learner = train.StaticModelForClassification.from_pretrained(path=minilm_student)
     learner.fit(texts[::4], labels[::4], max_epochs=2, device="cpu", learning_rate=5e-3)
     theirs = learner.to_pipeline()
     loaded, given = both_ways(theirs, texts[:2000], tmp_path)

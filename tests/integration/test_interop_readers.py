@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch", reason="likewise")
 from m2v_core import StaticModel, quantize_model
 from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
 from m2v_core.tokenize.tokens import Vocabulary
-from m2v_distill import distill
 from tokenizer_files import byte_bpe, wordpiece
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
@@ -110,8 +109,8 @@ def test_peers_read_unused_ids(layout: str, change: dict, tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def student(minilm: Path) -> StaticModel:
-    return distill(str(minilm), method="token", precision="float32", quantize_to="float32")
+def student(minilm_student: Path) -> StaticModel:
+    return StaticModel.from_pretrained(minilm_student, quantize_to="float32")
 
 
 @pytest.fixture(scope="module")
