@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
 )
 
 from m2v_core.errors import InvalidInputError, M2VError, ModelNotFoundError, TransferError
+from m2v_core.redact import redacted
 from m2v_hub.__about__ import __version__
 from m2v_hub.names import MAIN
 
@@ -57,9 +58,6 @@ _REMEDIES = {
     412: "Others changed the repository at the same time, again and again. Try again later.",
     429: "It was asked too often. Try again later.",
 }
-
-#: Tokens, and queries of addresses, which may be signatures that let anybody in.
-_SECRET = re.compile(r"hf_\w{6,}|(?<=Bearer )[^\s'\"]+|(?<=\?)[^\s'\"]*=[^\s'\"]*")
 
 T = TypeVar("T")
 
@@ -135,13 +133,9 @@ class Client:
             time.sleep(wait)
         raise AssertionError  # the last pause is None
 
-    def shown(self, error: BaseException | str, limit: int = 300) -> str:
-        """A text of others in one line, without control characters, and without a token."""
-        text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-        for secret in {self.token, get_token()} - {None, ""}:
-            text = text.replace(str(secret), "***")
-        text = _SECRET.sub("***", text)
-        return text if len(text) <= limit else f"{text[:limit]}…"
+    def shown(self, text: object) -> str:
+        """`text` in one line, without the token of this client, the stored one, or anything that looks like one."""
+        return redacted(text, self.token, get_token())
 
     def _plain(self, error: Exception, doing: str, unsure: str) -> M2VError:
         """Our error for what huggingface_hub raised."""

@@ -7,7 +7,6 @@ The text is a template's (`m2v_hub/templates`, or a user's own), rendered by `re
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +15,13 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.redact import has_hub_token
 from m2v_hub.card.facts import read_facts
 from m2v_hub.card.merge import updated
 from m2v_hub.card.metadata import Result, Results, as_results, metadata_of, named, names
 from m2v_hub.card.render import render
 
 __all__ = ["Result", "card_for"]
-
-#: What tokens of the Hub look like.
-TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}")
 
 
 def card_for(
@@ -94,7 +91,7 @@ def card_for(
             f"from the model and from arguments; write further keys into the README by hand, they stay."
         )
     card = updated(existing, metadata, section)
-    if TOKEN.search(card):
+    if has_hub_token(card):
         raise InvalidInputError(
             "The card would publish what looks like a token of the Hub. Remove it from the model's config.json, from "
             "the README or from the template; if it is a real one, revoke it."
