@@ -8,7 +8,7 @@ import pytest
 
 from cards import CONFIG, RESULTS, model_of
 from m2v_core.cli import main as cli
-from m2v_hub.card.card import card_for
+from m2v_hub import card_for
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ them.
 """
 
 from m2v_hub.__about__ import __version__
+from m2v_hub.card.card import card_for
+from m2v_hub.card.options import Result
 from m2v_hub.download import download
 from m2v_hub.push import Publication, push_to_hub
 
-__all__ = ["Publication", "__version__", "download", "push_to_hub"]
+__all__ = ["Publication", "Result", "__version__", "card_for", "download", "push_to_hub"]
