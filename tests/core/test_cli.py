@@ -101,7 +101,7 @@ def test_errors_have_no_traceback(folder: Path, tmp_path: Path) -> None:
     fails(m2v("encode", folder, tmp_path / "none.txt"), 1, "m2v: error:", "none.txt")
     fails(m2v("encode", folder, stdin=b"good\xff"), 1, "UTF-8")
     fails(m2v("encode", folder, "--max-length", "0", stdin="a"), 1, "max_length")
-    fails(m2v("encode", folder, "--dimensionality", "99", stdin="a"), 1, "from 1 to the model's 8")
+    fails(m2v("encode", folder, "--dimensionality", "99", stdin="a"), 1, "from 1 to 8")
     fails(m2v("encode", folder, "--out", tmp_path / "no/where.npy", stdin="a"), 1, "where.npy")
 
 

@@ -132,7 +132,7 @@ def test_no_clusters_of_clusters() -> None:
     "options", [{"dimensionality": 0}, {"dimensionality": 9}, {"dimensionality": True}, {"dimensionality": 3.0}]
 )
 def test_dimensions_out_of_range(options: dict) -> None:
-    with pytest.raises(InvalidInputError, match="from 1 to the model's 8"):
+    with pytest.raises(InvalidInputError, match="from 1 to 8"):
         quantize_model(make_model(), **options)
 
 

@@ -19,7 +19,7 @@ from m2v_core.errors import (
 )
 from m2v_core.head import Activation, Layer, MLPHead
 from m2v_core.model import StaticModel, quantize_model
-from m2v_core.pipeline import StaticModelPipeline
+from m2v_core.pipeline import StaticModelPipeline, load
 from m2v_core.storage.format import Config
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Layer",
     "MLPHead",
     "StaticModelPipeline",
+    "load",
     # errors
     "BadTextError",
     "InvalidInputError",

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+from m2v_core.checks import did_you_mean
 from m2v_core.errors import InvalidInputError
 
 P = ParamSpec("P")
@@ -20,10 +21,10 @@ ARRAYS = {"convert_to_numpy": True, "convert_to_tensor": False}
 
 
 def aliased(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function take the `ALIASES` of its keywords too; any other unknown one stays a `TypeError`.
+    """Have a function take the `ALIASES` of its keywords too.
 
     Raises:
-        TypeError: A keyword is given by both of its names.
+        TypeError: A keyword is given by both of its names, or is unknown; the error then names the nearest one.
 
     Example:
         >>> @aliased
@@ -66,7 +67,9 @@ def renamed(keywords: Mapping[str, Any], known: Collection[str]) -> dict[str, An
 
 
 def _taking(function: Callable[P, R], fixed: Mapping[str, bool]) -> Callable[P, R]:
-    known = frozenset(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    known = frozenset(parameters)
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
     @functools.wraps(function)
     def taking(*args: P.args, **keywords: P.kwargs) -> R:
@@ -79,6 +82,11 @@ def _taking(function: Callable[P, R], fixed: Mapping[str, bool]) -> Callable[P, 
                     f"{name} should be {right}, as vectors are NumPy arrays; found {keywords[name]!r}. For a tensor "
                     f"pass them on: torch.from_numpy(model.encode(texts))."
                 )
-        return function(*args, **renamed(left, known))
+        options = renamed(left, known)
+        for name in options:
+            if name not in known and not open_ended:
+                hint = did_you_mean(name, known)
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}.{hint}")
+        return function(*args, **options)
 
     return taking

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.vectors import unit
 
 _SEED = 42
 
@@ -57,12 +58,12 @@ def clustered(
             "Clustering a vocabulary needs scikit-learn, which is not installed: pip install 'm2v-core[quantization]'"
         ) from None
     # Random rows to start from: with thousands of clusters, k-means++ takes more than ten times as long for little.
-    units, kmeans = _unit(rows), KMeans(n_clusters, init="random", n_init=1, random_state=_SEED)
+    units, kmeans = unit(rows), KMeans(n_clusters, init="random", n_init=1, random_state=_SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer different rows than clusters
         kmeans.fit(units)
     # Asked again: where rows are equal, the centre that a label of the fit names may have moved away.
-    directions, mapping = _unit(kmeans.cluster_centers_), kmeans.predict(units).astype(np.int32, copy=False)
+    directions, mapping = unit(kmeans.cluster_centers_), kmeans.predict(units).astype(np.int32, copy=False)
     return directions, np.einsum("vd,vd->v", rows, directions[mapping]), mapping
 
 
@@ -74,9 +75,3 @@ def check_clusters(value: object, n_rows: int | None = None) -> None:
     raise InvalidInputError(
         f"vocabulary_quantization should be a whole number of clusters, 1 or more{fewer}; found {value!r}."
     )
-
-
-def _unit(rows: NDArray[Any]) -> NDArray[Any]:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[Any] = rows / np.where(norms > 0, norms, 1)
-    return unit

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from m2v_core.checks import lone_surrogate
 from m2v_core.errors import InvalidInputError
 
 #: Vectors that go through the layers at a time: all at once would take a hidden layer's width for each text.
@@ -244,7 +245,8 @@ def _class_array(classes: ArrayLike) -> NDArray[Any]:
             f"A head's classes should be strings, whole numbers or booleans, all of one kind; found {classes!r:.100}."
         )
     array = np.array(items)  # which drops zeros at the end of strings, and has no whole numbers above 64 bits
-    if array.dtype.kind not in "Uiub" or array.tolist() != items or _has_surrogates(items):
+    spelt = lone_surrogate("".join(map(str, items))) is None
+    if array.dtype.kind not in "Uiub" or array.tolist() != items or not spelt:
         raise InvalidInputError(
             f"A head's classes should be valid Unicode without zeros at the end, or numbers of 64 bits; found "
             f"{classes!r:.100}."
@@ -253,11 +255,3 @@ def _class_array(classes: ArrayLike) -> NDArray[Any]:
         twice = next(item for item in items if items.count(item) > 1)
         raise InvalidInputError(f"A head's classes should all be different; found {twice!r} twice.")
     return array
-
-
-def _has_surrogates(items: list[Any]) -> bool:
-    try:
-        "".join(map(str, items)).encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from m2v_core import checks
 from m2v_core.aliases import aliased, aliased_arrays
 from m2v_core.encode import pool
-from m2v_core.encode.batches import as_texts, check_batch_size, in_batches
+from m2v_core.encode.batches import as_texts, in_batches
 from m2v_core.encode.rows import Rows, with_zero_rows
 from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.quantize import quantized
@@ -27,7 +28,7 @@ from m2v_core.storage.format import Config, StoredModel
 from m2v_core.storage.resolve import publish, resolve
 from m2v_core.tokenize.backend import json_of
 from m2v_core.tokenize.tokens import TextTokenizer
-from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES, checked_cache_bytes, shares
+from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES, shares
 
 
 class _Unset:
@@ -114,8 +115,9 @@ class StaticModel:
         )
 
     def _setup(self, stored: StoredModel, folder: Path | None = None, *, cache_bytes: int) -> None:
+        checks.whole("cache_bytes", cache_bytes)
         tokenizer, table = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
-        self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), checked_cache_bytes(cache_bytes))
+        self._tokenizer = TextTokenizer(stored.tokenizer_json, str(tokenizer), cache_bytes)
         if self._tokenizer.odd_unknown is not None:
             import logging  # few need it
 
@@ -420,7 +422,7 @@ class StaticModel:
         limit = config.max_length if isinstance(max_length, _Unset) else max_length
         unit = config.normalize if normalize is None else normalize
         if isinstance(sentences, str):
-            format.check_max_length(limit)
+            checks.whole("max_length", limit, 1, or_none=True)
             return pool.embed_one(rows.take(self._tokenizer.one(sentences, limit)), normalize=unit)
         texts = as_texts(sentences)
         vectors = np.empty((len(texts), self.dim), np.float32)
@@ -473,7 +475,7 @@ class StaticModel:
         """
         if isinstance(sentences, str):
             raise InvalidInputError("Expected an iterable of texts; found one text (str). Use encode, or a list of it.")
-        check_batch_size(batch_size)
+        checks.whole("batch_size", batch_size, 1)
         texts, before = iter(sentences), 0
         while batch := list(islice(texts, batch_size)):
             try:

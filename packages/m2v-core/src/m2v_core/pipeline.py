@@ -277,6 +277,31 @@ class StaticModelPipeline:
             raise InvalidInputError(f"{name} is for heads with classes; this one has none. Use predict.")
 
 
+def load(path: str | os.PathLike[str], **options: Any) -> StaticModel | StaticModelPipeline:
+    """Load what a folder, or `org/name` on the Hub, holds: a pipeline if there is a trained head, else a model.
+
+    Args:
+        path: A folder, or a repository id.
+        options: Those of `StaticModel.from_pretrained` and `StaticModelPipeline.from_pretrained`.
+
+    Raises:
+        M2VError: As `StaticModel.from_pretrained`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tiny_model().save_pretrained(folder)
+        ...     type(load(folder)).__name__
+        'StaticModel'
+    """
+    asked = {
+        name: options.pop(name) for name in ("subfolder", "token", "revision", "force_download") if name in options
+    }
+    folder = resolve(path, **asked)
+    kind = StaticModelPipeline if (folder / format.HEAD_FILE).is_file() else StaticModel
+    return kind.from_pretrained(folder, **options)
+
+
 def _check_has_head(folder: Path) -> None:
     if (folder / format.HEAD_FILE).is_file():
         return

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.cluster import clustered
 from m2v_core.encode.rows import token_rows
 from m2v_core.errors import InvalidInputError
@@ -36,10 +37,7 @@ def quantized(
     """
     embeddings, weights, mapping = stored.embeddings, stored.weights, stored.mapping
     if dimensionality is not None:
-        if type(dimensionality) is not int or not 1 <= dimensionality <= embeddings.shape[1]:
-            raise InvalidInputError(
-                f"dimensionality should be from 1 to the model's {embeddings.shape[1]}; found {dimensionality!r}."
-            )
+        checks.whole("dimensionality", dimensionality, 1, embeddings.shape[1])
         embeddings = np.ascontiguousarray(embeddings[:, :dimensionality])
     dtype = embeddings.dtype if quantize_to is None else np.dtype(checked_dtype(quantize_to))
     if vocabulary_quantization is not None:
@@ -84,6 +82,5 @@ def checked_dtype(name: str) -> str:
         InvalidInputError: It does not.
     """
     value = str(getattr(name, "value", name))
-    if value not in EMBEDDING_DTYPES.values():
-        raise InvalidInputError(f"quantize_to should be one of {', '.join(EMBEDDING_DTYPES.values())}; found {name!r}.")
+    checks.one_of("quantize_to", value, EMBEDDING_DTYPES.values())
     return value

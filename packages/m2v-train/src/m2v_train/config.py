@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
 
+from m2v_core import checks
 from m2v_core.aliases import renamed
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
-from m2v_core.storage.format import check_max_length
 
 MaxLength = int | None | Literal["model"]
 
@@ -95,7 +95,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.max_length != "model":
-            check_max_length(self.max_length)
+            checks.whole("max_length", self.max_length, 1, or_none=True)
         self._whole("n_layers", 0)
         self._whole("hidden_dim", 1)
         for name in ("batch_size", "early_stopping_patience", "validation_steps"):

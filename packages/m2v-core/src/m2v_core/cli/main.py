@@ -176,7 +176,10 @@ def _add_info(commands: Subcommands) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
-    facts = describe(*_load_with_head(options.model))
+    from m2v_core.pipeline import StaticModelPipeline, load
+
+    loaded = load(options.model)
+    facts = describe(loaded.model, loaded.head) if isinstance(loaded, StaticModelPipeline) else describe(loaded)
     if options.json:
         print(json_line(facts, sys.stdout))
     else:
@@ -225,16 +228,3 @@ def _load(reference: str, dimensionality: int | None = None) -> StaticModel:
     from m2v_core.model import StaticModel
 
     return StaticModel.from_pretrained(reference, dimensionality=dimensionality)
-
-
-def _load_with_head(reference: str) -> tuple[StaticModel, MLPHead | None]:
-    """A model, and the head in its folder, if there is one."""
-    from m2v_core.pipeline import StaticModelPipeline
-    from m2v_core.storage.format import HEAD_FILE
-    from m2v_core.storage.resolve import resolve
-
-    folder = resolve(reference)
-    if not (folder / HEAD_FILE).is_file():
-        return _load(str(folder)), None
-    pipeline = StaticModelPipeline.from_pretrained(folder)
-    return pipeline.model, pipeline.head

@@ -6,13 +6,13 @@ import csv
 import gzip
 import json
 import os
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from m2v_core.checks import lone_surrogate
 from m2v_core.errors import InvalidInputError, MissingPackageError
 
 #: A text's class, or its classes.
@@ -20,8 +20,6 @@ Label = str | int | list[str] | list[int]
 
 #: Rows of a Parquet file that are read at a time.
 ROWS = 4096
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Row(NamedTuple):
@@ -133,7 +131,7 @@ def as_text(value: object, place: str, number: int) -> str:
     """
     if not isinstance(value, str):
         raise InvalidInputError(f"{place} {number}: expected a text (str); found {type(value).__name__}.")
-    if not value.isascii() and _SURROGATE.search(value):
+    if lone_surrogate(value) is not None:
         raise InvalidInputError(f"{place} {number}: expected valid Unicode; found a lone surrogate. Remove it.")
     return value
 

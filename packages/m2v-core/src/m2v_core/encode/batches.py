@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.data.sources import rows_of
 from m2v_core.errors import InvalidInputError
-from m2v_core.storage.format import check_max_length
+from m2v_core.progress import progress_bar
 from m2v_core.tokenize.backend import bad_text
 
 T = TypeVar("T")
@@ -44,12 +45,6 @@ def as_texts(sentences: Any) -> list[str]:
     return rows_of(sentences, "The input")
 
 
-def check_batch_size(value: object) -> None:
-    """Raise `InvalidInputError` unless `value` is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInputError(f"batch_size should be a whole number of at least 1; found {value!r}.")
-
-
 def in_batches(
     job: Callable[[slice], T],
     texts: list[str],
@@ -70,15 +65,15 @@ def in_batches(
         InvalidInputError: An option is out of range, or a job found a bad text; the error is that of `bad_text`, which
             names the first one.
     """
-    check_batch_size(batch_size)
-    check_max_length(max_length)
+    checks.whole("batch_size", batch_size, 1)
+    checks.whole("max_length", max_length, 1, or_none=True)
     try:
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     except TypeError:
         raise bad_text(texts) from None
     many = len(texts) > threshold or int(sizes.sum()) > threshold * _LONG
     spans, workers = _spans(sizes, batch_size * _BATCHES, _most_threads() if threads and many else 1)
-    with _progress_bar(len(texts)) if progress else nullcontext() as bar:
+    with progress_bar("Encoding", unit="texts", total=len(texts), show=True) if progress else nullcontext() as bar:
         try:
             return _results(job, spans, workers, bar.update if bar else None)
         except InvalidInputError:  # which knows only its span
@@ -138,9 +133,3 @@ def _results(
         for other in others:
             other.result()
     return results
-
-
-def _progress_bar(n_texts: int) -> Any:
-    from tqdm import tqdm  # costs as much as the rest of the import
-
-    return tqdm(total=n_texts, desc="Encoding", unit=" texts")

@@ -1,7 +1,7 @@
-"""Replace a folder in one step, so that a reader, or a crash, sees all of the old one or all of the new one.
+"""Replace a folder or a file in one step, so that a reader, or a crash, sees all of the old one or all of the new one.
 
-The new files are written into a folder beside the target, and then the two change places: a rename where there was
-nothing, an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was.
+The new content is written beside the target, and then takes its place: a rename for a file and where there was nothing,
+an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
+
+from m2v_core.errors import InvalidInputError
 
 
 @contextmanager
@@ -48,6 +50,82 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
         _flush(folder.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def replaced_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Yield a file to write; when the block ends without an error, its content is that of `path`.
+
+    Links are followed. What is no regular file (a FIFO, a device such as `/dev/null`) is opened and written as it is,
+    and so is a file in a folder that this process may not write. The unfinished file has a name that nobody can guess,
+    is created exclusively, and is removed if the block fails.
+
+    Args:
+        path: The file. Its folder must exist; see `check_output`.
+        mode: "w" for UTF-8 text without translation of line ends, "wb" for bytes.
+
+    Raises:
+        OSError: The file cannot be written; the error names `path`, and the old content is untouched.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replaced_file(Path(folder) / "labels.txt") as file:
+        ...         _ = file.write("good")
+        ...     (Path(folder) / "labels.txt").read_text()
+        'good'
+    """
+    path = Path(path)
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    target = Path(os.path.realpath(path))
+    if path.exists() and (not path.is_file() or not os.access(target.parent, os.W_OK)):
+        with path.open(mode, **text) as file:
+            yield file
+        return
+    unfinished = target.with_name(f".{uuid4().hex}.part")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+    try:
+        with os.fdopen(descriptor, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, unfinished)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def check_output(path: str | os.PathLike[str], *, folder: bool = False) -> None:
+    """Raise `InvalidInputError` if nothing can be written to a path, so that this shows before any work.
+
+    Args:
+        path: A file whose folder must exist, or a folder, whose parents are made.
+        folder: Whether a folder is to be written.
+
+    Raises:
+        InvalidInputError: The path is of the other kind, or its folder is missing or read-only.
+    """
+    path = Path(path)
+    if path.exists() and path.is_dir() != folder:
+        expected, found = ("a folder", "a file") if folder else ("a file", "a folder")
+        raise InvalidInputError(f"The output should be {expected}; found {found}: {path}. Choose another path.")
+    if path.exists() and os.access(path, os.W_OK):
+        return
+    parent = Path(os.path.realpath(path)).parent
+    while folder and not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        found = "which is a file" if parent.exists() else "and there is no such folder"
+        raise InvalidInputError(f"The output {path} should be in a folder; found {parent}, {found}. Make it first.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InvalidInputError(
+            f"The output {path} should be in a folder that can be written; found {parent}, which "
+            f"this user may not write. Choose another path."
+        )
 
 
 def _swap(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from m2v_core.errors import ModelFormatError, ModelNotFoundError
+from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
 
 T = TypeVar("T")
@@ -36,6 +36,25 @@ def read_text(path: Path) -> str:
         ) from None
     except UnicodeDecodeError as error:
         raise ModelFormatError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None
+
+
+def read_user_text(path: str | os.PathLike[str]) -> str:
+    """The text of a UTF-8 file that a user names as an input; a byte-order mark is dropped.
+
+    Raises:
+        InvalidInputError: There is no such file, or it is not UTF-8.
+    """
+    path = Path(path)
+    if not path.exists() or path.is_dir():
+        found = "which is a folder" if path.is_dir() else "and there is no such file"
+        raise InvalidInputError(f"Expected a file; found {str(path)!r}, {found}. Check the spelling.")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(
+            f"{path}: expected UTF-8 text; found other bytes at offset {error.start}. Convert it, for instance with "
+            f"iconv."
+        ) from None
 
 
 def read_json(path: Path, kind: type[Any] = dict) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.head import MLPHead
 from m2v_core.storage.files import read_json, read_tensors, read_text, write_json
@@ -103,7 +104,7 @@ class Config:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_max_length(self.max_length)
+        checks.whole("max_length", self.max_length, 1, or_none=True)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
@@ -158,14 +159,6 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "distillation_settings": ((dict,), "an object"),
     "package_versions": ((dict,), "an object"),
 }
-
-
-def check_max_length(value: object) -> None:
-    """Raise `InvalidInputError` unless `value` is `None` or a whole number of at least 1."""
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise InvalidInputError(
-            f"max_length should be a whole number of tokens (1 or more), or None for no limit; found {value!r}."
-        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import Tokenizer
 
+from m2v_core.checks import lone_surrogate
 from m2v_core.errors import BadTextError, InvalidInputError, ModelFormatError
 from m2v_core.tokenize.ragged import Ids
 
@@ -190,13 +191,11 @@ def bad_text(texts: Sequence[Any]) -> InvalidInputError:
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             return BadTextError(f"Expected texts (str); found {type(text).__name__} at index ", index, ".")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
+        if (position := lone_surrogate(text)) is not None:
             return BadTextError(
                 "Expected valid Unicode; text ",
                 index,
-                f" has a lone surrogate, {text[error.start]!r}, at character {error.start}. Decode it with "
+                f" has a lone surrogate, {text[position]!r}, at character {position}. Decode it with "
                 f"errors='replace', or remove it.",
             )
     return InvalidInputError("Expected a list of texts (str).")

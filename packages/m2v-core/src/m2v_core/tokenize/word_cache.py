@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.errors import InvalidInputError
 from m2v_core.tokenize.pieces import WORD, Keys, Positions, Words
 
 #: About how many bytes a model may use to remember, if nothing else is said.
@@ -33,17 +32,6 @@ _MAX_RECENT = 64  # characters
 _RECENT_ENTRY = 100  # bytes of a dictionary's entry, with room for its growth
 _START_BITS, _COUNT_BITS = np.uint64(32), np.uint64(16)
 _LOW = np.uint64(0xFFFF)
-
-
-def checked_cache_bytes(value: object) -> int:
-    """`value` if it is a number of bytes.
-
-    Raises:
-        InvalidInputError: It is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidInputError(f"cache_bytes should be a whole number of bytes, 0 or more; found {value!r}.")
-    return value
 
 
 def shares(cache_bytes: int) -> tuple[int, int, int]:

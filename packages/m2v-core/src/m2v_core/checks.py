@@ -1,0 +1,123 @@
+"""Checks of single values, with one wording: what the value should be, and what was found."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import TypeVar
+
+from m2v_core.errors import InvalidInputError
+
+T = TypeVar("T")
+
+
+def whole(name: str, value: object, least: int = 0, most: int | None = None, *, or_none: bool = False) -> None:
+    """Raise `InvalidInputError` unless the value is a whole number from `least` to `most`; a bool is none.
+
+    Example:
+        >>> whole("batch_size", 0, 1)
+        Traceback (most recent call last):
+        ...
+        m2v_core.errors.InvalidInputError: batch_size should be a whole number, 1 or more; found 0.
+    """
+    if value is None and or_none:
+        return
+    if type(value) is not int or value < least or (most is not None and value > most):
+        size = f"{least} or more" if most is None else f"from {least} to {most}"
+        raise _wrong(name, f"a whole number, {size}" + (", or None" if or_none else ""), value)
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+    or_none: bool = False,
+) -> None:
+    """Raise `InvalidInputError` unless the value is a finite int or float between the bounds; a bool is none.
+
+    Example:
+        >>> number("threshold", 2, least=0, most=1)
+        Traceback (most recent call last):
+        ...
+        m2v_core.errors.InvalidInputError: threshold should be a number, 0 or more, at most 1; found 2.
+    """
+    if value is None and or_none:
+        return
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not (fits and above < value < below and least <= value <= most):  # type: ignore[operator] # a number by now
+        bounds = ((least, "{} or more"), (above, "above {}"), (most, "at most {}"), (below, "below {}"))
+        said = [text.format(bound) for bound, text in bounds if math.isfinite(bound)]
+        raise _wrong(name, ", ".join(["a number", *said]) + (", or None" if or_none else ""), value)
+
+
+def one_of(name: str, value: T, choices: Iterable[object], *, or_none: bool = False) -> None:
+    """Raise `InvalidInputError`, with the nearest choice, unless the value is one of the choices.
+
+    Example:
+        >>> one_of("method", "tokn", ("composed", "token"))
+        Traceback (most recent call last):
+        ...
+        m2v_core.errors.InvalidInputError: method should be one of composed, token; found 'tokn'. Did you mean 'token'?
+    """
+    known = list(choices)
+    if value in known or (value is None and or_none):
+        return
+    hint = did_you_mean(value, known)
+    names = ", ".join(map(str, known)) + (", or None" if or_none else "")
+    raise InvalidInputError(f"{name} should be one of {names}; found {value!r}.{hint}")
+
+
+def flag(name: str, value: object, *, or_none: bool = False) -> None:
+    """Raise `InvalidInputError` unless the value is True or False.
+
+    Example:
+        >>> flag("normalize", True)
+    """
+    fits = isinstance(value, bool) or (value is None and or_none)
+    expect(fits, name, "True, False or None" if or_none else "True or False", value)
+
+
+def expect(holds: bool, name: str, expected: str, value: object) -> None:
+    """Raise `InvalidInputError` with what was expected of a value and what it is, unless that holds.
+
+    Example:
+        >>> expect(1 < 2, "rounds", "more than one", 1)
+    """
+    if not holds:
+        raise _wrong(name, expected, value)
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """A sentence that names the known name nearest to an unknown one; an empty text if none is near.
+
+    Example:
+        >>> did_you_mean("pca_dim", ["pca_dims", "seed"])
+        " Did you mean 'pca_dims'?"
+    """
+    near = difflib.get_close_matches(str(name), map(str, known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def lone_surrogate(text: str) -> int | None:
+    r"""Position of the first lone surrogate of a text, which no encoding can spell; `None` if there is none.
+
+    Example:
+        >>> lone_surrogate("good \ud83d day")
+        5
+    """
+    if text.isascii():
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _wrong(name: str, expected: str, value: object) -> InvalidInputError:
+    return InvalidInputError(f"{name} should be {expected}; found {value!r:.200}.")

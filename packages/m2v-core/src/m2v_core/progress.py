@@ -1,0 +1,36 @@
+"""The progress bar of all packages."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def progress_bar(
+    description: str, *, unit: str, total: int | None = None, show: bool | None = None, initial: int = 0
+) -> Any:
+    """A progress bar on stderr, as a context manager whose `update(n)` counts.
+
+    Args:
+        description: What is done, such as "Encoding".
+        unit: What is counted, such as "texts".
+        total: How many there are, for the time left; `None` if that is not known.
+        show: True shows the bar, False does not, `None` shows it if stderr is a terminal.
+        initial: How many were done before.
+
+    Example:
+        >>> with progress_bar("Encoding", unit="texts", total=2, show=False) as bar:
+        ...     _ = bar.update(2)
+    """
+    from tqdm import tqdm  # costs as much as the rest of `import m2v_core`
+
+    wanted = (sys.stderr is not None and sys.stderr.isatty()) if show is None else show
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=description,
+        unit=f" {unit}",
+        file=sys.stderr,
+        disable=not wanted,
+        dynamic_ncols=True,
+    )

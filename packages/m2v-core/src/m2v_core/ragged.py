@@ -1,0 +1,87 @@
+"""Rows of different lengths in one flat array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Rows that `take` moves at a time, so that the index array stays small.
+_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths.
+
+    Attributes:
+        values: [total] the values of all rows, one row after the other.
+        offsets: [n + 1] int64; row i is `values[offsets[i]:offsets[i + 1]]`.
+
+    Example:
+        >>> rows = Ragged.of([[7, 8], [], [9]])
+        >>> len(rows), rows[0].tolist(), rows.lengths.tolist()
+        (3, [7, 8], [2, 0, 1])
+    """
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Any, dtype: Any = np.int64) -> Ragged:
+        """Rows out of a sequence of sequences."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        total = int(lengths.sum())
+        return cls.with_lengths(np.fromiter((value for row in rows for value in row), dtype, total), lengths)
+
+    @classmethod
+    def with_lengths(cls, values: NDArray[Any], lengths: NDArray[np.int64]) -> Ragged:
+        """Rows out of their values and the length of each."""
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return cls(values, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """[n] the number of values of each row."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[Any]) -> Ragged:
+        """Some rows, in the order given; a row may be taken more than once.
+
+        Example:
+            >>> taken = Ragged.of([[7, 8], [], [9]]).take(np.array([2, 0, 0]))
+            >>> taken.values.tolist(), taken.offsets.tolist()
+            ([9, 7, 8, 7, 8], [0, 1, 3, 5])
+        """
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        taken = Ragged.with_lengths(np.empty(int(lengths.sum()), self.values.dtype), lengths)
+        for first in range(0, len(rows), _ROWS):
+            part = slice(first, first + _ROWS)
+            begin, end = taken.offsets[first], taken.offsets[min(first + _ROWS, len(rows))]
+            shift = np.repeat(starts[part] - taken.offsets[:-1][part], lengths[part])
+            taken.values[begin:end] = self.values[np.arange(begin, end) + shift]
+        return taken
+
+    def cut(self, max_length: int | None) -> Ragged:
+        """At most the first `max_length` values of each row; `None` leaves the rows as they are.
+
+        Example:
+            >>> Ragged.of([[3, 4], [5]]).cut(1).values.tolist()
+            [3, 5]
+        """
+        lengths = self.lengths
+        if max_length is None or not len(lengths) or lengths.max() <= max_length:
+            return self
+        position = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], lengths)
+        return Ragged.with_lengths(self.values[position < max_length], np.minimum(lengths, max_length))
