@@ -170,7 +170,7 @@ def test_a_folders_name_does_without_a_repository(tmp_path: Path) -> None:
         ({"metrics": {"metric": "a", "value": True, "dataset": "d"}}, InvalidInputError, "found True"),
         ({"metrics": {"metric": "a", "value": "high", "dataset": "d"}}, InvalidInputError, "found 'high'"),
         ({"metrics": {"metric": None, "value": 1, "dataset": "d"}}, InvalidInputError, "metric of a result"),
-        ({"template": "none.md"}, ModelNotFoundError, "no template"),
+        ({"template": "none.md"}, InvalidInputError, "no such file"),
     ],
 )
 def test_arguments(options: dict, error: type[Exception], part: str, tmp_path: Path) -> None:

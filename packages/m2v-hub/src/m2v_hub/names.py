@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
 from m2v_core.errors import InvalidInputError
 
 MAIN = "main"
@@ -16,6 +13,7 @@ MAIN = "main"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*[\w-]", re.ASCII)
+_ANY_REPO_ID = re.compile(r"(?:\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)  # as in huggingface_hub's validate_repo_id
 _NOT_IN_REF = re.compile(r"[\s~^:?*\[\\]|\.\.")  # as in git-check-ref-format(1)
 
 
@@ -27,11 +25,8 @@ def is_repo_id(name: str) -> bool:
         >>> is_repo_id("org/name"), is_repo_id("bert-base-uncased"), is_repo_id("../name")
         (True, True, False)
     """
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
+    valid = _ANY_REPO_ID.fullmatch(name) and not name.endswith(".git")
+    return bool(valid) and "--" not in name and ".." not in name
 
 
 def checked_repo_id(repo_id: str) -> str:

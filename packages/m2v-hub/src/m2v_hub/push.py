@@ -11,13 +11,15 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
+from m2v_core.aliases import aliased
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError, TransferError
+from m2v_core.options import picked
 from m2v_core.storage.format import OWNED_FILES
 from m2v_hub.__about__ import __version__
-from m2v_hub.card.card import Card, make_card
+from m2v_hub.card.card import Card, make_card, read_card
 from m2v_hub.card.options import CardOptions, Results
 from m2v_hub.client import Client
-from m2v_hub.download import README_FILE, SMALL
+from m2v_hub.fetch import README_FILE, SMALL
 from m2v_hub.names import MAIN, checked_repo_id, checked_revision, checked_subfolder, path_in
 from m2v_hub.remote import Remote, read_remote
 from m2v_hub.staging import Saves, Variants, files_of, parsed_variants, stage
@@ -45,6 +47,7 @@ class Publication:
         return self.url
 
 
+@aliased
 def push_to_hub(
     model: Saves | str | os.PathLike[str],
     repo_id: str,
@@ -102,14 +105,7 @@ def push_to_hub(
             `private` is set.
         TransferError: The Hub cannot be reached, or refuses.
     """
-    options = CardOptions(
-        license=license,
-        language=language,
-        datasets=datasets,
-        metrics=metrics,
-        base_model=base_model,
-        template=template,
-    )
+    options = picked(CardOptions, locals())
     inner = checked_subfolder(subfolder)
     client = Client.of(checked_repo_id(repo_id), checked_revision(revision), token, required=not dry_run)
     subfolders = (inner, *(path_in(inner, name) for name in parsed_variants(variants)))
@@ -182,7 +178,7 @@ class _Push:
         readme, local = path_in(self.subfolders[0], README_FILE), files_of(self.folder)
         existing = None
         if readme in local:
-            existing = _read_card(local[readme])
+            existing = read_card(local[readme])
         elif remote is not None and readme in remote.files:
             existing = self._remote_card(remote, readme)
         card = self.card.merged_into(existing)
@@ -243,18 +239,8 @@ class _Push:
             found = hf_hub_download(
                 client.repo_id, path, revision=remote.commit, token=client.token, cache_dir=Path(cache)
             )
-            return _read_card(Path(found))
+            return read_card(Path(found))
 
     def _check_no_token(self, path: str, content: bytes) -> None:
         if self.client.token and self.client.token.encode() in content:
             raise InvalidInputError(f"{path} holds the token itself: nothing is published. Remove it there.")
-
-
-def _read_card(path: Path) -> str:
-    """The text of a card with its line endings."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelFormatError(
-            f"{path.name}: expected UTF-8 text; found other bytes at offset {error.start}."
-        ) from None

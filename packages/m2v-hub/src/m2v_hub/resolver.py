@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from m2v_hub.cache import cached_model
-from m2v_hub.download import download
+from m2v_hub.fetch import download
 from m2v_hub.names import checked_repo_id, checked_revision, checked_subfolder
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from m2v_core.checks import did_you_mean, expect, one_of
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
@@ -91,11 +92,9 @@ def parsed_variants(variants: Variants | None) -> dict[str, dict[str, Any]]:
     for name, options in variants.items():
         if not _VARIANT_NAME.fullmatch(name):
             raise InvalidInputError(f"The name of a variant has letters, digits and ._- only; found {name!r}.")
-        if not options or set(options) - VARIANT_OPTIONS:
-            raise InvalidInputError(
-                f"The variant {name} should have one or more of {', '.join(sorted(VARIANT_OPTIONS))}; "
-                f"found {', '.join(options) or 'nothing'}."
-            )
+        expect(bool(options), f"The variant {name}", f"one or more of {', '.join(sorted(VARIANT_OPTIONS))}", options)
+        for keyword in options:
+            one_of(f"A keyword of the variant {name}", keyword, sorted(VARIANT_OPTIONS))
     return {name: dict(options) for name, options in variants.items()}
 
 
@@ -107,9 +106,10 @@ def _options_by_name(name: str) -> dict[str, Any]:
         elif re.fullmatch(r"[1-9]\d{0,5}d", part, re.ASCII):
             options["dimensionality"] = int(part[:-1])
         else:
+            hint = did_you_mean(part, EMBEDDING_DTYPES.values())
             raise InvalidInputError(
                 f"A variant is a dtype ({', '.join(EMBEDDING_DTYPES.values())}), a number of dimensions (128d), or "
-                f"both (128d-int8); found {name!r}. For other variants pass a mapping from names to keywords."
+                f"both (128d-int8); found {name!r}. For other variants pass a mapping from names to keywords.{hint}"
             )
     return options
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from m2v_core.errors import InvalidInputError
+from m2v_core.aliases import aliased
+from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.options import picked
 from m2v_core.redact import has_hub_token
 from m2v_hub.card.info import ModelInfo, read_model_info
 from m2v_hub.card.merge import updated
@@ -22,6 +24,7 @@ from m2v_hub.card.render import render
 from m2v_hub.names import is_repo_id
 
 
+@aliased
 def card_for(
     folder: str | os.PathLike[str],
     *,
@@ -51,10 +54,10 @@ def card_for(
             that m2v does not set.
 
     Raises:
-        ModelNotFoundError: The folder holds no model, or the template does not exist.
+        ModelNotFoundError: The folder holds no model.
         ModelFormatError: A file of the model is damaged.
-        InvalidInputError: An argument is of the wrong kind; the template has a mistake; the metadata or the markers of
-            `existing` cannot be read; or the card would publish a token.
+        InvalidInputError: An argument is of the wrong kind; the template is missing or has a mistake; the metadata or
+            the markers of `existing` cannot be read; or the card would publish a token.
 
     Example:
         >>> import tempfile
@@ -66,14 +69,7 @@ def card_for(
         ---
         license: mit
     """
-    options = CardOptions(
-        license=license,
-        language=language,
-        datasets=datasets,
-        metrics=metrics,
-        base_model=base_model,
-        template=template,
-    )
+    options = picked(CardOptions, locals())
     return make_card(Path(folder), options, repo_id=repo_id, subfolder=subfolder).merged_into(existing)
 
 
@@ -102,6 +98,18 @@ class Card:
                 "from the README or from the template; if it is a real one, revoke it."
             )
         return card
+
+
+def read_card(path: Path) -> str:
+    """Read the text of a card with its line endings.
+
+    Raises:
+        ModelFormatError: The file is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None
 
 
 def make_card(folder: Path, options: CardOptions, *, repo_id: str | None, subfolder: str | None) -> Card:

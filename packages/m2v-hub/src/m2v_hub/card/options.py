@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.options import known_options, option
 from m2v_hub.names import is_repo_id
 
 
@@ -67,12 +69,12 @@ def as_results(metrics: Results | None) -> tuple[Result, ...]:
     results = []
     for item in listed:
         if isinstance(item, Mapping):
+            known = [field.name for field in fields(Result)]
             try:
-                item = Result(**item)  # noqa: PLW2901 # the same result, in another form
+                item = Result(**known_options(item, known))  # noqa: PLW2901 # the same result, in another form
             except TypeError as error:
-                known = ", ".join(field.name for field in fields(Result))
                 raise InvalidInputError(
-                    f"A result has the fields {known}, and the first three are required; found {error}."
+                    f"A result has the fields {', '.join(known)}, and the first three are required; found this: {error}"
                 ) from None
         if not isinstance(item, Result):
             raise InvalidInputError(f"metrics should be results (see m2v_hub.Result); found {item!r}.")
@@ -96,12 +98,26 @@ class CardOptions:
         InvalidInputError: A value is of the wrong kind.
     """
 
-    license: str | None = None
-    language: str | Sequence[str] | None = None
-    datasets: str | Sequence[str] | None = None
-    metrics: Results | None = None
-    base_model: str | None = None
-    template: str | os.PathLike[str] | None = None
+    license: str | None = option(None, "licence, by its identifier on the Hub (default: the teacher's)", metavar="ID")
+    language: str | Sequence[str] | None = option(
+        None, "language code; may be repeated (default: the teacher's)", metavar="CODE", repeat=True
+    )
+    datasets: str | Sequence[str] | None = option(
+        None,
+        "Hub id of a data set that the model was fitted to or trained on; may be repeated",
+        flag="--dataset",
+        metavar="ID",
+        repeat=True,
+    )
+    metrics: Results | None = option(
+        None, "measured results: a list of {metric, value, dataset, ...}", metavar="FILE.json", parse=Path
+    )
+    base_model: str | None = option(
+        None, "Hub id of the teacher (default: the id in the model's config, if it holds one)", metavar="ID"
+    )
+    template: str | os.PathLike[str] | None = option(
+        None, "jinja2 template of your own for the text", metavar="FILE", parse=Path
+    )
 
     def __post_init__(self) -> None:
         if self.license is not None:

@@ -15,7 +15,8 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, Temp
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from m2v_core.errors import InvalidInputError, ModelNotFoundError
+from m2v_core.errors import InvalidInputError
+from m2v_core.storage.files import read_user_text
 
 #: Characters of Markdown's structure: all ASCII punctuation but the comma; of "-_./" only those outside of a word.
 STRUCTURE = re.compile(r"(?<![0-9A-Za-z])[-_./]|[-_./](?![0-9A-Za-z])|[!-+:-@\[-^`{-~]")
@@ -110,7 +111,7 @@ class _Templates(BaseLoader):
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Any]:
         if self.own is not None and template == str(self.own):
-            return _read(self.own), template, None
+            return read_user_text(self.own), template, None
         return self.ours.get_source(environment, template)
 
 
@@ -118,9 +119,8 @@ def render(template: str | Path, context: Mapping[str, Any]) -> str:
     """Render a template: one of ours by its name, or a user's by its path.
 
     Raises:
-        ModelNotFoundError: The file does not exist.
-        InvalidInputError: The template has a mistake, uses an unknown variable, or does what the sandbox forbids; the
-            message names file and line.
+        InvalidInputError: The file does not exist; or the template has a mistake, uses an unknown variable, or does
+            what the sandbox forbids, and the message names file and line.
     """
     environment = ImmutableSandboxedEnvironment(
         loader=_Templates(template if isinstance(template, Path) else None),
@@ -149,12 +149,3 @@ def _mistake(name: object, line: int | None, error: Exception) -> InvalidInputEr
 def _line(traceback: TracebackType | None, name: str) -> int | None:
     lines = [line for frame, line in walk_tb(traceback) if frame.f_code.co_filename == name]
     return lines[-1] if lines else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"There is no template {path} (looked from {Path.cwd()}).") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None

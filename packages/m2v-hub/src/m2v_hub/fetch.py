@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, snapshot_download
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from tqdm.auto import tqdm
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
@@ -50,7 +51,7 @@ class _TerminalBar(tqdm):  # type: ignore[type-arg] # generic in the stubs only
     """A progress bar that is shown on a terminal only."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options["disable"] = options.get("disable") or not sys.stderr.isatty()
+        options["disable"] = options.get("disable") or are_progress_bars_disabled() or not sys.stderr.isatty()
         options.pop("name", None)  # known to huggingface_hub's own classes only
         super().__init__(*args, **options)
 
