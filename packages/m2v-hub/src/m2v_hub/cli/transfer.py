@@ -15,7 +15,7 @@ from m2v_hub.card.options import CardOptions
 from m2v_hub.cli.options import add_json, add_quiet, card_options
 
 if TYPE_CHECKING:
-    from m2v_core.cli.main import Subcommands
+    from m2v_core.cli.parser import Subcommands
 
 PULL_EPILOG = """\
 examples:
