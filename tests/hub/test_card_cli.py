@@ -80,11 +80,14 @@ def test_where_it_is_written(folder: Path, tmp_path: Path, capsys) -> None:
         (["--metrics", "3.json"], "found 3"),
         (["--metrics", "field.json"], "Did you mean 'metric'?"),
         (["--template", "bad.md"], "bad.md, line 1"),
-        (["--license", ""], "license should be"),
+        (["--license", ""], "--license should be"),
         (["--out", "latin.md"], "latin.md: expected UTF-8"),
         (["--out", "none/README.md"], "no such folder"),
         (["--out", "m"], "The output should be a file"),
-        (["--base-model", "a b"], "such as 'org/name'; found 'a b'"),
+        (
+            ["--base-model", "a b"],
+            "--base-model should be the id of a model on the Hub, such as 'org/name'; found 'a b'",
+        ),
         (["--template", "none.md"], "no such file"),
     ],
 )

