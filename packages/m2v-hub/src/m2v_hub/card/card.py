@@ -63,7 +63,7 @@ def card_for(
         >>> import tempfile
         >>> from m2v_hub import card_for
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save_pretrained(folder)
+        ...     tiny_model().save_pretrained(folder)
         ...     card = card_for(folder, repo_id="org/tiny", license="mit")
         >>> print(card[:16])
         ---
