@@ -88,7 +88,7 @@ def test_a_base_model_is_an_id_that_is_known_or_given(tmp_path: Path) -> None:
         assert (f"\nbase_model: {expected}\n" in text) == (expected is not None)
         assert (f"[{expected}](https://huggingface.co/{expected})" in text) == (expected is not None)
         assert "BertModel" not in text
-    for bad in ("", "a b", "../up", "a/b/c", "org/teacher](https://evil.example)"):
+    for bad in (3, "", "a b", "../up", "a/b/c", "org/teacher](https://evil.example)"):
         with pytest.raises(InvalidInputError, match="base_model should be"):
             card_for(tmp_path / "m", base_model=bad)
 

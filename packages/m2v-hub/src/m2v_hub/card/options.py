@@ -122,7 +122,7 @@ class CardOptions:
     def __post_init__(self) -> None:
         if self.license is not None:
             one_line("license", self.license)
-        if self.base_model is not None and not is_repo_id(self.base_model):
+        if self.base_model is not None and not is_repo_id(one_line("base_model", self.base_model)):
             raise InvalidInputError(
                 f"base_model should be the id of a model on the Hub, such as 'org/name'; found {self.base_model!r}."
             )
