@@ -1,7 +1,7 @@
 """The Python code of pages runs as a reader would run it: block by block in the order of the page, with no helpers.
 
 A folder has the name of the teacher that the pages use, since no test downloads one. A block is not run where the line
-before it says why, as a comment that readers do not see: `<!-- not run: it needs two hosts -->`.
+before it says why, as a comment: `<!-- not run: it needs two hosts -->`, or `% not run: ...` of MyST.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ for package in ("m2v_distill", "m2v_train", "m2v_hub"):
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ["../README.md", "quickstart.md", "scale.md", "teachers.md"]
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
-BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(?:python|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^((?:<!--|%) not run: .+\n)?```(?:python|pycon|\{doctest\})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks_of(page: str) -> list[tuple[int, str]]:
