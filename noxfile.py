@@ -34,7 +34,8 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 #: What one process has compiled, others load: two thirds of the time of most tests goes into compiling small programs.
 COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 TESTING = {**OFFLINE, **COMPILED}
-PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+#: Each file goes to one process, in the order of tests/conftest.py.
+PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 #: What `-- smoke` runs: each package does its work once, in about a minute.
 SMOKE = {
     "core": ("tests/core/test_model.py",),

@@ -24,6 +24,9 @@ DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "d
 
 XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
 
+#: Folders whose files are short: they fill up the processes at the end.
+SHORT = {"hub": 1, "train": 1, "core": 2}
+
 ModelMaker = Callable[..., StaticModel]
 
 
@@ -37,6 +40,11 @@ def make_model(kind: str = "wordpiece", *, dim: int = 8, dtype: str = "float32",
 def xla_flags(devices: int) -> str:
     """XLA_FLAGS of a process that sees so many devices in one CPU; what is set already stays."""
     return f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run long files first, so that no process is left alone with one."""
+    items.sort(key=lambda item: SHORT.get(item.path.relative_to(Path(__file__).parent).parts[0], 0))
 
 
 @pytest.fixture
