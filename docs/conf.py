@@ -33,17 +33,17 @@ from m2v_core.evaluation import classification_report, label_rows, report_table
 from m2v_core.storage.format import Config
 from m2v_core.head import Layer, MLPHead, sigmoid, softmax
 from m2v_core.model import StaticModel, quantize_model
-from m2v_core.tokenize.word_cache import shares
-from m2v_core.tokenize.pieces import cut, joined, keys
+from m2v_core.cache_budget import cache_budget
+from m2v_core.tokenize.pieces import encoded, hashed, split
 from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.encode.pool import embed
 from m2v_core.quantize import int8_rows
-from m2v_core.tokenize.ragged import merged, without
+from m2v_core.ragged import Ragged, concatenated, merged
 from m2v_core.storage.narrow import widened
 from m2v_core.encode.rows import token_rows, with_zero_rows
 from m2v_core.data.sources import as_array, as_column, in_parts, is_missing, plain, plain_rows, rows_of, shown
 from m2v_core.tokenize.splitting import Splitting
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill.config import DistillConfig
 from m2v_distill.teacher.engine.batching import batch_rows, bucket_length, plan, tile_rows
 from m2v_distill.teacher.engine.resume import ChunkStore

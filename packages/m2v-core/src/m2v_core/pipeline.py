@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.aliases import aliased, aliased_arrays
-from m2v_core.encode.batches import as_texts
+from m2v_core.cache_budget import DEFAULT_CACHE_BYTES
+from m2v_core.data.sources import as_texts
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.head import Activation, MLPHead, check_threshold
-from m2v_core.model import UNSET, StaticModel, _Unset, quantize_model
+from m2v_core.model import UNSET, StaticModel, Unset, quantize_model, save
 from m2v_core.storage import foreign, format
 from m2v_core.storage.files import read_consistently
 from m2v_core.storage.format import StoredModel
 from m2v_core.storage.head_format import read_head
 from m2v_core.storage.resolve import publish, resolve
-from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES
 
 
 class StaticModelPipeline:
@@ -62,7 +62,7 @@ class StaticModelPipeline:
         subfolder: str | None = None,
         quantize_to: str | None = None,
         vocabulary_quantization: int | None = None,
-        max_length: int | _Unset | None = UNSET,
+        max_length: int | Unset | None = UNSET,
         force_download: bool = True,
         revision: str | None = None,
         memory_map: bool = False,
@@ -100,7 +100,7 @@ class StaticModelPipeline:
             return foreign.read_any(folder, memory_map=memory_map), head
 
         stored, head = read_consistently(folder, read)
-        if not isinstance(max_length, _Unset):
+        if not isinstance(max_length, Unset):
             stored = replace(stored, config=replace(stored.config, max_length=max_length))
         if not memory_map:
             stored = _without_nan(stored)
@@ -121,8 +121,7 @@ class StaticModelPipeline:
         Raises:
             OSError: The folder cannot be written.
         """
-        folder, model = Path(path) / subfolder if subfolder else Path(path), self.model
-        format.write(model.stored, folder, unk_id=model.unk_token_id, has_unused=model._has_unused, head=self.head)
+        save(self.model, path, subfolder, self.head)
 
     def push_to_hub(
         self,
@@ -163,7 +162,7 @@ class StaticModelPipeline:
         X: str | Iterable[str],
         *,
         show_progress_bar: bool = False,
-        max_length: int | _Unset | None = UNSET,
+        max_length: int | Unset | None = UNSET,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,
@@ -204,7 +203,7 @@ class StaticModelPipeline:
         X: str | Iterable[str],
         *,
         show_progress_bar: bool = False,
-        max_length: int | _Unset | None = UNSET,
+        max_length: int | Unset | None = UNSET,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,

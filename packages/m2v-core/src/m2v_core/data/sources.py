@@ -70,6 +70,24 @@ def rows_of(value: Any, name: str) -> list[Any]:
     return rows
 
 
+def as_texts(sentences: Any) -> list[str]:
+    """One text or many as a list; see `rows_of`. The elements are not checked.
+
+    Raises:
+        InvalidInputError: It is neither a text nor an iterable.
+
+    Example:
+        >>> from m2v_core.data.sources import as_texts
+        >>> as_texts("good day"), as_texts(iter(["good", "day"]))
+        (['good day'], ['good', 'day'])
+    """
+    if isinstance(sentences, str):
+        return [sentences]
+    if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
+        raise InvalidInputError(f"Expected a text (str) or an iterable of texts; found {type(sentences).__name__}.")
+    return rows_of(sentences, "The input")
+
+
 def in_parts(column: Any) -> Iterator[Sequence[Any]]:
     """The rows of what `as_column` gave, in order, as sequences of Python objects.
 

@@ -22,7 +22,7 @@ from m2v_core.storage.format import (
     StoredModel,
     read,
 )
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 
 EMBEDDING_WEIGHT = "embedding.weight"
 NESTED = "0_StaticEmbedding"

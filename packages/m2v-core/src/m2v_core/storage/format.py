@@ -267,7 +267,7 @@ def write(
         warnings.warn(
             f"{folder} holds a trained head, which this save removes: a static model has none. To keep it, load and "
             f"save the folder by StaticModelPipeline, or save to another folder.",
-            stacklevel=3,
+            stacklevel=4,
         )
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
         save_file(tensors, staging / TENSOR_FILE)
