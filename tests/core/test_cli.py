@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import make_model
+from conftest import GOLDEN, make_model
 from m2v_core import StaticModel
 from m2v_core.cli import main as cli
 
@@ -46,7 +48,10 @@ def test_encode_a_pipe(folder: Path) -> None:
     done = m2v(
         "encode", folder, "--max-length", 1, "--no-normalize", "--dimensionality", 3, stdin="\n".join(TEXTS) + "\n"
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "1 of 4 texts hold no token that the model knows (the first is number 2): their vectors are zeros.\n"
+    )
     vectors = np.array([json.loads(line) for line in done.stdout.splitlines()], np.float32)
     model = StaticModel.from_pretrained(folder, dimensionality=3)
     assert np.array_equal(vectors, model.encode(TEXTS, max_length=1, normalize=False))
@@ -100,16 +105,108 @@ def test_errors_have_no_traceback(folder: Path, tmp_path: Path) -> None:
     fails(m2v("info", tmp_path / "none"), 1, "m2v: error:", "neither a folder")
     fails(m2v("encode", folder, tmp_path / "none.txt"), 1, "m2v: error:", "none.txt")
     fails(m2v("encode", folder, stdin=b"good\xff"), 1, "UTF-8")
-    fails(m2v("encode", folder, "--max-length", "0", stdin="a"), 1, "max_length")
+    fails(m2v("encode", folder, "--max-length", "0", stdin="a"), 2, "--max-length: should be a whole number, 1 or more")
     fails(m2v("encode", folder, "--dimensionality", "99", stdin="a"), 1, "from 1 to 8")
-    fails(m2v("encode", folder, "--out", tmp_path / "no/where.npy", stdin="a"), 1, "where.npy")
+    fails(m2v("encode", folder, "--out", tmp_path / "no/where.npy", stdin="a"), 1, "where.npy", "no such folder")
+    fails(m2v("encode", folder, "--out", tmp_path, stdin="a"), 1, "should be a file; found a folder")
+    fails(m2v("encode", folder, "--out", tmp_path / "x.txt", stdin="a"), 1, "one of .npy, .jsonl, .csv, .parquet")
+    fails(m2v("encode", folder, tmp_path), 1, "which is a folder")
+
+
+def test_what_is_wrong_shows_before_the_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("body\nhello\n")
+    for arguments in (
+        ["encode", "no/model", tmp_path / "x.csv"],
+        ["predict", "no/model", tmp_path / "x.csv", "--text-column", "nope"],
+        ["encode", "no/model", tmp_path / "none.txt"],
+        ["encode", "no/model", "--out", tmp_path / "x.pkl"],
+        ["evaluate", "no/model", tmp_path / "x.csv", "--label-column", "nope"],
+        ["quantize", "no/model", tmp_path / "x.csv", "--quantize-to", "int8"],
+        ["quantize", "no/model", tmp_path / "new"],
+    ):
+        done = m2v(*arguments)
+        fails(done, 1, "m2v: error:")
+        assert "no/model" not in done.stderr
 
 
 def test_wrong_usage() -> None:
-    fails(m2v(), 2, "usage", "COMMAND")
-    fails(m2v("encod"), 2, "encod")
+    fails(m2v("encod"), 2, "usage", "encod", "Did you mean 'encode'?")
     fails(m2v("encode"), 2, "MODEL")
-    fails(m2v("info", "m", "--no-such"), 2, "--no-such")
+    fails(m2v("info", "m", "--jsn"), 2, "usage: m2v info", "--jsn. Did you mean '--json'?")
+    fails(m2v("quantize", "m", "out", "--quantize-to", "int9"), 2, "Did you mean 'int8'?")
+
+
+def test_a_command_alone_shows_its_help() -> None:
+    for arguments in ([], ["train"] if find_spec("m2v_train") else []):
+        done = m2v(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "examples:" in done.stdout
+
+
+def test_tables_are_read_by_column(folder: Path, tmp_path: Path) -> None:
+    """A quoted line break is a part of its text, and the header is none."""
+    texts = ["good day", "bad\nsunny days"]
+    (tmp_path / "x.csv").write_text('id,body\n1,good day\n2,"bad\nsunny days"\n', encoding="utf-8")
+    expected = StaticModel.from_pretrained(folder).encode(texts)
+    done = m2v("encode", folder, tmp_path / "x.csv", "--text-column", "body")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert np.array_equal(np.array([json.loads(line) for line in done.stdout.splitlines()], np.float32), expected)
+    fails(
+        m2v("encode", folder, tmp_path / "x.csv"), 1, "expected the column 'text'; found 'id', 'body'", "--text-column"
+    )
+
+
+@pytest.mark.parametrize("ending", [".npy", ".jsonl", ".csv", ".parquet"])
+def test_outputs_follow_their_ending(folder: Path, tmp_path: Path, ending: str) -> None:
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow")
+    out = tmp_path / f"x{ending}"
+    done = m2v("encode", folder, "--out", out, stdin="\n".join(TEXTS))
+    assert done.returncode == 0
+    if ending == ".npy":
+        found = np.load(out)
+    elif ending == ".jsonl":
+        found = np.array([json.loads(line) for line in out.read_text().splitlines()])
+    elif ending == ".csv":
+        assert out.read_text().startswith("d0,d1,")
+        found = np.loadtxt(out, delimiter=",", skiprows=1)
+    else:
+        from pyarrow import parquet
+
+        found = np.array(parquet.read_table(out).column("vector").to_pylist())
+    assert np.array_equal(found.astype(np.float32), StaticModel.from_pretrained(folder).encode(TEXTS))
+
+
+def test_quiet(folder: Path, tmp_path: Path) -> None:
+    done = m2v("encode", folder, "-q", "--out", tmp_path / "x.npy", stdin="\n".join(TEXTS))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_an_output_that_is_no_file(folder: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.jsonl"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+        assert m2v("encode", folder, "-q", "--out", fifo, stdin="good\nday").returncode == 0
+        assert len(reader.communicate(timeout=30)[0].splitlines()) == 2
+    assert fifo.is_fifo()
+    assert m2v("encode", folder, "-q", "--out", os.devnull, stdin="good\nday").returncode == 0
+    assert Path(os.devnull).is_char_device()
+
+
+def test_quantize(folder: Path, tmp_path: Path) -> None:
+    done = m2v("quantize", folder, tmp_path / "small", "--quantize-to", "int8", "--dimensionality", 4)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "x 4 dimensions, int8" in done.stderr
+    expected = StaticModel.from_pretrained(folder, quantize_to="int8", dimensionality=4)
+    assert np.array_equal(StaticModel.from_pretrained(tmp_path / "small").encode(TEXTS), expected.encode(TEXTS))
+    facts = json.loads(m2v("quantize", folder, tmp_path / "half", "--quantize-to", "float16", "--json").stdout)
+    assert facts["table_bytes"] * 2 == facts["table_bytes_before"]
+    head = GOLDEN / "heads" / "softmax"
+    assert m2v("quantize", head, tmp_path / "head", "--quantize-to", "int8", "-q").returncode == 0
+    assert (tmp_path / "head" / "head.safetensors").is_file()
+    fails(m2v("quantize", head, tmp_path / "head", "--dimensionality", 2), 1, "--dimensionality", "head")
+    fails(m2v("quantize", folder, tmp_path / "x"), 1, "--quantize-to")
 
 
 def test_commands_of_packages_that_are_missing(

@@ -118,6 +118,22 @@ def read_labelled(
     return ((as_text(one, place, number), labels(other, number)) for number, (one, other) in rows)
 
 
+def count_lines(path: str | os.PathLike[str]) -> int | None:
+    """About how many rows a file has, for a progress bar: its lines, or the rows of a Parquet file.
+
+    `None` for what is no regular file, and for compressed files.
+    """
+    path = Path(path)
+    if not path.is_file() or path.suffix.lower() == ".gz":
+        return None
+    if path.suffix.lower() == ".parquet":
+        from pyarrow import parquet
+
+        return int(parquet.read_metadata(path).num_rows)
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
 def place_of(path: str | os.PathLike[str]) -> str:
     """What stands before a row's number in errors, such as "days.csv, line"."""
     return f"{os.fspath(path)}, {'row' if Path(path).suffix.lower() == '.parquet' else 'line'}"
@@ -204,11 +220,20 @@ def _check_columns(place: str, names: Sequence[str], found: Iterable[object], hi
             )
 
 
+def _delimiter_hint(header: Sequence[str], delimiter: str) -> str:
+    """What to do if a header's only column seems to be several, separated by something else than `delimiter`."""
+    other = next((one for one in "\t;|," if one != delimiter and len(header) == 1 and one in header[0]), None)
+    if other is None:
+        return ""
+    remedy = "Give the file a name that ends in .tsv." if other == "\t" else f"Write it with {delimiter!r}."
+    return f"The fields of the header seem to be separated by {other!r}, and not by {delimiter!r}. {remedy}"
+
+
 def _csv(path: Path, names: Sequence[str], hint: str, delimiter: str = ",") -> _Rows:
     rows = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
-        _check_columns(f"{path}, line 1", names, header, hint)
+        _check_columns(f"{path}, line 1", names, header, _delimiter_hint(header, delimiter) or hint)
         places = [header.index(name) for name in names]
         for row in rows:
             if row and len(row) != len(header):

@@ -16,7 +16,7 @@ from m2v_core.errors import InvalidInputError
 from m2v_distill.config import DistillConfig
 
 if TYPE_CHECKING:
-    from m2v_core.cli.main import Subcommands
+    from m2v_core.cli.parser import Subcommands
 
 EPILOG = """\
 examples:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from m2v_distill.cli.distill import add_teacher_options, notes_on_stderr
 
 if TYPE_CHECKING:
-    from m2v_core.cli.main import Subcommands
+    from m2v_core.cli.parser import Subcommands
 
 EPILOG = """\
 examples:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from m2v_hub.cli.card import add_options, card_options
 
 if TYPE_CHECKING:
-    from m2v_core.cli.main import Subcommands
+    from m2v_core.cli.parser import Subcommands
 
 PULL_EPILOG = """\
 examples:

@@ -20,7 +20,7 @@ from m2v_train.plots import confusion_matrix, learning_curves, require_matplotli
 
 if TYPE_CHECKING:
     from m2v_core import StaticModelPipeline
-    from m2v_core.cli.main import Subcommands
+    from m2v_core.cli.parser import Subcommands
 
 EPILOG = """\
 examples:
