@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import copy
-import gc
 import pickle
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -232,14 +230,6 @@ def test_progress_goes_to_stderr(model: StaticModel, capsys) -> None:
 def test_max_length_is_checked_when_set(model: StaticModel) -> None:
     with pytest.raises(InvalidInputError, match="max_length"):
         model.max_length = 0
-
-
-def test_no_file_stays_open(tmp_path: Path, model: StaticModel) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
-        model.save_pretrained(tmp_path / "m")
-        StaticModel.from_pretrained(tmp_path / "m")
-        gc.collect()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])

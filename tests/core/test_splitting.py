@@ -91,7 +91,7 @@ def test_texts_are_cut(kind: str, spaced: bool, ends: str, whole: tuple[str, ...
         (edited(unigram(), normalizer={"type": "Prepend", "prepend": "▁"}), "Prepend may look past a space"),
         (edited(byte_bpe(), normalizer=json.loads(wordpiece())["normalizer"]), "BertNormalizer may look past"),
         (edited(byte_bpe(), normalizer={"type": "Strip", "strip_left": False, "strip_right": True}), "Strip may look"),
-        (edited(unigram(), normalizer={"type": "Strip", "strip_left": True, "strip_right": True}), "takes away"),
+        (edited(unigram(), normalizer={"type": "Strip", "strip_left": True, "strip_right": True}), "removes the space"),
         (
             edited(unigram(), normalizer={"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
             "Replace of .* may look past a space",
