@@ -99,6 +99,7 @@ def test_flat_ids(any_model: StaticModel) -> None:
             row[:2] for row in any_model.tokenize(TEXTS)
         ]
     assert [array.tolist() for array in any_model.token_ids([])] == [[], [0]]
+    assert all(array.flags.writeable for array in any_model.token_ids(TEXTS[:1]))
     with pytest.raises(InvalidInputError, match=r"found int at index 12000\."):
         any_model.token_ids([*texts, 3])
 

@@ -380,7 +380,7 @@ class StaticModel:
     # --- texts to vectors ---------------------------------------------------------------------------------------
 
     def _settings(self, max_length: int | Unset | None, normalize: bool | None = None) -> tuple[int | None, bool]:
-        """The maximum length and the normalisation for a call; the model's own where the call leaves them out."""
+        """`max_length` and `normalize` of a call; what it leaves out is the model's setting."""
         config = self._stored.config
         limit = config.max_length if isinstance(max_length, Unset) else max_length
         return limit, config.normalize if normalize is None else normalize
@@ -428,7 +428,12 @@ class StaticModel:
         limit, unit = self._settings(max_length, normalize)
         if isinstance(sentences, str):
             return self._encoder.vector(sentences, limit, unit)
-        batching = Batching(batch_size, use_multiprocessing, multiprocessing_threshold, show_progress_bar)
+        batching = Batching(
+            size=batch_size,
+            threads=use_multiprocessing,
+            threshold=multiprocessing_threshold,
+            progress=show_progress_bar,
+        )
         return self._encoder.vectors(as_texts(sentences), limit, unit, batching)
 
     @aliased_arrays
@@ -491,7 +496,12 @@ class StaticModel:
             array([[1., 0.],
                    [0., 1.]], dtype=float32)
         """
-        batching = Batching(batch_size, use_multiprocessing, multiprocessing_threshold, show_progress_bar)
+        batching = Batching(
+            size=batch_size,
+            threads=use_multiprocessing,
+            threshold=multiprocessing_threshold,
+            progress=show_progress_bar,
+        )
         sequences = self._encoder.sequences(as_texts(sentences), max_length, batching)
         return sequences[0] if isinstance(sentences, str) else sequences
 

@@ -112,15 +112,13 @@ class Ragged:
 
 
 def concatenated(parts: Sequence[Ragged], dtype: Any = np.int64) -> Ragged:
-    """The rows of all parts, one part after the other; without any parts no rows, of `dtype`.
+    """The rows of all parts in new arrays, one part after the other; without parts no rows, of `dtype`.
 
     Example:
         >>> rows = concatenated([Ragged.of([[7], []]), Ragged.of([[8, 9]])])
         >>> rows.values.tolist(), rows.offsets.tolist()
         ([7, 8, 9], [0, 1, 1, 3])
     """
-    if len(parts) == 1:
-        return parts[0]
     values = np.concatenate([part.values for part in parts] or [np.zeros(0, dtype)])
     return Ragged.with_lengths(values, np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int64)]))
 

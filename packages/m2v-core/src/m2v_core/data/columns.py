@@ -226,7 +226,7 @@ def _check_columns(place: str, names: Sequence[str], found: Iterable[object], hi
 
 
 def _delimiter_hint(header: Sequence[str], delimiter: str) -> str:
-    """What to do if a header's only column seems to be several, separated by something else than `delimiter`."""
+    """Remedy for a header whose only column seems to be several, with another separator than `delimiter`."""
     other = next((one for one in "\t;|," if one != delimiter and len(header) == 1 and one in header[0]), None)
     if other is None:
         return ""
