@@ -91,7 +91,7 @@ def test_tables_and_matrices() -> None:
     pd, ds = module("pandas"), module("datasets")
     for table in (pd.DataFrame(rows), ds.Dataset.from_dict(rows)):
         with pytest.raises(
-            InvalidInputError, match=r"found a \w+ of 'text', 'label'\. Take a column of it, such as data\['text"
+            InvalidInputError, match=r"found a \w+ of 'text', 'label'\. Take a column of it: data\['text"
         ):
             make_model().encode(table)
         with pytest.raises(InvalidInputError, match="y should be one column"):

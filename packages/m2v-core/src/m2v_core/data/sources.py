@@ -184,8 +184,8 @@ def _known_column(value: Any, name: str) -> Any:
     if names is not None:
         listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
         raise InvalidInputError(
-            f"{name} should be one column; found a {found} of {listed or 'no columns'}. Take a column of it, "
-            f"such as data[{names[0] if names else 'text'!r}]."
+            f"{name} should be one column; found a {found} of {listed or 'no columns'}. Take a column of it: "
+            f"data[{names[0] if names else 'text'!r}], for example."
         )
     if hasattr(value, "to_pylist") or hasattr(value, "iloc"):
         return value
