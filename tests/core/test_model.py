@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import make_model
 from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel, quantize_model
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import KINDS, wordlevel, wordpiece
 
 TEXTS = ["good day", "", "bad, sunny days!", "good " * 700, "日本 nothing", "Un able"]

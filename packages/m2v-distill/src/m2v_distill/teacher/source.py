@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from m2v_core.errors import MissingPackageError, ModelNotFoundError
+from m2v_core.redact import redacted
 from m2v_distill.teacher.torch_encoder import has_torch
 
 #: What a teacher needs of its repository: configs, tokenizer (code of it is run only if trusted), weights, the card.
@@ -47,7 +48,7 @@ def find_teacher(
     folder, name = Path(name_or_path), os.fspath(name_or_path)
     if folder.is_dir():
         return TeacherSource(folder, folder.resolve().name, *_card(folder / "README.md"))
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     def fetched(revision: str | None, patterns: Sequence[str]) -> Path:
@@ -68,12 +69,14 @@ def find_teacher(
                 _check_torch(name, folder.name, token, pickled)
             fetched(folder.name, pickled)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelNotFoundError(
-            f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub "
-            f"gave ({type(error).__name__}: {reason}). Check the spelling and the connection."
-        ) from None
-    return TeacherSource(folder, name, *_card(folder / "README.md"), revision=folder.name)  # snapshots/<commit>
+        first_line = str(error).partition("\n")[0]
+        problem = f"{type(error).__name__}: {redacted(first_line, token, get_token())}"
+    else:
+        return TeacherSource(folder, name, *_card(folder / "README.md"), revision=folder.name)  # snapshots/<commit>
+    raise ModelNotFoundError(  # outside of the handler: the original error, which may hold a token, is not its context
+        f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub gave "
+        f"({problem}). Check the spelling and the connection."
+    )
 
 
 def _pickled(folder: Path) -> list[str]:

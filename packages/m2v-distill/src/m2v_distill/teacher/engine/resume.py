@@ -33,7 +33,7 @@ class ChunkStore:
     Example:
         >>> import tempfile
         >>> sequences, table = [[1, 2], [3]], np.zeros((2, 4), np.float32)
-        >>> store = ChunkStore(tempfile.mkdtemp(), interval=0)
+        >>> store = ChunkStore(tempfile.mkdtemp(), interval=0.0)
         >>> _ = store.read(sequences, table)
         >>> store.add(np.array([1]), np.ones((1, 4), np.float32))
         >>> ChunkStore(store.folder).read(sequences, table).tolist(), table[1].tolist()
