@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import make_model
 from m2v_core import Config, InvalidInputError, ModelFormatError, StaticModel, quantize_model
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import KINDS, wordlevel, wordpiece
 
 TEXTS = ["good day", "", "bad, sunny days!", "good " * 700, "日本 nothing", "Un able"]
@@ -99,6 +99,7 @@ def test_flat_ids(any_model: StaticModel) -> None:
             row[:2] for row in any_model.tokenize(TEXTS)
         ]
     assert [array.tolist() for array in any_model.token_ids([])] == [[], [0]]
+    assert all(array.flags.writeable for array in any_model.token_ids(TEXTS[:1]))
     with pytest.raises(InvalidInputError, match=r"found int at index 12000\."):
         any_model.token_ids([*texts, 3])
 
