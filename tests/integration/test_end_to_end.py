@@ -96,7 +96,6 @@ def test_a_corpus_brings_it_nearer(minilm: Path, student: Path, own_data: Path) 
             before, after = (
                 likeness(model.encode(held_out), expected, centred=centred) for model in (composed, fitted)
             )
-            print(f"centred {centred}: {before:.3f}, with the corpus {after:.3f}")
             assert after > before + gain
 
 
