@@ -108,7 +108,16 @@ def test_a_bank_and_its_questions(minilm: Path, data: Path, core_alone: Run, tmp
     classifier.fit([row["text"] for row in train], [row["category"] for row in train])
     classifier.to_pipeline().save_pretrained(tmp_path / "out")
 
-    command = ("-m", "m2v_core", "evaluate", tmp_path / "out", tmp_path / "test.csv", "--label", "category", "--json")
+    command = (
+        "-m",
+        "m2v_core",
+        "evaluate",
+        tmp_path / "out",
+        tmp_path / "test.csv",
+        "--label-column",
+        "category",
+        "--json",
+    )
     report = json.loads(core_alone(*command))
     texts = [row["text"] for row in test]
     assert report == classifier.evaluate(texts, [row["category"] for row in test])
