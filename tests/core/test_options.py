@@ -70,3 +70,14 @@ def test_an_unknown_option_suggests_the_nearest() -> None:
         known_options({"round": 1}, ["rounds", "freeze"])
     with pytest.raises(TypeError, match="Known ones: rounds, freeze"):
         known_options({"zebra": 1}, ["rounds", "freeze"])
+
+
+def test_a_pair_of_switches() -> None:
+    @dataclass(frozen=True)
+    class Paired:
+        fixed: bool | None = option(None, "keep it", pair=True)
+
+    parser = argparse.ArgumentParser()
+    add_options(parser, Paired)
+    said = [chosen(parser.parse_args(flags), Paired) for flags in ([], ["--fixed"], ["--no-fixed"])]
+    assert said == [{}, {"fixed": True}, {"fixed": False}]

@@ -26,9 +26,9 @@ import m2v_train as ours
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
 from m2v_train.config import TrainConfig
-from m2v_train.engine.loop import Course, batch_size_of, validation_interval
-from m2v_train.engine.losses import Task
-from m2v_train.engine.module import Head
+from m2v_train.engine.loop import TrainingState, batch_size_of, validation_interval
+from m2v_train.engine.losses import Objective
+from m2v_train.engine.module import MLP
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peer warns of its own parts
 
@@ -112,7 +112,7 @@ def test_a_model_without_a_head_there(base_name: str, tmp_path: Path) -> None:
 def head_of(dims: list[int], seed: int) -> torch.nn.Sequential:
     """The head that our training starts from, as PyTorch's."""
     layers: list[torch.nn.Module] = []
-    for (narrow, wide), own in zip(pairwise(dims), Head(dims, nnx.Rngs(seed)).layers, strict=True):
+    for (narrow, wide), own in zip(pairwise(dims), MLP(dims, nnx.Rngs(seed)).layers, strict=True):
         linear = torch.nn.Linear(narrow, wide)
         linear.weight.data = torch.tensor(np.asarray(own.kernel[...]).T)
         linear.bias.data = torch.tensor(np.asarray(own.bias[...]))
@@ -156,7 +156,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
 def test_the_same_training(variant: str, tmp_path: Path, capsys, monkeypatch) -> None:
     """From the same head over the same batches, six texts each: the same table, weights and head.
 
-    model2vec's Adam goes over the whole table at each step, ours over the rows that a batch reads.
+    model2vec's Adam goes over the whole table, ours over the rows that occur in the texts.
     """
     task, base_name, head_options, fit_options = VARIANTS[variant]
     seed, targets, model = 3, TARGETS[task][1], BASES[base_name]()
@@ -201,8 +201,8 @@ ALL = np.ones(9, np.float32)
 WEIGHTS = np.array([1, 2, 0.5, 3], np.float32)
 
 
-def loss_of(task: Task, *arrays: np.ndarray, weights: np.ndarray = WEIGHTS) -> float:
-    total, count = task.totals(*map(jnp.asarray, (*arrays, ALL, weights)))["loss"]
+def loss_of(objective: Objective, *arrays: np.ndarray, weights: np.ndarray = WEIGHTS) -> float:
+    total, count = objective.totals(*map(jnp.asarray, (*arrays, ALL, weights)))["loss"]
     return float(total / count)
 
 
@@ -213,11 +213,11 @@ def test_losses_of_classes(gamma: float, is_weighted: bool) -> None:
     given = torch.tensor(WEIGHTS) if is_weighted else None
     classes = DRAW.integers(4, size=9).astype(np.int32)
     expected = classifier.FocalLoss(gamma, given)(torch.tensor(LOGITS[:, 0]), torch.tensor(classes).long())
-    found = loss_of(Task("classes", gamma=gamma), LOGITS, classes, weights=weights)
+    found = loss_of(Objective("classes", gamma=gamma), LOGITS, classes, weights=weights)
     assert found == pytest.approx(expected.item(), abs=TOLERANCE)
     labels = (DRAW.random((9, 4)) < 0.4).astype(np.int8)
     expected = classifier.BinaryFocalLoss(gamma, given)(torch.tensor(LOGITS[:, 0]), torch.tensor(labels).float())
-    found = loss_of(Task("labels", gamma=gamma), LOGITS, labels, weights=weights)
+    found = loss_of(Objective("labels", gamma=gamma), LOGITS, labels, weights=weights)
     assert found == pytest.approx(expected.item(), abs=TOLERANCE)
 
 
@@ -225,7 +225,7 @@ def test_losses_of_classes(gamma: float, is_weighted: bool) -> None:
 def test_losses_of_vectors(kind: Any, theirs: Any) -> None:
     targets = DRAW.normal(size=(9, 4)).astype(np.float32)
     expected = theirs(torch.tensor(LOGITS[:, 0]), torch.tensor(targets))
-    assert loss_of(Task(kind), LOGITS, targets) == pytest.approx(expected.item(), abs=TOLERANCE)
+    assert loss_of(Objective(kind), LOGITS, targets) == pytest.approx(expected.item(), abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
@@ -235,7 +235,7 @@ def test_losses_of_pairs(temperature: float) -> None:
     texts[2, 0], texts[5, 0], texts[4, 1], texts[7, 1] = texts[1, 0], texts[1, 0], texts[3, 1], texts[0, 1]
     sides = [torch.tensor(vectors[:, side]) for side in (0, 1)]
     expected = pairs.PairInfoNCELoss(temperature)((*sides, *torch.tensor(texts).T), torch.arange(9))
-    found = loss_of(Task("pairs", temperature=temperature), vectors, texts)
+    found = loss_of(Objective("pairs", temperature=temperature), vectors, texts)
     assert found == pytest.approx(expected.item(), abs=TOLERANCE)
 
 
@@ -264,13 +264,13 @@ def test_rates_and_stops(seed: int, direction: str) -> None:
         optimizer, mode="min", factor=0.5, patience=3, min_lr=1e-6, threshold=0.03, threshold_mode="rel"
     )
     stopper, best = trainer.EarlyStopper(direction, patience=5), -math.inf
-    config, course = TrainConfig(early_stopping_patience=5, max_epochs=-1), Course(0.1)
+    config, state = TrainConfig(early_stopping_patience=5, max_epochs=-1), TrainingState(0.1)
     for epoch, (loss, score) in enumerate(zip(losses.tolist(), scores.tolist(), strict=True), 1):
-        course.epoch = epoch
-        assert course.validated({"val_loss": loss}, score, config) == (score > best)
+        state.epoch = epoch
+        assert state.record_validation({"val_loss": loss}, score, config) == (score > best)
         best = max(best, score)
-        assert course.ended == stopper.step(loss)
-        course.scheduled(config)
+        assert state.ended == stopper.step(loss)
+        state.finish_epoch(config)
         trainer._step_plateau_scheduler(plateau, loss)
-        assert course.learning_rate == optimizer.param_groups[0]["lr"]
-    assert course.learning_rate < 1e-5
+        assert state.learning_rate == optimizer.param_groups[0]["lr"]
+    assert state.learning_rate < 1e-5

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from conftest import make_model
 from m2v_core import StaticModel, StaticModelPipeline
 from m2v_core.cli import main as core_cli
 from m2v_core.evaluation import report_table
-from m2v_train.cli.train import TASKS
-from m2v_train.data.inputs import as_labels, split_indices
-from m2v_train.options import chosen
+from m2v_core.options import chosen, defaults_of, flag_of, options_of
+from m2v_train.cli.train import COMMANDS
+from m2v_train.data.labels import as_labels
+from m2v_train.data.split import split_indices
 
-FAST = ("--max-epochs", "4", "--learning-rate", "0.05", "--hidden-dim", "8", "--quiet")
+FAST = ("--max-epochs", "4", "--learning-rate", "0.05", "--hidden-dim", "8")
 LONGER = (*FAST, "--max-epochs", "30", "--early-stopping-patience", "none")
 WORDS = ("good", "bad", "day", "sunny")
 TEXTS = [WORDS[i % 4] + "." * (i % 3) for i in range(60)]
@@ -76,7 +78,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def test_classify(model: Path, tmp_path: Path, train: Run) -> None:
     file, out = write_csv(tmp_path / "train.csv", ROWS), tmp_path / "out"
-    options = ("--label", "category", "--seed", 3, "--test-size", "0.2", "--plot", tmp_path / "plots")
+    options = ("--label-column", "category", "--seed", 3, "--test-size", "0.2", "--plot", tmp_path / "plots")
     code, stdout, stderr = train("classify", model, file, out, *options, *LONGER)
     assert code == 0
     pipeline = StaticModelPipeline.from_pretrained(out)
@@ -100,7 +102,7 @@ def test_validation_in_a_file(model: Path, tmp_path: Path, train: Run) -> None:
     held = write_jsonl(tmp_path / "val.jsonl", ROWS[:7])
     out, plot = tmp_path / "out", tmp_path / "pictures" / "run.png"
     code, stdout, stderr = train(
-        "classify", model, file, out, "--label", "category", "--val", held, "--plot", plot, *FAST
+        "classify", model, file, out, "--label-column", "category", "--val", held, "--plot", plot, *FAST
     )
     assert code == 0
     report = StaticModelPipeline.from_pretrained(out).evaluate(TEXTS[:7], CLASSES[:7])
@@ -148,12 +150,13 @@ def test_class_weights(model: Path, tmp_path: Path, train: Run) -> None:
 def test_regression(model: Path, tmp_path: Path, train: Run) -> None:
     rows = [{"text": text, "a": len(text), "b": i % 3} for i, text in enumerate(TEXTS)]
     file = write_csv(tmp_path / "train.csv", rows)
-    code, stdout, _ = train("regression", model, file, tmp_path / "out", "--target", "a", "b", *FAST)
+    code, stdout, _ = train("regression", model, file, tmp_path / "out", "--target-column", "a", "b", *FAST)
     assert code == 0
     assert [line.split("  ")[0] for line in stdout.splitlines()] == [
         "mean squared error",
         "mean absolute error",
         "R2",
+        "mean cosine",
         "texts",
     ]
     assert StaticModelPipeline.from_pretrained(tmp_path / "out").predict("good").shape == (1, 2)
@@ -173,7 +176,18 @@ def test_similarity(model: Path, tmp_path: Path, train: Run) -> None:
 def test_pairs(layers: int, model: Path, tmp_path: Path, train: Run) -> None:
     rows = [{"q": text, "a": text.upper(), "n": TEXTS[i - 1]} for i, text in enumerate(TEXTS)]
     file, out = write_csv(tmp_path / "train.csv", rows), tmp_path / "out"
-    options = ("--text-a", "q", "--text-b", "a", "--negative", "n", "--n-layers", layers, "--plot", tmp_path / "a.png")
+    options = (
+        "--text-a-column",
+        "q",
+        "--text-b-column",
+        "a",
+        "--negative-column",
+        "n",
+        "--n-layers",
+        layers,
+        "--plot",
+        tmp_path / "a.png",
+    )
     code, stdout, _ = train("pairs", model, file, out, *options, *FAST)
     assert code == 0
     assert "mean cosine of pairs       1.0000\nnearest text_b is right    1.0000\n" in stdout  # BERT's kind lowercases
@@ -186,15 +200,29 @@ def test_pairs(layers: int, model: Path, tmp_path: Path, train: Run) -> None:
 
 def parsed(task: str, *arguments: str) -> dict[str, Any]:
     options = core_cli.build_parser(["train"]).parse_args(["train", task, "MODEL", "FILE", "OUT", *arguments])
-    return chosen(options, TASKS[task].config)
+    return chosen(options, COMMANDS[task].config)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_setting_is_an_option_with_its_default(task: str) -> None:
-    config = TASKS[task].config()
-    expected = {field.name: getattr(config, field.name) for field in fields(config)}
-    del expected["show_progress_bar"]
-    assert parsed(task) == expected
+@pytest.mark.parametrize("task", COMMANDS)
+def test_every_option_is_in_the_help(task: str) -> None:
+    """Under its flag, with its default; and there is no option that the config lacks."""
+    config = COMMANDS[task].config
+    assert parsed(task) == {}
+    text = " ".join(help_of(task).split())
+    for name, shown in options_of(config).items():
+        default = defaults_of(config)[name]
+        assert f"{flag_of(name, shown, default)} " in text, name
+        assert shown.help in text, name
+        if default is not None and not isinstance(default, bool):
+            assert f"(default: {default})" in text or "(default: " in shown.help, name
+    assert set(options_of(config)) == set(defaults_of(config)) - {"show_progress_bar"}
+
+
+def help_of(task: str) -> str:
+    parser = core_cli.build_parser(["train"])
+    for name in ("train", task):
+        parser = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices[name]
+    return parser.format_help()
 
 
 def test_options() -> None:
@@ -206,7 +234,7 @@ def test_options() -> None:
         "validation_steps": ("9", 9),
         "device": ("cpu", "cpu"),
         "focal_gamma": ("2", 2.0),
-        "checkpoint_dir": ("here", Path("here")),
+        "checkpoint_dir": ("here", "here"),
     }
     arguments = [part for name, (text, _) in said.items() for part in ("--" + name.replace("_", "-"), text)]
     found = parsed("classify", *arguments, "--freeze", "--no-normalize", "--no-freeze-weights", "--seed", "5")
@@ -219,6 +247,79 @@ def test_options() -> None:
     )
     assert parsed("classify", "--max-length", "7")["max_length"] == 7
     assert parsed("classify", "--test-size", "0.25")["test_size"] == 0.25
+    assert parsed("classify", "--freeze-weights")["freeze_weights"] is True
+
+
+# --- what it says ------------------------------------------------------------------------------------------------------
+
+
+def test_json(model: Path, tmp_path: Path, train: Run) -> None:
+    file, out = write_csv(tmp_path / "train.csv", ROWS), tmp_path / "out"
+    held = write_csv(tmp_path / "val.csv", ROWS[:9])
+    code, stdout, _ = train("classify", model, file, out, "--label-column", "category", "--val", held, "--json", *FAST)
+    assert code == 0
+    assert json.loads(stdout) == StaticModelPipeline.from_pretrained(out).evaluate(TEXTS[:9], CLASSES[:9])
+
+
+def test_texts_without_tokens_are_counted(model: Path, tmp_path: Path, train: Run) -> None:
+    """A few are a note, many are a warning."""
+    for n_empty, kind in [(2, "note"), (30, "warning")]:
+        rows = [{"text": "" if i < n_empty else text, "label": CLASSES[i]} for i, text in enumerate(TEXTS)]
+        file = write_csv(tmp_path / f"{n_empty}.csv", rows)
+        said = (
+            f"m2v: {kind}: {n_empty} of the 60 texts in the column 'text' of {file} have no token that the model knows: "
+            f"only the head learns from them\n"
+        )
+        for quiet in ([], ["--quiet"]):
+            _, _, stderr = train("classify", model, file, tmp_path / "out", *FAST, *quiet)
+            assert (said in stderr) == (not quiet)
+            assert (stderr == "") == bool(quiet)
+
+
+def test_classes_that_are_held_out_whole(model: Path, tmp_path: Path, train: Run) -> None:
+    """Two rows of one class each: one is trained on, the other is validated with."""
+    rows = [{"text": "good", "label": "up"}, {"text": "bad", "label": "down"}]
+    code, _, stderr = train("classify", model, write_csv(tmp_path / "two.csv", rows), tmp_path / "out", *FAST)
+    assert code == 0
+    assert "m2v: warning: no text of 1 of the 2 classes is left to train on" in stderr
+    assert "add texts of each, or pass validation data" in stderr
+
+
+def test_the_progress_bar_ends_full(model: Path, tmp_path: Path) -> None:
+    """On a terminal the last line shows all steps of the last epoch."""
+    file = write_csv(tmp_path / "train.csv", ROWS)
+    code = (
+        "import sys; sys.stderr.isatty = lambda: True\nfrom m2v_core.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--label-column", "category", "--max-epochs", "3", "--batch-size", "7"]
+    command = [sys.executable, "-c", code, "train", "classify", str(model), str(file), str(tmp_path / "out"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *_, last, summary = done.stderr.splitlines()
+    assert re.search(r"Epoch 3: 100%.* 8/8 .*val_loss=", last), done.stderr
+    assert "54 examples, 3 validations" in summary
+
+
+def test_outputs_are_checked_before_work(model: Path, tmp_path: Path, train: Run) -> None:
+    file = write_csv(tmp_path / "train.csv", ROWS)
+    (tmp_path / "a-file").write_text("")
+    inside = tmp_path / "a-file" / "out"
+    code, _, stderr = train("classify", model, tmp_path / "no.csv", inside)  # the output before the input
+    assert (code, "which is a file" in stderr) == (1, True)
+    code, _, stderr = train("classify", model, file, tmp_path / "out", "--plot", inside)
+    assert (code, stderr.startswith("m2v: error: ")) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_heavy_before_the_columns_are_checked(model: Path, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "train.csv", ROWS)
+    code = (
+        "import sys; from m2v_core.cli.main import main\n"
+        "code = main(sys.argv[1:]); print([m for m in ('jax', 'sklearn', 'optax') if m in sys.modules]); sys.exit(code)"
+    )
+    for wrong in (["--label-column", "nope"], ["--learning-rate", "-1"], ["--device", "cpu:x"]):
+        command = [sys.executable, "-c", code, "train", "classify", str(model), str(file), str(tmp_path / "o"), *wrong]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "[]\n"), done.stderr
 
 
 # --- errors before training -------------------------------------------------------------------------------------------
@@ -238,10 +339,13 @@ def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.Mon
     (tmp_path / "weights.json").write_text('{"up": 1}')
     snow = {"text": "☃", "target": "1", "text_b": "good"}
     unknown = write_csv(tmp_path / "unknown.csv", [{**snow, "category": ["up", "down"][i % 2]} for i in range(8)])
-    label = ("--label", "category")
+    label = ("--label-column", "category")
     cases = [
-        (("classify", model, good, good, *label), "OUT should be a folder, or nothing yet; found a file"),
-        (("classify", model, good, out), "expected the column 'label'; found 'text', 'category'. Name the columns"),
+        (("classify", model, good, good, *label), "The output should be a folder; found a file"),
+        (
+            ("classify", model, good, out),
+            "expected the column 'label'; found 'text', 'category'. Name the columns by --text-column and --label-column",
+        ),
         (("classify", model, tmp_path / "no.csv", out), "there is no such file"),
         (("classify", model, empty, out, *label), "found an empty one for text 4, 'bad day'"),
         (("classify", model, tmp_path / "header.csv", out, *label), "expected rows with texts to train on; found none"),
@@ -250,7 +354,7 @@ def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.Mon
         (("classify", model, one, out, *label), "at least two classes; found only 'up', 5 times"),
         (
             ("classify", model, good, out, *label, "--val", other),
-            "y_val should hold labels of the classes that were trained",
+            f"the column 'category' of {other} should hold labels of the classes that were trained",
         ),
         (("classify", model, good, out, *label, "--val", tmp_path / "no.csv"), "there is no such file"),
         (
@@ -261,18 +365,30 @@ def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.Mon
             ("classify", model, good, out, *label, "--class-weight", tmp_path / "weights.json"),
             "missing: 'down', 'sky', 'time'",
         ),
-        (("classify", model, good, out, *label, "--learning-rate", "-1"), "learning_rate should be a number above 0"),
-        (("classify", model, good, out, *label, "--test-size", "1.5"), "test_size should be"),
+        (
+            ("classify", model, good, out, *label, "--learning-rate", "-1"),
+            "--learning-rate should be a number, above 0; found -1.0",
+        ),
+        (
+            ("classify", model, good, out, *label, "--test-size", "1.5"),
+            "--test-size should be a fraction above 0 and below 1",
+        ),
         (("classify", tmp_path / "nothing", good, out, *label), "nothing"),
         (("regression", model, numbers, out), "numbers.csv, line 3: expected a finite number; found 'nan'"),
-        (("regression", model, good, out, "--target", "category"), "line 2: expected a finite number; found 'up'"),
-        (("pairs", model, good, out, "--text-a", "text"), "expected the column 'text_b'"),
-        (("classify", model, unknown, out, *label), "None of the 8 texts in X has a token that the model knows"),
-        (("classify", model, good, out, *label, "--val", unknown), "None of the 8 texts in X_val has a token"),
-        (("regression", model, unknown, out), "None of the 8 texts in X has a token"),
-        (("similarity", model, unknown, out), "None of the 8 texts in X has a token"),
-        (("pairs", model, unknown, out, "--text-a", "text"), "None of the 8 texts in text_a has a token"),
-        (("pairs", model, unknown, out, "--text-a", "text_b", "--text-b", "text"), "None of the 8 texts in text_b"),
+        (
+            ("regression", model, good, out, "--target-column", "category"),
+            "line 2: expected a finite number; found 'up'",
+        ),
+        (("pairs", model, good, out, "--text-a-column", "text"), "expected the column 'text_b'"),
+        (("classify", model, unknown, out, *label), "None of the 8 texts in the column 'text' of"),
+        (("classify", model, good, out, *label, "--val", unknown), "None of the 8 texts in the column 'text' of"),
+        (("regression", model, unknown, out), "None of the 8 texts in the column 'text' of"),
+        (("similarity", model, unknown, out), "None of the 8 texts in the column 'text' of"),
+        (("pairs", model, unknown, out, "--text-a-column", "text"), "None of the 8 texts in the column 'text' of"),
+        (
+            ("pairs", model, unknown, out, "--text-a-column", "text_b", "--text-b-column", "text"),
+            "None of the 8 texts in the column 'text' of",
+        ),
     ]
     for arguments, message in cases:
         code, stdout, stderr = train(*arguments)
@@ -284,7 +400,7 @@ def test_errors(model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.Mon
     code, _, stderr = train("classify", model, good, out, *label, "--plot", tmp_path / "plots")
     assert (code, stderr) == (
         1,
-        "m2v: error: Pictures need matplotlib, which is not installed: pip install m2v-train[plot]\n",
+        "m2v: error: Plots need matplotlib, which is not installed: pip install m2v-train[plot]\n",
     )
 
 
@@ -311,20 +427,19 @@ def test_measures_are_scikit_learns() -> None:
     from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
     from m2v_core.head import Layer, MLPHead
-    from m2v_train.measures import of_numbers, of_pairs, of_vectors
 
     rng = np.random.default_rng(0)
     pipeline = StaticModelPipeline(make_model(), MLPHead([Layer(rng.normal(size=(3, 8)), np.zeros(3))], "identity"))
     held = {"X": TEXTS[:20], "y": rng.normal(size=(20, 3)).tolist()}
     found = pipeline.predict(TEXTS[:20])
     expected = [f(held["y"], found) for f in (mean_squared_error, mean_absolute_error, r2_score)]
-    assert [line.split()[-1] for line in of_numbers(pipeline, held).splitlines()] == [
-        *(f"{x:.4f}" for x in expected),
-        "20",
-    ]
+    measures, table = COMMANDS["regression"].measure(pipeline, held)
+    assert list(measures.values())[:3] == pytest.approx(expected)
+    assert table.splitlines()[0].split()[-1] == f"{expected[0]:.4f}"
     flat = {"X": TEXTS[:2], "y": [[1.0] * 3] * 2}
-    assert of_numbers(pipeline, flat).splitlines()[2].split() == ["R2", "-"]
+    assert COMMANDS["regression"].measure(pipeline, flat)[0]["R2"] is None
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(found, np.array(held["y"]), strict=True)]
-    assert of_vectors(pipeline, held).split()[2] == f"{np.mean(cosines):.4f}"
+    assert COMMANDS["similarity"].measure(pipeline, held)[0] == {"mean cosine": pytest.approx(np.mean(cosines))}
     pairs = {"text_a": ["good", "bad", "day", ""], "text_b": ["good", "bad", "bad", "good"]}
-    assert of_pairs(pipeline, pairs).splitlines()[1].split()[-1] in ("0.5000", "0.7500")  # an empty text is near none
+    measures, _ = COMMANDS["pairs"].measure(pipeline, pairs)
+    assert measures["nearest text_b is right"] in (0.5, 0.75)  # an empty text is near none

@@ -67,9 +67,9 @@ def test_options_are_stored_and_no_more() -> None:
     assert clone(estimator).model is model
     with pytest.raises(InvalidInputError, match="n_layers should be a whole number, 0 or more; found -3"):
         estimator.fit(TEXTS, LABELS)
-    with pytest.raises(TypeError, match=r"no option 'learning_rat'. Did you mean 'learning_rate'\?"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'learning_rat'. Did you mean 'learning_rate'\?"):
         StaticModelForClassification(model, learning_rat=1)
-    with pytest.raises(TypeError, match="no option 'temperature'"):
+    with pytest.raises(TypeError, match="unexpected keyword 'temperature'"):
         classifier().fit(TEXTS, LABELS, temperature=1)
 
 
@@ -141,6 +141,26 @@ def test_lists_of_labels() -> None:
     )
     everything = fitted.predict(fresh, threshold=0.0)
     assert all(len(row) == 3 for row in everything)
+
+
+def test_scores_of_lists_of_labels_count_by_weight() -> None:
+    texts, tags = ["good", "bad", "good bad"] * 20, [["good"], ["bad"], ["bad", "good"]] * 20
+    fitted = classifier(max_epochs=1).fit(texts, tags)
+    predicted = [row.tolist()[::-1] for row in fitted.predict(texts[:3])]  # the order of a text's labels is free
+    assert fitted.score(texts[:3], predicted) == 1
+    predicted[1] = [label for label in ("bad", "good") if label not in predicted[1]]
+    assert fitted.score(texts[:3], predicted) == pytest.approx(2 / 3)
+    assert fitted.score(texts[:3], predicted, sample_weight=[1, 2, 1]) == pytest.approx(1 / 2)
+    with pytest.raises(InvalidInputError, match="same number of rows"):
+        fitted.score(texts[:2], tags[:3])
+
+
+def test_the_rows_that_are_held_out() -> None:
+    fitted = classifier(max_epochs=1).fit(TEXTS, LABELS, test_size=0.2)
+    assert len(fitted.validation_indices_) == 60
+    own = [TEXTS[i] for i in fitted.validation_indices_], [LABELS[i] for i in fitted.validation_indices_]
+    assert fitted.score(*own) == pytest.approx(fitted.history_[-1]["val_accuracy"])
+    assert classifier(max_epochs=1).fit(TEXTS, LABELS, X_val=TEXTS[:9], y_val=LABELS[:9]).validation_indices_ is None
 
 
 def test_the_best_state_is_kept_and_training_stops() -> None:
@@ -310,7 +330,12 @@ def share_found(model: StaticModel, first: list[str], second: list[str]) -> floa
         (StaticModelForClassification, (TEXTS, LABELS), {"X_val": TEXTS}, "belong together; found X_val without y_val"),
         (StaticModelForClassification, (TEXTS, LABELS), {"X_val": ["a"], "y_val": ["else"]}, "others: 'else'"),
         (StaticModelForClassification, (TEXTS, LABELS), {"class_weight": {"bad": 1}}, "missing: 'plain', 'sunny'"),
-        (StaticModelForClassification, (TEXTS, LABELS), {"token_dropout": 1.0}, "token_dropout should be a share"),
+        (
+            StaticModelForClassification,
+            (TEXTS, LABELS),
+            {"token_dropout": 1.0},
+            "token_dropout should be a number, 0 or more, below 1",
+        ),
         (StaticModelForClassification, (TEXTS, LABELS), {"device": "abacus"}, "device should be 'auto', or one that"),
         (StaticModelForRegression, (TEXTS, [float("nan")] * 300), {}, "finite float32 numbers"),
         (
@@ -355,5 +380,5 @@ def test_keywords_of_model2vec(tmp_path: Path) -> None:
         estimator.predict_proba(["good"], convert_to_tensor=True)
     with pytest.raises(TypeError, match=r"show_progress_bar= and show_progressbar= mean the same"):
         estimator.fit(["good"], ["a"], show_progressbar=False, show_progress_bar=False)
-    with pytest.raises(TypeError, match="There is no option 'convert_to_numpy'"):
+    with pytest.raises(TypeError, match="unexpected keyword 'convert_to_numpy'"):
         estimator.fit(["good"], ["a"], convert_to_numpy=True)

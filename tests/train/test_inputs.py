@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -13,24 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 
 from conftest import make_model
-from m2v_core import BadTextError, InvalidInputError, StaticModel
+from m2v_core import InvalidInputError
 from m2v_core.data.sources import ROWS
-from m2v_train.data import inputs
-from m2v_train.data.inputs import (
-    TokenTexts,
-    as_labels,
-    as_texts,
-    as_vectors,
-    check_aligned,
-    class_weights,
-    split_indices,
-)
-from m2v_train.data.ragged import take_rows
-from tokenizer_files import unigram
+from m2v_train.data.inputs import as_texts, as_vectors, check_aligned
+from m2v_train.data.labels import as_labels, class_weights
+from m2v_train.data.tokens import tokenize
 
 
 def pandas(values: list[Any]) -> Any:
@@ -104,7 +93,7 @@ def test_texts(hold: Hold) -> None:
     assert [type(text) for text in texts[1:3]] == [str, str]
     assert list(texts) == TEXTS
     assert list(texts[1:3]) == TEXTS[1:3]
-    assert TokenTexts.of(make_model(), texts).ids.tolist() == TokenTexts.of(make_model(), TEXTS).ids.tolist()
+    assert tokenize(make_model(), texts).values.tolist() == tokenize(make_model(), TEXTS).values.tolist()
 
 
 @pytest.mark.parametrize("hold", [list, tuple, datasets_column])
@@ -186,19 +175,15 @@ def test_labels(hold: Hold, values: list[Any]) -> None:
     labels = as_labels(hold(values), "y")
     assert labels.classes == sorted(set(values))
     assert {type(label) for label in labels.classes} == {type(values[0])}
-    assert (labels.multilabel, labels.ends, labels.targets.tolist(), labels.counts.tolist()) == (
-        False,
-        None,
-        [1, 0, 1],
-        [1, 2],
-    )
+    assert (labels.multilabel, labels.targets.tolist(), labels.counts.tolist()) == (False, [1, 0, 1], [1, 2])
 
 
 @pytest.mark.parametrize("hold", HOLDERS)
 def test_lists_of_labels(hold: Hold) -> None:
     labels = as_labels(hold([["b", "a", "b"], [], ["c"]]), "y")
     assert (labels.classes, labels.multilabel, len(labels)) == (["a", "b", "c"], True, 3)
-    assert (labels.targets.tolist(), labels.ends.tolist(), labels.counts.tolist()) == ([0, 1, 2], [2, 2, 3], [1, 1, 1])  # type: ignore[union-attr]
+    assert labels.targets[np.arange(3)].tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert labels.counts.tolist() == [1, 1, 1]
 
 
 class Mood(str, Enum):
@@ -270,12 +255,11 @@ def test_lists_of_labels_come_back(y: list[list[int]], data: st.DataObject) -> N
         return
     labels = as_labels(y, "y")
     chosen = data.draw(st.lists(st.integers(0, len(y) - 1)))
-    for one, expected in [(labels, y), (labels.take(np.array(chosen, int)), [y[i] for i in chosen])]:
-        ends = one.ends
-        assert ends is not None
-        rows = np.split(np.array(one.classes)[one.targets], ends[:-1])[: len(expected)]
-        assert [row.tolist() for row in rows] == [sorted(set(row)) for row in expected]
-        assert one.counts.tolist() == [sum(label in row for row in expected) for label in one.classes]
+    rows = labels.targets[np.array(chosen, int)]
+    assert rows.shape == (len(chosen), len(labels.classes))
+    classes = np.array(labels.classes)
+    assert [classes[row > 0].tolist() for row in rows] == [sorted(set(y[i])) for i in chosen]
+    assert labels.counts.tolist() == [sum(label in row for row in y) for label in labels.classes]
 
 
 # --- class weights ----------------------------------------------------------------------------------------------------
@@ -375,118 +359,6 @@ def test_bad_vectors(y: Any, message: str) -> None:
 
 
 def test_lengths() -> None:
-    check_aligned(
-        X=TEXTS, y=np.zeros((4, 2)), z=as_labels([[1], [], [], []], "z"), t=TokenTexts.of(make_model(), TEXTS)
-    )
+    check_aligned(X=TEXTS, y=np.zeros((4, 2)), z=as_labels([[1], [], [], []], "z"), t=tokenize(make_model(), TEXTS))
     with pytest.raises(InvalidInputError, match=r"X and y should have .*; found 4 in X, 1 in y"):
         check_aligned(X=TEXTS, y=["a"])
-
-
-# --- splits -----------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(2, 300), st.one_of(st.floats(0.01, 0.99), st.integers(1, 299)), st.integers(0, 9), st.booleans())
-def test_splits(n: int, test_size: float | int, seed: int, stratified: bool) -> None:
-    if isinstance(test_size, int) and test_size >= n:
-        return
-    strata = np.random.default_rng(seed).integers(0, 5, n) if stratified else None
-    train, val = split_indices(n, test_size, strata=strata, seed=seed)
-    assert sorted([*train, *val]) == list(range(n))
-    assert all(np.all(np.diff(part) > 0) for part in (train, val))
-    n_val = test_size if isinstance(test_size, int) else min(max(1, round(n * test_size)), n - 1)
-    if strata is None or np.bincount(strata)[np.unique(strata)].min() < 2 or len(np.unique(strata)) > n_val:
-        assert len(val) == n_val
-    else:
-        sizes = np.bincount(strata)
-        drawn = np.bincount(strata[val], minlength=len(sizes))
-        assert np.all(drawn[sizes > 0] >= 1)
-        assert np.all(drawn[sizes > 0] < sizes[sizes > 0])
-        assert len(val) == n_val or len(train) == np.count_nonzero(sizes)  # one row of each class is left
-
-
-@given(st.lists(st.integers(10, 60), min_size=2, max_size=6), st.floats(0.15, 0.5))
-def test_proportions_are_scikit_learns(sizes: list[int], test_size: float) -> None:
-    """Both give each class its share, rounded up or down; ours by largest remainder, scikit-learn's ties at random."""
-    strata = np.repeat(np.arange(len(sizes)), sizes)
-    n_val = round(len(strata) * test_size)
-    _, ours = split_indices(len(strata), n_val, strata=strata, seed=0)
-    _, theirs = train_test_split(np.arange(len(strata)), test_size=n_val, stratify=strata, random_state=0)
-    assert len(ours) == len(theirs)
-    assert np.abs(np.bincount(strata[ours]) - np.bincount(strata[theirs])).max() <= 1
-
-
-def test_a_split_depends_on_its_seed_alone() -> None:
-    strata = np.arange(100) % 3
-    first, again, other = (split_indices(100, 0.2, strata=strata, seed=seed)[1] for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    drawn = np.zeros(100)
-    for seed in range(300):
-        drawn[split_indices(100, 0.2, strata=strata, seed=seed)[1]] += 1
-    assert drawn.min() > 30  # of 60 expected: no row is left out
-    assert drawn.max() < 95
-
-
-def test_the_size_of_a_split() -> None:
-    assert len(split_indices(1000, 0.5, max_test_size=20, seed=0)[1]) == 20
-    assert len(split_indices(1000, 50, max_test_size=20, seed=0)[1]) == 50
-    assert len(split_indices(2, 0.01, seed=0)[1]) == 1
-    rare = np.array([0] * 99 + [1])  # a class of one text: not stratified
-    assert len(split_indices(100, 0.2, strata=rare, seed=0)[1]) == 20
-    many = np.repeat(np.arange(50), 2)  # more classes than rows for validation: not stratified
-    assert len(split_indices(100, 0.2, strata=many, seed=0)[1]) == 20
-    gaps = np.array([1, 1, 1, 1, 7, 7])  # classes without rows are no classes
-    assert sorted(gaps[split_indices(6, 2, strata=gaps, seed=0)[1]]) == [1, 7]
-
-
-@pytest.mark.parametrize("test_size", [True, 0, 10, -1, 0.0, 1.0, 1.5, float("nan"), "0.1", None])
-def test_bad_sizes(test_size: Any) -> None:
-    with pytest.raises(InvalidInputError, match="number of rows from 1 to 9; found"):
-        split_indices(10, test_size, seed=0)
-
-
-def test_too_few_rows() -> None:
-    with pytest.raises(InvalidInputError, match=r"two rows at least, .* found 1"):
-        split_indices(1, 0.5, seed=0)
-
-
-# --- tokens -----------------------------------------------------------------------------------------------------------
-
-
-def test_tokens(any_model: StaticModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from m2v_train.data import inputs
-
-    texts = ["good day", "", "bad, sunny days!", "✪", *["unable good"] * 5]
-    lists = any_model.tokenize(texts)
-    monkeypatch.setattr(inputs, "_TEXTS", 4)  # several parts
-    tokens = TokenTexts.of(any_model, texts)
-    assert (tokens.ids.dtype, tokens.ends.dtype) == (np.int32, np.int64)
-    assert [part.tolist() for part in np.split(tokens.ids, tokens.ends[:-1])] == lists
-    assert tokens.lengths.tolist() == [len(row) for row in lists]
-    assert TokenTexts.of(any_model, texts, max_length=1).lengths.max() == 1
-    chosen = np.array([2, 0, 2, 1])
-    taken = tokens.take(chosen)
-    assert [part.tolist() for part in np.split(taken.ids, taken.ends[:-1])] == [lists[i] for i in chosen]
-    assert len(tokens.take(np.array([], int))) == 0
-
-
-@given(st.lists(st.lists(st.integers(0, 99), max_size=3)), st.integers(1, 5), st.data())
-def test_taking_rows(rows: list[list[int]], step: int, data: st.DataObject) -> None:
-    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1))) if rows else []
-    values = np.array([value for row in rows for value in row], np.int32)
-    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("m2v_train.data.ragged._ROWS", step)
-        taken, new_ends = take_rows(values, ends, np.array(chosen, np.int64))
-    assert taken.dtype == np.int32
-    assert taken.tolist() == [value for index in chosen for value in rows[index]]
-    assert new_ends.tolist() == np.cumsum([len(rows[index]) for index in chosen]).tolist()
-
-
-def test_a_text_that_cannot_be_spelt_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = json.loads(unigram())
-    raw["model"]["unk_id"] = None
-    model = StaticModel(np.eye(len(raw["model"]["vocab"]), 4, dtype=np.float32), json.dumps(raw))
-    monkeypatch.setattr(inputs, "_TEXTS", 2)
-    with pytest.raises(BadTextError, match="cannot spell text 5, 'good ☃ day'"):
-        TokenTexts.of(model, [*["good"] * 5, "good ☃ day"])

@@ -6,7 +6,7 @@ import optax
 import pytest
 from scipy.special import expit, log_softmax
 
-from m2v_train.engine.losses import Task, pair_losses
+from m2v_train.engine.losses import Objective, pair_losses
 
 DRAW = np.random.default_rng(0)
 LOGITS = DRAW.normal(size=(6, 1, 4)).astype(np.float32) * 3
@@ -15,18 +15,18 @@ VALID = np.array([1, 1, 1, 1, 1, 0], np.float32)
 ONES = np.ones(4, np.float32)
 
 
-def mean(task: Task, outputs, targets, weights=ONES, name: str = "loss") -> float:
-    total, count = task.totals(jnp.asarray(outputs), jnp.asarray(targets), jnp.asarray(VALID), jnp.asarray(weights))[
-        name
-    ]
+def mean(objective: Objective, outputs, targets, weights=ONES, name: str = "loss") -> float:
+    total, count = objective.totals(
+        jnp.asarray(outputs), jnp.asarray(targets), jnp.asarray(VALID), jnp.asarray(weights)
+    )[name]
     return float(total / count)
 
 
 def test_cross_entropy() -> None:
     expected = optax.softmax_cross_entropy_with_integer_labels(LOGITS[:5, 0], CLASSES[:5]).mean()
-    assert mean(Task("classes"), LOGITS, CLASSES) == pytest.approx(float(expected), rel=1e-5)
+    assert mean(Objective("classes"), LOGITS, CLASSES) == pytest.approx(float(expected), rel=1e-5)
     right = (LOGITS[:5, 0].argmax(axis=1) == CLASSES[:5]).mean()
-    assert mean(Task("classes"), LOGITS, CLASSES, name="accuracy") == pytest.approx(right)
+    assert mean(Objective("classes"), LOGITS, CLASSES, name="accuracy") == pytest.approx(right)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
@@ -36,7 +36,7 @@ def test_weighted_focal_loss(gamma: float) -> None:
     nll = -log_softmax(LOGITS[:5, 0].astype(float), axis=1)[np.arange(5), CLASSES[:5]]
     own = weights[CLASSES[:5]]
     expected = ((1 - np.exp(-nll)) ** gamma * nll * own).sum() / own.sum()
-    assert mean(Task("classes", gamma=gamma), LOGITS, CLASSES, weights) == pytest.approx(expected, rel=1e-5)
+    assert mean(Objective("classes", gamma=gamma), LOGITS, CLASSES, weights) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
@@ -50,19 +50,19 @@ def test_labels(gamma: float) -> None:
     nll = -(t * np.log(p) + (1 - t) * np.log(1 - p))
     weighted = -(weights * t * np.log(p) + (1 - t) * np.log(1 - p))
     expected = ((1 - np.exp(-nll)) ** gamma * weighted).mean()
-    assert mean(Task("labels", gamma=gamma), LOGITS, targets, weights) == pytest.approx(expected, rel=1e-5)
+    assert mean(Objective("labels", gamma=gamma), LOGITS, targets, weights) == pytest.approx(expected, rel=1e-5)
     guesses = p > 0.5
     union = (guesses | (t > 0)).sum(axis=1)
     jaccard = np.where(union, (guesses & (t > 0)).sum(axis=1) / np.maximum(union, 1), 0).mean()
-    assert mean(Task("labels"), LOGITS, targets, weights, name="accuracy") == pytest.approx(jaccard)
+    assert mean(Objective("labels"), LOGITS, targets, weights, name="accuracy") == pytest.approx(jaccard)
 
 
 def test_vectors() -> None:
     outputs, targets = DRAW.normal(size=(6, 1, 4)).astype(np.float32), DRAW.normal(size=(6, 4)).astype(np.float32)
     squares = ((outputs[:5, 0] - targets[:5]) ** 2).mean()
-    assert mean(Task("squares"), outputs, targets) == pytest.approx(float(squares), rel=1e-5)
+    assert mean(Objective("squares"), outputs, targets) == pytest.approx(float(squares), rel=1e-5)
     cosine = optax.cosine_distance(outputs[:5, 0], targets[:5]).mean()
-    assert mean(Task("cosine"), outputs, targets) == pytest.approx(float(cosine), rel=1e-5)
+    assert mean(Objective("cosine"), outputs, targets) == pytest.approx(float(cosine), rel=1e-5)
 
 
 def brute_force(vectors: np.ndarray, texts: np.ndarray, n: int, temperature: float) -> list[float]:

@@ -31,6 +31,7 @@ class Option:
         parse: Turns the text of the command line into the value.
         nargs: As in `argparse`.
         repeat: Whether the option may be repeated; its value is then a list.
+        pair: Whether `--NAME` and `--no-NAME` say True and False, for a bool that may be `None`.
     """
 
     help: str
@@ -40,6 +41,7 @@ class Option:
     parse: Callable[[str], Any] | None = None
     nargs: str | None = None
     repeat: bool = False
+    pair: bool = False
 
 
 def option(default: Any, help: str, **shown: Any) -> Any:
@@ -102,8 +104,8 @@ def add_options(
 ) -> None:
     """Add an argument to a parser for each option of a dataclass.
 
-    A field that is False becomes a switch; one that is True the switch `--no-NAME`; a bool that may be `None` a pair
-    of switches. An argument that the user leaves out is missing from the parsed arguments, so that `chosen` tells it
+    A field that is False becomes a switch; one that is True the switch `--no-NAME`; one with `pair` a pair of
+    switches. An argument that the user leaves out is missing from the parsed arguments, so that `chosen` tells it
     from the default.
 
     Args:
@@ -131,6 +133,8 @@ def add_options(
         help_text = shown.help
         if isinstance(default, bool):
             extra["action"] = "store_false" if default else "store_true"
+        elif shown.pair:
+            extra["action"] = argparse.BooleanOptionalAction
         else:
             if default is not None and "(default" not in help_text:
                 help_text += f" (default: {default})"

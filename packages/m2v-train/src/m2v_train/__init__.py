@@ -1,10 +1,11 @@
-"""Fine-tune static models in JAX: classifiers, regressions, similarity.
+"""Fine-tuning of static models in JAX: classification, regression, similarity.
 
-JAX is imported when it is first needed, so that importing this package (and `m2v --help`) stays quick.
+Names are imported when they are first used, so that `import m2v_train` and `m2v --help` stay quick.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from m2v_core.lazy import lazy
 from m2v_train.__about__ import __version__
 
 if TYPE_CHECKING:
@@ -13,16 +14,19 @@ if TYPE_CHECKING:
     from m2v_train.legacy import convert_legacy_pipeline
     from m2v_train.vectors import StaticModelForPairSimilarity, StaticModelForRegression, StaticModelForSimilarity
 
-_HOMES = {
-    "ClassificationConfig": "m2v_train.config",
-    "PairConfig": "m2v_train.config",
-    "StaticModelForClassification": "m2v_train.classification",
-    "StaticModelForPairSimilarity": "m2v_train.vectors",
-    "StaticModelForRegression": "m2v_train.vectors",
-    "StaticModelForSimilarity": "m2v_train.vectors",
-    "TrainConfig": "m2v_train.config",
-    "convert_legacy_pipeline": "m2v_train.legacy",
-}
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "ClassificationConfig": "m2v_train.config",
+        "PairConfig": "m2v_train.config",
+        "StaticModelForClassification": "m2v_train.classification",
+        "StaticModelForPairSimilarity": "m2v_train.vectors",
+        "StaticModelForRegression": "m2v_train.vectors",
+        "StaticModelForSimilarity": "m2v_train.vectors",
+        "TrainConfig": "m2v_train.config",
+        "convert_legacy_pipeline": "m2v_train.legacy",
+    },
+)
 
 __all__ = [
     # estimators
@@ -39,15 +43,3 @@ __all__ = [
     # version
     "__version__",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

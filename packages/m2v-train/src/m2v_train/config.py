@@ -1,179 +1,180 @@
-"""The settings of training: listed once, checked once, and carried along as one frozen record."""
+"""Options of training: the only list of them, checked when a config is made."""
 
 from __future__ import annotations
 
-import difflib
-import math
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
 
 from m2v_core import checks
-from m2v_core.aliases import renamed
 from m2v_core.devices import device_name
-from m2v_core.errors import InvalidInputError
+from m2v_core.options import option, or_none
 
 MaxLength = int | None | Literal["model"]
 
 
-class TrainOptions(TypedDict, total=False):
-    """The keywords of every estimator, for editors and type checkers; see `TrainConfig`."""
+def count_or_model(text: str) -> MaxLength:
+    """Parse a maximum length; the name of the function is part of argparse's error."""
+    return "model" if text == "model" else or_none(int)(text)
 
-    n_layers: int
-    hidden_dim: int
-    freeze: bool
-    normalize: bool
-    freeze_weights: bool | None
-    max_length: MaxLength
-    learning_rate: float
-    batch_size: int | None
-    min_epochs: int | None
-    max_epochs: int | None
-    early_stopping_patience: int | None
-    test_size: float | int
-    validation_steps: int | None
-    random_seed: int
-    token_dropout: float
-    device: Any
-    checkpoint_dir: str | os.PathLike[str] | None
-    show_progress_bar: bool | None
+
+def count_or_fraction(text: str) -> float | int:
+    """Parse a number of examples, or with a point in it a fraction of them."""
+    return float(text) if "." in text else int(text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of training, checked.
+    """Options of training.
 
     Attributes:
-        n_layers: Hidden layers of the head, each with a ReLU. With 0 it is one linear layer, or where the outputs of
-            vectors are as wide as the table, none.
-        hidden_dim: Their width.
-        freeze: Leave the table as it is, and train the head alone.
-        normalize: Scale a text's vector to unit length before the head.
-        freeze_weights: `None` trains the tokens' weights if the model has some; False trains weights that start at 1 if
-            it has none; True leaves them as they are.
-        max_length: Tokens of a text that count; `None` for all, "model" for the model's setting.
-        learning_rate: Of Adam, at first: it is halved when the validation loss stands still for more than three epochs.
-        batch_size: Texts of a step. `None` chooses 32 to 512 of them, a thirtieth of all.
-        min_epochs: Epochs before training may stop early.
-        max_epochs: Epochs at the most; -1 or `None` for no limit but early stopping.
-        early_stopping_patience: Validations in a row without progress after which training stops; `None` goes on.
-        test_size: What is held out for validation where none is given: a share (10,000 texts at the most), or a number.
-        validation_steps: Steps between two validations. `None` for once an epoch, or four times in epochs of more than
-            1,000 steps, and never closer than 250 steps.
-        random_seed: Of the split, the head's first weights, the order of texts and dropout.
-        token_dropout: The share of a text's tokens that a step leaves out, at random.
-        device: "auto" or `None` for all devices of the best kind that JAX finds, or "cpu", "gpu", "tpu", "gpu:1"; or a
-            device of PyTorch, for the one of that name.
-        checkpoint_dir: A folder to write the state of training into after each epoch. The same `fit` goes on from it.
-        show_progress_bar: On stderr; `None` shows it on a terminal only.
+        n_layers: Number of hidden layers of the head, each with a ReLU. With 0 the head is one linear layer; if its
+            outputs are vectors as wide as the table, there is no head.
+        hidden_dim: Size of the hidden layers.
+        freeze: Keep the table fixed, and train the head only.
+        normalize: Scale text vectors to unit length before the head.
+        freeze_weights: `None` trains token weights if the model has them; False also trains weights that start at 1 if
+            the model has none; True keeps weights fixed.
+        max_length: Maximum number of tokens per text; `None` for no limit, "model" for the model's setting.
+        learning_rate: Initial learning rate of Adam. It is halved when the validation loss reaches a plateau.
+        batch_size: Number of texts per step. `None` chooses a thirtieth of the texts, from 32 to 512.
+        min_epochs: Number of epochs before early stopping may end training.
+        max_epochs: Maximum number of epochs; -1 or `None` for no limit but early stopping.
+        early_stopping_patience: Number of validations in a row without progress after which training stops; `None`
+            disables early stopping.
+        test_size: Examples held out for validation if none are given: a fraction (10,000 texts at most) or a number.
+        validation_steps: Number of steps between validations. `None` validates once per epoch, or up to four times in
+            epochs of more than 250 steps, at least 250 steps apart.
+        random_seed: Seed of the split, the head's initial weights, the order of texts and token dropout.
+        token_dropout: Fraction of each text's tokens that a step leaves out at random.
+        device: "auto" or `None` for all devices of the best kind that JAX finds; "cpu", "gpu" or "tpu" for all of that
+            kind; "gpu:1" for one of them; or a PyTorch device, for the one of that name.
+        checkpoint_dir: Folder for the state of training, written after each epoch; the same `fit` continues from it.
+        show_progress_bar: Show a progress bar on stderr; `None` shows it on a terminal only.
     """
 
-    n_layers: int = 1
-    hidden_dim: int = 512
-    freeze: bool = False
-    normalize: bool = True
-    freeze_weights: bool | None = None
-    max_length: MaxLength = "model"
-    learning_rate: float = 1e-3
-    batch_size: int | None = None
-    min_epochs: int | None = None
-    max_epochs: int | None = -1
-    early_stopping_patience: int | None = 5
-    test_size: float | int = 0.1
-    validation_steps: int | None = None
-    random_seed: int = 42
-    token_dropout: float = 0.0
-    device: Any = "auto"
-    checkpoint_dir: str | os.PathLike[str] | None = None
+    n_layers: int = option(1, "hidden layers of the head", parse=int, metavar="N")
+    hidden_dim: int = option(512, "size of the hidden layers", parse=int, metavar="N")
+    freeze: bool = option(False, "keep the table fixed, and train the head only")  # noqa: FBT003
+    normalize: bool = option(True, "do not scale text vectors to unit length before the head")  # noqa: FBT003
+    freeze_weights: bool | None = option(
+        None,
+        "keep token weights fixed; no-: also train weights if the model has none (default: train those that it has)",
+        pair=True,
+    )
+    max_length: MaxLength = option(
+        "model", "maximum tokens per text, or none (default: the model's)", parse=count_or_model, metavar="N"
+    )
+    learning_rate: float = option(1e-3, "initial learning rate of Adam", parse=float, metavar="RATE")
+    batch_size: int | None = option(
+        None, "texts per step (default: a thirtieth of them, from 32 to 512)", parse=or_none(int), metavar="N"
+    )
+    min_epochs: int | None = option(
+        None, "epochs before early stopping may end training", parse=or_none(int), metavar="N"
+    )
+    max_epochs: int | None = option(
+        -1, "maximum number of epochs; -1: until early stopping (default: -1)", parse=or_none(int), metavar="N"
+    )
+    early_stopping_patience: int | None = option(
+        5, "validations without progress after which training stops; none: never", parse=or_none(int), metavar="N"
+    )
+    test_size: float | int = option(
+        0.1,
+        "examples held out for validation without --val: a fraction, or a number",
+        parse=count_or_fraction,
+        metavar="SIZE",
+    )
+    validation_steps: int | None = option(
+        None, "steps between validations (default: about an epoch)", parse=or_none(int), metavar="N"
+    )
+    random_seed: int = option(42, "seed of all random choices", flag="--seed", parse=int, metavar="N")
+    token_dropout: float = option(0.0, "fraction of tokens left out at random", parse=float, metavar="FRACTION")
+    device: Any = option("auto", "cpu, gpu, tpu, gpu:1 (default: all of the best kind that JAX finds)")
+    checkpoint_dir: str | os.PathLike[str] | None = option(
+        None, "folder for the state of training; the same command continues from it", metavar="DIR"
+    )
     show_progress_bar: bool | None = None
 
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """All options by name."""
-        return {f.name: f.default for f in fields(cls)}
-
     def __post_init__(self) -> None:
+        checks.whole("n_layers", self.n_layers)
+        checks.whole("hidden_dim", self.hidden_dim, 1)
+        checks.flag("freeze", self.freeze)
+        checks.flag("normalize", self.normalize)
+        checks.flag("freeze_weights", self.freeze_weights, or_none=True)
         if self.max_length != "model":
             checks.whole("max_length", self.max_length, 1, or_none=True)
-        self._whole("n_layers", 0)
-        self._whole("hidden_dim", 1)
+        checks.number("learning_rate", self.learning_rate, above=0)
         for name in ("batch_size", "early_stopping_patience", "validation_steps"):
-            self._whole(name, 1, or_none=True)
-        self._whole("min_epochs", 0, or_none=True)
-        self._whole("max_epochs", -1, or_none=True)
-        self._whole("random_seed", 0)
-        for name in ("freeze", "normalize"):
-            self._expect(isinstance(getattr(self, name), bool), name, "True or False")
-        self._expect(self.freeze_weights in (None, True, False), "freeze_weights", "True, False or None")
-        self._number("learning_rate", "a number above 0", above=0)
-        self._number("token_dropout", "a share from 0 to below 1", least=0, below=1)
+            checks.whole(name, getattr(self, name), 1, or_none=True)
+        checks.whole("min_epochs", self.min_epochs, or_none=True)
+        checks.whole("max_epochs", self.max_epochs, -1, or_none=True)
+        check_test_size(self.test_size)
+        checks.whole("random_seed", self.random_seed)
+        checks.number("token_dropout", self.token_dropout, least=0, below=1)
         device_name(self.device)
-
-    def _whole(self, name: str, least: int, *, or_none: bool = False) -> None:
-        value = getattr(self, name)
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        expected = f"a whole number, {least} or more" + (", or None" if or_none else "")
-        self._expect(fits or (or_none and value is None), name, expected)
-
-    def _number(
-        self, name: str, expected: str, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
-    ) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        self._expect(number and above < value < below and value >= least, name, expected)
-
-    def _expect(self, holds: bool, name: str, expected: str) -> None:
-        if not holds:
-            raise InvalidInputError(f"{name} should be {expected}; found {getattr(self, name)!r}.")
+        checks.flag("show_progress_bar", self.show_progress_bar, or_none=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationConfig(TrainConfig):
-    """Settings of a classifier.
+    """Options of training a classifier, beside those of `TrainConfig`.
 
     Attributes:
-        class_weight: How much each class counts in the loss: `None` for the same, "balanced" for the inverse of its
-            frequency, or a mapping. With lists of labels it counts for the texts that have the class.
-        focal_gamma: The exponent of the focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017); 0 is
+        class_weight: Loss weight of each class: `None` for equal weights, "balanced" for the inverse of a class's
+            frequency, or a mapping. For lists of labels, weights apply to the texts that have the class.
+        focal_gamma: Exponent of the focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017); 0 for
             cross-entropy.
-        token_dropout: As in `TrainConfig`. By default a tenth: with that, classifiers are better than without.
+        token_dropout: As in `TrainConfig`, but 0.1 by default, which makes classifiers better.
     """
 
-    class_weight: Any = None
-    focal_gamma: float = 0.0
-    token_dropout: float = 0.1
+    class_weight: Any = option(
+        None,
+        "loss weight of each class: balanced, for the inverse of its frequency; or a JSON file of {class: weight} "
+        "(default: equal)",
+        metavar="WEIGHTS",
+    )
+    focal_gamma: float = option(0.0, "exponent of the focal loss; 0: cross-entropy", parse=float, metavar="GAMMA")
+    token_dropout: float = option(0.1, "fraction of tokens left out at random", parse=float, metavar="FRACTION")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._number("focal_gamma", "a number, 0 or more", least=0)
+        checks.number("focal_gamma", self.focal_gamma, least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairConfig(TrainConfig):
-    """Settings of training on pairs.
+    """Options of training on pairs, beside those of `TrainConfig`.
 
     Attributes:
-        out_dim: The width of the vectors; `None` for that of the table.
-        temperature: By which cosines are divided in the loss.
+        out_dim: Dimensions of the trained vectors; `None` for those of the table.
+        temperature: InfoNCE temperature.
     """
 
-    out_dim: int | None = None
-    temperature: float = 0.05
+    out_dim: int | None = option(
+        None, "dimensions of the trained vectors (default: the model's)", parse=or_none(int), metavar="N"
+    )
+    temperature: float = option(0.05, "InfoNCE temperature", parse=float, metavar="T")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("out_dim", 1, or_none=True)
-        self._whole("batch_size", 2, or_none=True)
-        self._number("temperature", "a number above 0", above=0)
+        checks.whole("out_dim", self.out_dim, 1, or_none=True)
+        checks.whole("batch_size", self.batch_size, 2, or_none=True)
+        checks.number("temperature", self.temperature, above=0)
 
 
-def named_options(options: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Options by our names (see `m2v_core.aliases`); any other is a `TypeError`, which names what is near."""
-    options = renamed(options, known)
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"There is no option {name!r}.{hint}")
-    return options
+def check_test_size(size: Any, n: int | None = None) -> None:
+    """Raise `InvalidInputError` unless a size is a fraction between 0 and 1, or a number of rows below n.
+
+    Example:
+        >>> check_test_size(0.1), check_test_size(3, 10)
+        (None, None)
+    """
+    if isinstance(size, float | np.floating):
+        fits = bool(0 < size < 1)
+    else:
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        fits = whole and size >= 1 and (n is None or bool(size < n))
+    most = "1 up" if n is None else f"1 to {n - 1}"
+    checks.expect(fits, "test_size", f"a fraction above 0 and below 1, or a number of rows from {most}", size)

@@ -1,13 +1,15 @@
-"""What all estimators share: options, a model to start from, and what comes out."""
+"""The base of all estimators: options, a model to start from, and the trained model."""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Any, ClassVar, Self, Unpack
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Int32
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,59 +18,90 @@ from m2v_core.aliases import aliased
 from m2v_core.errors import InvalidInputError
 from m2v_core.head import Activation, MLPHead
 from m2v_core.model import UNSET
-from m2v_train.config import TrainConfig, TrainOptions, named_options
-from m2v_train.data.inputs import TokenTexts, as_texts, check_aligned, check_has_tokens, split_indices
-from m2v_train.engine.batches import Samples
-from m2v_train.engine.fitting import Trained, fit
-from m2v_train.engine.losses import Task
-from m2v_train.subclasses import check_overrides, give_signature, names_to_pass
+from m2v_core.options import defaults_of, known_options
+from m2v_core.ragged import Ragged
+from m2v_train.config import MaxLength, TrainConfig
+from m2v_train.data.samples import Samples
+from m2v_train.data.split import split_indices
+from m2v_train.data.tokens import check_has_tokens, tokenize
+from m2v_train.engine.fitting import Problem, Trained, fit
+from m2v_train.subclasses import check_overrides
 
 logger = logging.getLogger("m2v_train")
 
-#: The share of texts without a token above which a log line is a warning.
+#: Fraction of texts without a token above which a log line is a warning.
 NOTABLE = 0.1
 
-#: What model2vec starts from if it is told nothing.
+#: Default model of model2vec.
 DEFAULT_MODEL = "minishlab/potion-base-32m"
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]
-    """A static model, and a head on top of it, to train.
+    """A static model and a head on top of it, trained together.
 
-    Options are given to `__init__`, as scikit-learn has it, or to `fit` for that time. A subclass may have an
-    `__init__` of its own, with parameters that it stores under their names; it hands on the others,
-    `super().__init__(model, **options)`.
+    Options are given to `__init__`, as in scikit-learn, or to `fit` for one call. A subclass may have an `__init__` of
+    its own: it stores its parameters under their names, and passes the others on, `super().__init__(model, **options)`.
 
     Args:
-        model: The static model to start from. It stays as it is.
-        **options: The fields of `config_class`.
+        model: Static model to start from. It is not changed.
+        n_layers: See `m2v_train.config.TrainConfig`, as for all options that follow.
 
     Attributes:
-        history_: What each validation found: epoch, step, learning_rate, and losses and metrics by names such as
+        history_: One record per validation: epoch, step, learning_rate, and losses and metrics by names such as
             train_loss and val_loss.
+        validation_indices_: Indices of the examples that `fit` held out for validation; `None` if validation data was
+            given.
     """
 
     config_class: ClassVar[type[TrainConfig]] = TrainConfig
 
-    def __init__(self, model: StaticModel | None = None, **options: Unpack[TrainOptions]) -> None:
-        given = named_options(options, self.config_class.defaults())
-        self.model = model
-        for name, value in {**self.config_class.defaults(), **given}.items():
-            setattr(self, name, value)
+    @aliased
+    def __init__(
+        self,
+        model: StaticModel | None = None,
+        *,
+        n_layers: int = 1,
+        hidden_dim: int = 512,
+        freeze: bool = False,
+        normalize: bool = True,
+        freeze_weights: bool | None = None,
+        max_length: MaxLength = "model",
+        learning_rate: float = 1e-3,
+        batch_size: int | None = None,
+        min_epochs: int | None = None,
+        max_epochs: int | None = -1,
+        early_stopping_patience: int | None = 5,
+        test_size: float | int = 0.1,
+        validation_steps: int | None = None,
+        random_seed: int = 42,
+        token_dropout: float = 0.0,
+        device: Any = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> None:
+        self._store(locals())
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        check_overrides(cls)
-        give_signature(cls, Estimator)
+    def _store(self, parameters: Mapping[str, Any]) -> None:
+        """Store the parameters of an `__init__` under their names; `parameters` are its `locals()`."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """The parameters of `__init__`, and of those that it passes other keywords on to."""
+        names: set[str] = set()
+        for owner in cls.__mro__:
+            if "__init__" not in vars(owner):
+                continue
+            parameters = list(signature(vars(owner)["__init__"]).parameters.values())[1:]
+            names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+        return sorted(names)
 
     def __sklearn_clone__(self) -> Self:
-        # An option that a subclass's __init__ does not name may be set by it, and so is set here afterwards.
-        options = self.get_params(deep=False)
-        named = names_to_pass(type(self), Estimator)
-        clone = type(self)(**{name: options.pop(name) for name in named})  # the model never changes: no copy
-        for name, value in options.items():
-            setattr(clone, name, value)
-        return clone
+        return type(self)(**self.get_params(deep=False))  # the model never changes: no copy
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -77,9 +110,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
     @classmethod
-    def from_static_model(cls, model: StaticModel, **options: Unpack[TrainOptions]) -> Self:
-        """An estimator that starts from a model."""
-        return cls(model, **options)
+    def from_static_model(cls, model: StaticModel, **options: Any) -> Self:
+        """Make an estimator that starts from a model; options are those of the class.
+
+        Raises:
+            TypeError: An option is unknown.
+        """
+        return cls(model, **known_options(options, cls._get_param_names()))
 
     @classmethod
     @aliased
@@ -90,26 +127,36 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         token: str | None = None,
         revision: str | None = None,
         subfolder: str | None = None,
-        **options: Unpack[TrainOptions],
+        **options: Any,
     ) -> Self:
-        """An estimator that starts from a model of a folder, or of the Hugging Face Hub (with m2v-hub).
+        """Make an estimator that starts from a model in a folder or on the Hugging Face Hub (with m2v-hub).
 
-        Raises as `StaticModel.from_pretrained` does.
+        Args:
+            path: A folder, or `org/name`.
+            token: A Hub token, for private repositories.
+            revision: A branch, a tag or a commit.
+            subfolder: Folder of the model within `path`.
+            **options: Options of the class.
+
+        Raises:
+            TypeError: An option is unknown.
+            M2VError: As `StaticModel.from_pretrained`.
         """
-        given = named_options(options, cls._get_param_names())  # before anything is fetched
+        given = known_options(options, cls._get_param_names())  # before anything is fetched
         return cls(StaticModel.from_pretrained(path, token=token, revision=revision, subfolder=subfolder), **given)
 
     # --- training -----------------------------------------------------------------------------------------------
 
-    def _config(self, options: dict[str, Any]) -> TrainConfig:
-        """The settings of one `fit`.
+    def _config(self, options: Mapping[str, Any]) -> Any:
+        """The options of one `fit`, as a `config_class`.
 
         Raises:
-            InvalidInputError: An option is out of range, or there is no model.
+            InvalidInputError: An option is out of range, there is no model, or a subclass overrides what has no effect.
             TypeError: An option is unknown.
         """
-        defaults = self.config_class.defaults()
-        options = named_options(options, defaults)
+        check_overrides(type(self))
+        defaults = defaults_of(self.config_class)
+        given = known_options(options, defaults)
         if not all(hasattr(self, name) for name in ("model", *defaults)):
             raise InvalidInputError(
                 f"{type(self).__name__}.__init__ should call super().__init__(model, **options), which stores the "
@@ -120,102 +167,69 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 f"model should be the StaticModel to start from; found {type(self.model).__name__}. Pass model=, or "
                 f"use {type(self).__name__}.from_pretrained(path)."
             )
-        own = {name: getattr(self, name) for name in defaults}
-        return self.config_class(**{**own, **options})
+        return self.config_class(**{name: getattr(self, name) for name in defaults} | given)
 
-    def _tokenized(self, config: TrainConfig, **columns: Any) -> TokenTexts:
-        """The token ids of columns of texts, by name, one column after the other.
+    def _tokenized(self, config: TrainConfig, **columns: Sequence[str]) -> Ragged:
+        """Token ids of columns of texts, by name, one column after the other.
 
         Raises:
             InvalidInputError: No text of a column has a token.
         """
-        model: Any = self.model
         limit: Any = UNSET if config.max_length == "model" else config.max_length
-        parts = [TokenTexts.of(model, column, max_length=limit) for column in columns.values()]
-        for name, part in zip(columns, parts, strict=True):
-            check_has_tokens(part.lengths, f"texts in {name}")
-            n_empty = int((part.lengths == 0).sum())
+        tokens = tokenize(self.model, *columns.values(), max_length=limit)
+        stops = np.cumsum([len(column) for column in columns.values()])
+        for name, lengths in zip(columns, np.split(tokens.lengths, stops[:-1]), strict=True):
+            check_has_tokens(lengths, f"texts in {name}")
+            n_empty = int((lengths == 0).sum())
             if n_empty:
                 logger.log(
-                    logging.WARNING if n_empty > NOTABLE * len(part) else logging.INFO,
-                    "%d of the %d texts in %s have no token that the model knows: the head alone can learn from them",
-                    *(n_empty, len(part), name),
+                    logging.WARNING if n_empty > NOTABLE * len(lengths) else logging.INFO,
+                    "%d of the %d texts in %s have no token that the model knows: only the head learns from them",
+                    *(n_empty, len(lengths), name),
                 )
-        starts = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
-        ends = [part.ends + start for part, start in zip(parts, starts, strict=True)]
-        return TokenTexts(np.concatenate([part.ids for part in parts]), np.concatenate(ends))
+        return tokens
 
-    def _trained(
-        self,
-        config: TrainConfig,
-        data: Samples,
-        validation: Samples | None,
-        *,
-        task: Task,
-        out_dim: int,
-        class_weights: Float32[np.ndarray, " C"] | None = None,
-        strata: Any = None,
-    ) -> Self:
-        """Train, with samples held out if there is no validation data."""
-        if validation is None:
-            kept, held_out = split_indices(len(data), config.test_size, strata=strata, seed=config.random_seed)
-            data, validation = data.take(kept), data.take(held_out)
-        for some, what in ((data, "to train on"), (validation, "to validate with")):
-            for lengths in some.lengths.T:
-                check_has_tokens(lengths, f"texts {what}", remedy="Change test_size, or pass other validation data.")
-        weights = np.ones(1, np.float32) if class_weights is None else class_weights
-        model: Any = self.model
-        self._trained_: Trained = fit(model, data, validation, task, weights, out_dim, config)
-        self.history_ = self._trained_.history
+    def _split(
+        self, samples: Samples, config: TrainConfig, *, strata: Int32[np.ndarray, " n"] | None = None
+    ) -> tuple[Samples, Samples]:
+        """Hold out some samples for validation."""
+        kept, held_out = split_indices(len(samples), config.test_size, strata=strata, seed=config.random_seed)
+        return samples.take(kept), samples.take(held_out)
+
+    def _train(self, problem: Problem, config: TrainConfig) -> Self:
+        """Train, and keep the result."""
+        for samples, purpose in ((problem.samples, "to train on"), (problem.validation, "to validate with")):
+            for lengths in samples.lengths.T:
+                check_has_tokens(lengths, f"texts {purpose}", remedy="Change test_size, or pass other validation data.")
+        self._trained: Trained = fit(self.model, problem, config)
+        self.history_ = self._trained.history
+        is_split = problem.validation.texts is problem.samples.texts
+        self.validation_indices_ = problem.validation.rows if is_split else None
         return self
 
     # --- what comes out -----------------------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_trained_")
+        return hasattr(self, "_trained")
 
     def to_static_model(self) -> StaticModel:
-        """The trained model without its head, with the tokenizer and what the model knows of itself.
+        """The trained model without its head; tokenizer and metadata are those of the original model.
 
         Raises:
             sklearn.exceptions.NotFittedError: `fit` has not been called.
         """
         check_is_fitted(self)
-        return self._trained_.model
+        return self._trained.model
 
     def to_pipeline(self) -> StaticModelPipeline:
-        """The trained model with its head, for m2v-core alone.
+        """The trained model with its head, which m2v-core alone can run.
 
         Raises:
             sklearn.exceptions.NotFittedError: `fit` has not been called.
         """
         check_is_fitted(self)
-        head = MLPHead(self._trained_.layers, self._activation(), getattr(self, "classes_", None))
-        return StaticModelPipeline(self._trained_.model, head)
+        head = MLPHead(self._trained.layers, self._activation(), getattr(self, "classes_", None))
+        return StaticModelPipeline(self._trained.model, head)
 
     def _activation(self) -> Activation:
         return Activation.IDENTITY
-
-
-def single_texts(texts: TokenTexts, targets: Any) -> Samples:
-    """Samples of one text each."""
-    return Samples(texts, np.arange(len(texts))[:, None], targets)
-
-
-def checked_validation(first: Any, second: Any, names: tuple[str, str]) -> bool:
-    """Whether there is validation data.
-
-    Raises:
-        InvalidInputError: There is but half of it.
-    """
-    if (first is None) != (second is None):
-        missing, given = names if first is None else names[::-1]
-        raise InvalidInputError(f"{names[0]} and {names[1]} belong together; found {given} without {missing}.")
-    return first is not None
-
-
-def aligned_texts(**columns: Any) -> dict[str, Any]:
-    """Columns of texts of one length, checked."""
-    checked = {name: as_texts(column, name) for name, column in columns.items()}
-    check_aligned(**checked)
-    return checked

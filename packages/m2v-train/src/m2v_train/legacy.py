@@ -1,7 +1,7 @@
-"""Pipelines of model2vec before 0.10, whose heads are scikit-learn's, as pipelines of today.
+"""Conversion of pipelines that model2vec saved before version 0.10, with a head of scikit-learn's.
 
-`pipeline.skops` is a zip of arrays and of `schema.json`, which names the classes to build. Nothing is built before all
-of these are known to be parts of a scikit-learn MLP. Needs skops, the extra `m2v-train[skops]`.
+`pipeline.skops` is a zip of arrays and of `schema.json`, which names the classes to build. Nothing is built unless all
+of these are parts of a scikit-learn MLP. Needs skops, the extra `m2v-train[skops]`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from m2v_core.storage.resolve import resolve
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-#: What a pipeline of an MLP holds, and no more.
+#: Classes in a pipeline of an MLP; any other is refused.
 _CLASSES = re.compile(
     r"builtins\.(dict|list|tuple|str|int|float|bool|NoneType)"
     r"|numpy\.(ndarray|dtype|u?int\d+|float\d+|str_|bool_?)"
@@ -44,16 +44,16 @@ _LOADERS = {
 
 
 def convert_legacy_pipeline(path: str | os.PathLike[str], *, token: str | None = None) -> StaticModelPipeline:
-    """Read a pipeline that model2vec saved as `pipeline.skops`; `save_pretrained` then keeps it as safetensors.
+    """Read a pipeline that model2vec saved as `pipeline.skops`; `save_pretrained` then writes it as safetensors.
 
     Args:
-        path: Its folder, or `org/name` on the Hugging Face Hub (with m2v-hub installed).
+        path: Folder of the pipeline, or `org/name` on the Hugging Face Hub (with m2v-hub installed).
         token: A Hub token, for private repositories.
 
     Raises:
-        ModelNotFoundError: There is no such pipeline.
-        ModelFormatError: The file is damaged, holds anything but one `MLPClassifier` or `MLPRegressor` of scikit-learn,
-            or one that a head cannot be.
+        ModelNotFoundError: The folder has no such pipeline.
+        ModelFormatError: The file is damaged, contains anything but one `MLPClassifier` or `MLPRegressor` of
+            scikit-learn, or one that cannot be converted to a head.
         MissingPackageError: skops is not installed.
 
     Example:
@@ -78,13 +78,13 @@ def convert_legacy_pipeline(path: str | os.PathLike[str], *, token: str | None =
 
 
 def head_of(estimator: MLPClassifier | MLPRegressor) -> MLPHead:
-    """A fitted MLP of scikit-learn as a head that gives the same probabilities, or numbers.
+    """Convert a fitted MLP of scikit-learn to a head that gives the same probabilities or numbers.
 
     scikit-learn's classifier of two classes has one output z and the probabilities (1 - s(z), s(z)), s being the
     logistic function. These are the softmax of (0, z), so the head has an output of zeros for the first class.
 
     Raises:
-        ValueError: A hidden layer has another activation than ReLU; or the outputs' is not softmax, logistic or
+        ValueError: The activation of hidden layers is not ReLU, or that of outputs is not softmax, logistic or
             identity.
 
     Example:
@@ -111,7 +111,7 @@ def head_of(estimator: MLPClassifier | MLPRegressor) -> MLPHead:
 
 
 def _read(file: Path) -> Any:
-    """The one MLP that the file holds."""
+    """Read the one MLP in a file."""
     try:
         import skops.io
         from sklearn.exceptions import InconsistentVersionWarning
@@ -147,7 +147,7 @@ def _read(file: Path) -> Any:
 
 
 def _named(node: Any) -> Iterator[tuple[str, str]]:
-    """All classes that a schema names, with what would build them."""
+    """All classes that a schema names, each with its loader."""
     if isinstance(node, dict):
         if "__class__" in node or "__loader__" in node:
             yield f"{node.get('__module__')}.{node.get('__class__')}", str(node.get("__loader__"))

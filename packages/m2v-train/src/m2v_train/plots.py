@@ -1,4 +1,4 @@
-"""Pictures of a training: learning curves and a confusion matrix. Needs matplotlib, the extra `m2v-train[plot]`."""
+"""Plots of training: learning curves and a confusion matrix. Needs matplotlib, the extra `m2v-train[plot]`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.storage.atomic import replaced_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Told apart by colour (Okabe & Ito's, which the colour-blind can tell apart), dashes and markers.
+#: Colours (Okabe & Ito's, which colour-blind people can distinguish), dashes and markers.
 _STYLES: dict[str, dict[str, Any]] = {
     "train": {"label": "training", "color": "#0072B2", "marker": "o", "linestyle": "-"},
     "val": {"label": "validation", "color": "#D55E00", "marker": "s", "linestyle": "--"},
@@ -23,17 +24,17 @@ _STYLES: dict[str, dict[str, Any]] = {
 _NAMES = {"loss": "Loss", "accuracy": "Accuracy"}
 _DPI = 150
 
-#: A confusion matrix of more classes grows no more, names only some of them, and is without numbers.
+#: A confusion matrix of more classes does not grow further, names only some of them, and has no numbers.
 _MOST_CLASSES = 100
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str = "Learning curves") -> Figure:
-    """Loss and other metrics of a training, one panel each, for training and validation.
+    """Plot loss and other metrics of training and validation, one panel each.
 
     Args:
-        history: One record for each validation, in order, as an estimator's `history_`: `epoch`, `step`, and metrics
-            whose names begin with `train_` and `val_`. An accuracy is a share from 0 to 1.
-        title: Stands above all.
+        history: One record per validation, in order, as in an estimator's `history_`: `epoch`, `step`, and metrics
+            with names that begin with `train_` and `val_`. An accuracy is a fraction from 0 to 1.
+        title: Title of the figure.
 
     Raises:
         InvalidInputError: There is no record, or no metric in it.
@@ -53,25 +54,25 @@ def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str = "Learn
     figure.suptitle(title)
     epochs = [record.get("epoch") for record in history]
     unit = "epoch" if len(set(epochs)) == len(epochs) else "step"
-    places = np.array([record[unit] for record in history])
+    positions = np.array([record[unit] for record in history])
     for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
-        _curves(axes, history, places, name)
+        _curves(axes, history, positions, name)
         axes.set_xlabel(unit)
     return figure
 
 
 def confusion_matrix(true: Sequence[Any], predicted: Sequence[Any], *, title: str = "Confusion matrix") -> Figure:
-    """How often texts of each class were taken for each: rows are true classes, columns predicted ones.
+    """Plot how often each class is predicted for texts of each class: rows are true classes, columns predicted ones.
 
-    Colours are shares of a row, numbers are texts.
+    Colours are fractions of a row, numbers are numbers of texts.
 
     Args:
-        true: The class of each text.
-        predicted: What was predicted for it.
-        title: Stands above all; the accuracy follows it.
+        true: Class of each text.
+        predicted: Predicted class of each text.
+        title: Title of the figure; the accuracy follows it.
 
     Raises:
-        InvalidInputError: There is no text, or not one prediction for each.
+        InvalidInputError: There is no text, or the numbers of classes and predictions differ.
         MissingPackageError: matplotlib is not installed.
 
     Example:
@@ -94,15 +95,15 @@ def confusion_matrix(true: Sequence[Any], predicted: Sequence[Any], *, title: st
     axes = figure.subplots()
     n, right = int(counts.sum()), int(counts.trace())
     axes.set_title(f"{title}: {right} of {n} texts right ({right / n:.1%})", fontsize=large, pad=large)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", norm=_norm())
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(fractions, cmap="Blues", norm=_norm())
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 4 / side), aspect=20, pad=0.02, ticks=[0, 0.05, 0.2, 0.5, 1])
-    bar.set_label("share of the true class")
+    bar.set_label("fraction of the true class")
     bar.ax.yaxis.set_major_formatter(_percent())
     every = -(-len(names) // _MOST_CLASSES)
-    places = np.arange(0, len(names), every)
-    axes.set_xticks(places, names[::every], rotation=90 if max(map(len, names)) > 3 else 0, fontsize=small)
-    axes.set_yticks(places, names[::every], fontsize=small)
+    ticks = np.arange(0, len(names), every)
+    axes.set_xticks(ticks, names[::every], rotation=90 if max(map(len, names)) > 3 else 0, fontsize=small)
+    axes.set_yticks(ticks, names[::every], fontsize=small)
     axes.set_xlabel("predicted class", fontsize=large - 1)
     axes.set_ylabel("true class", fontsize=large - 1)
     if every == 1:
@@ -112,25 +113,24 @@ def confusion_matrix(true: Sequence[Any], predicted: Sequence[Any], *, title: st
         axes.grid(which="minor", color="#E4E4E4", linewidth=0.4)
         axes.tick_params(which="minor", length=0)
         for row, column in np.argwhere(counts):
-            color = "white" if shares[row, column] > 0.4 else "black"
+            color = "white" if fractions[row, column] > 0.4 else "black"
             text = str(counts[row, column])
             axes.text(column, row, text, ha="center", va="center", fontsize=small - 1, color=color)
     return figure
 
 
 def confusions(true: Sequence[Any], predicted: Sequence[Any]) -> tuple[list[Any], Int64[np.ndarray, "C C"]]:
-    """The classes, sorted, and how many texts of each (rows) were taken for each (columns).
+    """Count, for the sorted classes, the texts of each class (rows) by predicted class (columns).
 
     Example:
         >>> classes, counts = confusions(["a", "b", "b"], ["a", "b", "a"])
         >>> classes, counts.tolist()
         (['a', 'b'], [[1, 0], [1, 1]])
     """
+    from sklearn import metrics  # here, so that `m2v --help` stays quick
+
     classes = sorted({*true, *predicted})
-    places = {label: place for place, label in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, ([places[label] for label in true], [places[label] for label in predicted]), 1)
-    return classes, counts
+    return classes, np.asarray(metrics.confusion_matrix(true, predicted, labels=classes), np.int64)
 
 
 def save_png(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -139,28 +139,29 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    figure.savefig(path, format="png", dpi=_DPI, bbox_inches="tight")
+    with replaced_file(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=_DPI, bbox_inches="tight")
 
 
-def _curves(axes: Axes, history: Sequence[Mapping[str, Any]], places: np.ndarray, name: str) -> None:
+def _curves(axes: Axes, history: Sequence[Mapping[str, Any]], positions: np.ndarray, name: str) -> None:
     """One metric, for training and validation, with its best validation."""
     from matplotlib.ticker import MaxNLocator
 
     for part, style in _STYLES.items():
         values = np.array([record.get(f"{part}_{name}", np.nan) for record in history], float)
         if np.isfinite(values).any():
-            axes.plot(places, values, markersize=4, linewidth=1.6, **style)
+            axes.plot(positions, values, markersize=4, linewidth=1.6, **style)
         if part == "val" and np.isfinite(values).any():
             best = int(np.nanargmin(values) if name == "loss" else np.nanargmax(values))
             shown = f"{values[best]:.3f}" if name == "loss" else f"{values[best]:.1%}"
             axes.plot(
-                places[best], values[best], "*", markersize=13, color="#D55E00", label=f"best validation: {shown}"
+                positions[best], values[best], "*", markersize=13, color="#D55E00", label=f"best validation: {shown}"
             )
     axes.set_title(_NAMES.get(name, name.replace("_", " ")))
     if name == "loss":
         axes.set_ylabel("loss, mean over texts")
     elif name == "accuracy":
-        axes.set_ylabel("share of texts")
+        axes.set_ylabel("fraction of texts")
         axes.yaxis.set_major_formatter(_percent())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(color="#DDDDDD", linewidth=0.6)
@@ -169,17 +170,17 @@ def _curves(axes: Axes, history: Sequence[Mapping[str, Any]], places: np.ndarray
 
 
 def require_matplotlib() -> None:
-    """Raise `MissingPackageError` unless pictures can be drawn."""
+    """Raise `MissingPackageError` unless matplotlib is installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError:
         raise MissingPackageError(
-            "Pictures need matplotlib, which is not installed: pip install m2v-train[plot]"
+            "Plots need matplotlib, which is not installed: pip install m2v-train[plot]"
         ) from None
 
 
 def _figure(*, width: float, height: float) -> Figure:
-    """An empty figure of so many inches; no window, and nothing of pyplot's state."""
+    """An empty figure of a size in inches, without a window and without pyplot's state."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
@@ -187,13 +188,13 @@ def _figure(*, width: float, height: float) -> Figure:
 
 
 def _name(label: Any) -> str:
-    """A class on an axis: short, and `$` begins no formula."""
+    """Label of a class on an axis: shortened, with `$` escaped so that it does not begin a formula."""
     text = str(label)
     return (text if len(text) <= 48 else text[:47] + "…").replace("$", r"\$")
 
 
 def _norm() -> Any:
-    """Shares as colours, so that a few of a hundred still show."""
+    """Fractions as colours, such that a few percent are still visible."""
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(0.5, vmin=0, vmax=1)

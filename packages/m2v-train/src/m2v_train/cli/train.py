@@ -1,258 +1,366 @@
-"""`m2v train`."""
+"""The command `m2v train`. JAX is imported after options, files and columns are checked."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from m2v_core.cli.outputs import json_line
+from m2v_core.cli.parser import MODEL, TABLES, Subcommands, add_json, add_model, add_quiet, set_run
 from m2v_core.errors import InvalidInputError
+from m2v_core.evaluation import report_table
+from m2v_core.measures import measures_table, number_measures, pair_measures
+from m2v_core.options import add_options, chosen, flag_of, options_of
+from m2v_core.storage.atomic import check_output
 from m2v_core.storage.files import read_json
+from m2v_core.vectors import unit
 from m2v_train.config import ClassificationConfig, PairConfig, TrainConfig
 from m2v_train.data.examples import Examples, read_classes, read_pairs, read_vectors
-from m2v_train.options import add_options, chosen
 from m2v_train.plots import confusion_matrix, learning_curves, require_matplotlib, save_png
 
 if TYPE_CHECKING:
     from m2v_core import StaticModelPipeline
-    from m2v_core.cli.parser import Subcommands
 
 EPILOG = """\
 examples:
-  m2v train classify my-model train.csv my-classifier --text text --label category
-  m2v train classify my-model train.jsonl my-tagger --label tags            lists of labels: any number for a text
-  m2v train classify my-model train.csv my-tagger --label tags --label-separator ';'
-  m2v train regression my-model train.csv my-scorer --target score
-  m2v train similarity my-model vectors.parquet my-student --target vector  lists of numbers, as of a larger model
-  m2v train pairs my-model train.csv my-retriever --text-a question --text-b answer
+  m2v train classify my-model train.csv my-classifier --label-column category
+  m2v train classify my-model train.jsonl my-tagger --label-column tags     lists of labels: any number per text
+  m2v train classify my-model train.csv my-tagger --label-column tags --label-separator ';'
+  m2v train regression my-model train.csv my-scorer --target-column score
+  m2v train similarity my-model vectors.parquet my-student --target-column vector     such as a larger model's
+  m2v train pairs my-model train.csv my-retriever --text-a-column question --text-b-column answer
 
 then: m2v predict OUT texts.txt, m2v evaluate OUT test.csv, which need m2v-core alone
 """
-_FILE = ".csv, .tsv, .jsonl or .ndjson, also with .gz after it, or .parquet"
+
+#: Measures of a pipeline on examples, and a table of them.
+Measured = tuple[Mapping[str, Any], str]
 
 
 @dataclass(frozen=True)
-class Task:
-    """A kind of training.
+class Command:
+    """One of the commands.
 
     Attributes:
-        help: What it is for.
-        estimator: The class in `m2v_train`.
-        config: Its options.
-        columns: Adds the options that name columns.
+        help: Purpose.
+        estimator: Name of the class in `m2v_train`.
+        config: Dataclass with the options.
+        add_columns: Adds the flags that name columns.
+        columns: Columns by the names of `fit`'s parameters.
         read: Reads examples from a file.
-        measure: The function of `m2v_train.measures` that tells how good it is.
+        measure: Measures a trained pipeline on examples.
     """
 
     help: str
     estimator: str
     config: type[TrainConfig]
-    columns: Callable[[argparse.ArgumentParser], None]
+    add_columns: Callable[[argparse.ArgumentParser], None]
+    columns: Callable[[argparse.Namespace], dict[str, str | list[str]]]
     read: Callable[[Path, argparse.Namespace], Examples]
-    measure: str
+    measure: Callable[[StaticModelPipeline, Examples], Measured]
 
 
-def _class_columns(parser: argparse.ArgumentParser) -> None:
-    _text_column(parser)
+def _add_column(parser: argparse.ArgumentParser, name: str, help: str, default: str | None = None) -> None:
+    shown = help if default is None else f"{help} (default: {default})"
+    parser.add_argument(f"--{name}-column", metavar="NAME", default=default, help=shown)
+
+
+def _add_class_columns(parser: argparse.ArgumentParser) -> None:
+    _add_column(parser, "text", "column of the texts", "text")
+    _add_column(parser, "label", "column of the labels, or of lists of labels", "label")
     parser.add_argument(
-        "--label", metavar="COLUMN", default="label", help="the column of the labels, or lists of them (default: label)"
+        "--label-separator", metavar="S", help="separator of several labels in one field of a .csv or .tsv file"
     )
-    parser.add_argument(
-        "--label-separator",
-        metavar="S",
-        help="what stands between the labels of a text in .csv and .tsv, where it may have several",
-    )
 
 
-def _target_columns(parser: argparse.ArgumentParser) -> None:
-    _text_column(parser)
+def _add_target_columns(parser: argparse.ArgumentParser) -> None:
+    _add_column(parser, "text", "column of the texts", "text")
     parser.add_argument(
-        "--target",
-        metavar="COLUMN",
+        "--target-column",
+        metavar="NAME",
         nargs="+",
         default=["target"],
-        help="columns of numbers, or one of lists of numbers (default: target)",
+        help="columns of numbers, or one column of lists of numbers (default: target)",
     )
 
 
-def _text_column(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--text", metavar="COLUMN", default="text", help="the column of the texts (default: text)")
+def _add_pair_columns(parser: argparse.ArgumentParser) -> None:
+    _add_column(parser, "text-a", "column of the first texts", "text_a")
+    _add_column(parser, "text-b", "column of the second texts", "text_b")
+    _add_column(
+        parser, "negative", "column of texts that are similar to the second ones but do not belong to the first"
+    )
 
 
-def _pair_columns(parser: argparse.ArgumentParser) -> None:
-    for name in ("text-a", "text-b"):
-        parser.add_argument(
-            f"--{name}", metavar="COLUMN", default=name.replace("-", "_"), help="(default: %(default)s)"
-        )
-    parser.add_argument("--negative", metavar="COLUMN", help="texts that are alike but do not belong to text_a")
+def _target_columns(options: argparse.Namespace) -> dict[str, str | list[str]]:
+    return {"X": options.text_column, "y": options.target_column}
 
 
 def _read_targets(path: Path, options: argparse.Namespace) -> Examples:
-    return read_vectors(path, text=options.text, targets=options.target)
+    return read_vectors(path, text=options.text_column, targets=options.target_column)
 
 
-TASKS = {
-    "classify": Task(
-        help="tell the class of a text, or its labels",
+def _measured_classes(pipeline: StaticModelPipeline, examples: Examples) -> Measured:
+    report = pipeline.evaluate(examples["X"], examples["y"])
+    return report, report_table(report)
+
+
+def _measured_numbers(pipeline: StaticModelPipeline, examples: Examples) -> Measured:
+    found = number_measures(np.array(examples["y"]), pipeline.predict(examples["X"]))
+    return found, measures_table(found, len(examples["X"]))
+
+
+def _measured_vectors(pipeline: StaticModelPipeline, examples: Examples) -> Measured:
+    cosines = (unit(pipeline.predict(examples["X"])) * unit(np.array(examples["y"]))).sum(axis=1)
+    found = {"mean cosine": float(cosines.mean())}
+    return found, measures_table(found, len(cosines))
+
+
+def _measured_pairs(pipeline: StaticModelPipeline, examples: Examples) -> Measured:
+    first, second = (pipeline.predict(examples[name]) for name in ("text_a", "text_b"))
+    found = pair_measures(first, second, examples["text_b"])
+    return found, measures_table(found, len(first))
+
+
+COMMANDS = {
+    "classify": Command(
+        help="predict the class of a text, or its labels",
         estimator="StaticModelForClassification",
         config=ClassificationConfig,
-        columns=_class_columns,
+        add_columns=_add_class_columns,
+        columns=lambda options: {"X": options.text_column, "y": options.label_column},
         read=lambda path, options: read_classes(
-            path, text=options.text, label=options.label, separator=options.label_separator
+            path, text=options.text_column, label=options.label_column, separator=options.label_separator
         ),
-        measure="of_classes",
+        measure=_measured_classes,
     ),
-    "regression": Task(
-        help="tell numbers",
+    "regression": Command(
+        help="predict numbers",
         estimator="StaticModelForRegression",
         config=TrainConfig,
+        add_columns=_add_target_columns,
         columns=_target_columns,
         read=_read_targets,
-        measure="of_numbers",
+        measure=_measured_numbers,
     ),
-    "similarity": Task(
-        help="make vectors that point the way of given ones",
+    "similarity": Command(
+        help="give vectors similar to given ones",
         estimator="StaticModelForSimilarity",
         config=TrainConfig,
+        add_columns=_add_target_columns,
         columns=_target_columns,
         read=_read_targets,
-        measure="of_vectors",
+        measure=_measured_vectors,
     ),
-    "pairs": Task(
-        help="bring the vectors of texts that belong together near each other",
+    "pairs": Command(
+        help="give similar vectors to texts that belong together",
         estimator="StaticModelForPairSimilarity",
         config=PairConfig,
-        columns=_pair_columns,
+        add_columns=_add_pair_columns,
+        columns=lambda options: {
+            "text_a": options.text_a_column,
+            "text_b": options.text_b_column,
+            "negatives": options.negative_column,
+        },
         read=lambda path, options: read_pairs(
-            path, text_a=options.text_a, text_b=options.text_b, negatives=options.negative
+            path, text_a=options.text_a_column, text_b=options.text_b_column, negatives=options.negative_column
         ),
-        measure="of_pairs",
+        measure=_measured_pairs,
     ),
 }
 
 
 def register(commands: Subcommands) -> None:
-    """Add the command to `m2v`; JAX is not imported before it runs."""
+    """Add the command to `m2v`."""
     parser = commands.add_parser(
         "train",
         help="fine-tune a static model: classes, numbers, similarity",
-        description="Fine-tune a static model on examples. What comes out runs with m2v-core alone.",
+        description="Fine-tune a static model on examples. The result runs with m2v-core alone.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
-    for name, task in TASKS.items():
-        _add_task(tasks, name, task)
+    for name, command in COMMANDS.items():
+        _add_command(tasks, name, command)
 
 
-def _add_task(tasks: Subcommands, name: str, task: Task) -> None:
-    parser = tasks.add_parser(name, help=task.help, description=f"Train a model to {task.help}.")
-    parser.add_argument(
-        "model", metavar="MODEL", help="the model to start from: a folder, or org/name (pip install m2v-hub)"
-    )
-    parser.add_argument("file", metavar="FILE", type=Path, help=f"examples: {_FILE}")
+def _add_command(tasks: Subcommands, name: str, command: Command) -> None:
+    parser = tasks.add_parser(name, help=command.help, description=f"Train a model to {command.help}.")
+    add_model(parser, f"the model to start from: {MODEL}")
+    parser.add_argument("file", metavar="FILE", type=Path, help=f"examples: {TABLES}")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
-    task.columns(parser)
+    command.add_columns(parser)
     parser.add_argument("--val", metavar="FILE", type=Path, help="examples for validation (default: some of FILE's)")
     parser.add_argument(
         "--plot",
         metavar="DIR",
         type=Path,
-        help="draw learning_curves.png there and, of single labels, confusion_matrix.png; or NAME.png, for the curves, "
-        "and NAME-confusion.png (pip install m2v-train[plot])",
+        help="write learning_curves.png there and, for single labels, confusion_matrix.png; or NAME.png, for the "
+        "curves, and NAME-confusion.png (pip install m2v-train[plot])",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    add_options(parser, task.config)
-    parser.set_defaults(run=lambda options: _run(task, options))
+    add_quiet(parser)
+    add_json(parser)
+    add_options(parser.add_argument_group("training"), command.config)
+    set_run(parser, lambda options: _run(command, options))
 
 
-def _run(task: Task, options: argparse.Namespace) -> int:
-    if options.out.exists() and not options.out.is_dir():
-        raise InvalidInputError(f"OUT should be a folder, or nothing yet; found a file: {options.out}")
-    settings = chosen(options, task.config)
-    if isinstance(settings.get("class_weight"), str):
-        settings["class_weight"] = _class_weight(settings["class_weight"])
-    task.config(**settings)  # checked before anything is read
+def _run(command: Command, options: argparse.Namespace) -> int:
+    names = _command_names(command, options)
+    with _renamed_in_errors(names):
+        settings = _checked_settings(command, options)
     plots = None if options.plot is None else _plot_files(options.plot)
-    examples = task.read(options.file, options)
-    held = None if options.val is None else task.read(options.val, options)
+    examples = command.read(options.file, options)
+    validation = None if options.val is None else command.read(options.val, options)
     if isinstance(settings.get("class_weight"), dict):
         settings["class_weight"] = _by_class(settings["class_weight"], examples["y"])
 
-    import m2v_train
     from m2v_core import StaticModel
-    from m2v_train import measures
+
+    model = StaticModel.from_pretrained(options.model)
+    import m2v_train
 
     started = time.perf_counter()
-    model = StaticModel.from_pretrained(options.model)
-    estimator = getattr(m2v_train, task.estimator)(
-        model, **settings, show_progress_bar=False if options.quiet else None
-    )
-    estimator.fit(**examples, **{f"{name}_val": column for name, column in (held or {}).items()})
+    show = False if options.quiet else None
+    estimator = getattr(m2v_train, command.estimator)(model, **settings, show_progress_bar=show)
+    with _renamed_in_errors(names), _notes(names, quiet=options.quiet):
+        estimator.fit(**examples, **{f"{name}_val": column for name, column in (validation or {}).items()})
     pipeline = estimator.to_pipeline()
     (pipeline if pipeline.head.layers else pipeline.model).save_pretrained(options.out)
     seconds = time.perf_counter() - started
     n_examples = len(next(iter(examples.values())))
-    if held is None:
-        held = _held_out(examples, task.config(**settings))
-        n_examples -= len(next(iter(held.values())))
-    print(getattr(measures, task.measure)(pipeline, held))
+    if validation is None:
+        rows = estimator.validation_indices_
+        validation = {name: [column[row] for row in rows] for name, column in examples.items()}
+        n_examples -= len(rows)
+    measures, table = command.measure(pipeline, validation)
+    print(json_line(measures, sys.stdout) if options.json else table)
     if plots:
-        _plot(plots, estimator.history_, pipeline, held)
-    print(
-        f"{options.out}: {n_examples} examples, {len(estimator.history_)} validations, {seconds:.1f} s", file=sys.stderr
-    )
+        _plot(plots, estimator.history_, pipeline, validation)
+    if not options.quiet:
+        summary = f"{n_examples} examples, {len(estimator.history_)} validations, {seconds:.1f} s"
+        print(f"{options.out}: {summary}", file=sys.stderr)
     return 0
 
 
-def _held_out(examples: Examples, config: TrainConfig) -> Examples:
-    """The examples that an estimator holds out for validation, by the same split."""
-    from m2v_train.data.labels import as_labels
-    from m2v_train.data.split import split_indices
-
-    n, strata = len(next(iter(examples.values()))), None
-    if isinstance(config, ClassificationConfig):
-        labels = as_labels(examples["y"], "y")
-        strata = None if labels.multilabel else labels.targets
-    _, rows = split_indices(n, config.test_size, strata=strata, seed=config.random_seed)
-    return {name: [column[row] for row in rows] for name, column in examples.items()}
+# --- options ----------------------------------------------------------------------------------------------------------
 
 
-def _class_weight(said: str) -> Any:
-    if said == "balanced":
-        return said
-    path = Path(said)
+def _checked_settings(command: Command, options: argparse.Namespace) -> dict[str, Any]:
+    """The options that were given; they, and the folders to write, are checked."""
+    settings = chosen(options, command.config)
+    weights = settings.get("class_weight")
+    if isinstance(weights, str):
+        settings["class_weight"] = _read_weights(weights)
+    command.config(**settings)
+    for folder in (options.out, settings.get("checkpoint_dir")):
+        if folder is not None:
+            check_output(folder, folder=True)
+    return settings
+
+
+def _read_weights(value: str) -> Any:
+    """Class weights from a JSON file, or the word `balanced`."""
+    if value == "balanced":
+        return value
+    path = Path(value)
     if not path.is_file():
-        raise InvalidInputError(f"--class-weight should be balanced, or a JSON file; found {said!r}, which is no file.")
+        raise InvalidInputError(f"class_weight should be balanced, or a JSON file; found {value!r}, which is no file.")
     return read_json(path)
 
 
-def _by_class(weights: dict[str, Any], labels: list[Any]) -> dict[Any, Any]:
-    """Weights by classes: JSON has "3" for a key where the class is 3."""
+def _by_class(weights: Mapping[str, Any], labels: list[Any]) -> dict[Any, Any]:
+    """Weights with classes as keys: in JSON the key of class 3 is "3"."""
     rows = chain.from_iterable(label if isinstance(label, list) else [label] for label in labels)
     classes = {str(label): label for label in rows}
     return {classes.get(name, name): weight for name, weight in weights.items()}
 
 
 def _plot_files(where: Path) -> tuple[Path, Path]:
-    """The files for curves and matrix, in a folder that is there."""
+    """The files for the curves and the matrix; their folder is made."""
     require_matplotlib()
     if where.suffix.lower() == ".png":
         files = where, where.with_name(f"{where.stem}-confusion.png")
     else:
         files = where / "learning_curves.png", where / "confusion_matrix.png"
+    check_output(files[0].parent, folder=True)
     files[0].parent.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        check_output(file)
     return files
 
 
 def _plot(
-    files: tuple[Path, Path], history: list[dict[str, Any]], pipeline: StaticModelPipeline, held: Examples
+    files: tuple[Path, Path], history: list[dict[str, Any]], pipeline: StaticModelPipeline, validation: Examples
 ) -> None:
     save_png(learning_curves(history), files[0])
     if pipeline.head.activation == "softmax":
-        save_png(confusion_matrix(held["y"], pipeline.predict(held["X"]).tolist()), files[1])
+        save_png(confusion_matrix(validation["y"], pipeline.predict(validation["X"]).tolist()), files[1])
+
+
+# --- messages in the command's words ----------------------------------------------------------------------------------
+
+
+def _command_names(command: Command, options: argparse.Namespace) -> dict[str, str]:
+    """Flags and columns by the names that parameters have in Python."""
+    flags = {name: flag_of(name, shown) for name, shown in options_of(command.config).items()}
+    columns: dict[str, str] = {}
+    for name, column in command.columns(options).items():
+        titles = [column] if isinstance(column, str) else column or []
+        title = f"the column{'s' * (len(titles) > 1)} {', '.join(map(repr, titles))}"
+        columns |= {name: f"{title} of {options.file}", f"{name}_val": f"{title} of {options.val}"}
+    return flags | columns
+
+
+def _translated(message: str, names: Mapping[str, str]) -> str:
+    """A message with the command's names in place of Python's; what is quoted stays.
+
+    Example:
+        >>> _translated("max_epochs should be a whole number, -1 or more, or None", {"max_epochs": "--max-epochs"})
+        '--max-epochs should be a whole number, -1 or more, or none'
+    """
+    pattern = rf"(?<![\w'/.-])({'|'.join(sorted(names, key=len, reverse=True))})(?![\w'/.-])"
+    return re.sub(pattern, lambda match: names[match[0]], message).replace("or None", "or none")
+
+
+@contextmanager
+def _renamed_in_errors(names: Mapping[str, str]) -> Iterator[None]:
+    """Raise errors about inputs with the command's names."""
+    try:
+        yield
+    except InvalidInputError as error:
+        if type(error) is not InvalidInputError:
+            raise
+        raise InvalidInputError(_translated(str(error), names)) from None
+
+
+@contextmanager
+def _notes(names: Mapping[str, str], *, quiet: bool) -> Iterator[None]:
+    """Print log records of the package on stderr, unless `quiet`."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kind = "warning" if record.levelno >= logging.WARNING else "note"
+            print(f"m2v: {kind}: {_translated(record.getMessage(), names)}", file=sys.stderr)
+
+    logger, handler = logging.getLogger("m2v_train"), logging.NullHandler() if quiet else Handler()
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

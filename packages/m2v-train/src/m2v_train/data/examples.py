@@ -1,4 +1,4 @@
-"""Files of examples to train on, as the columns that an estimator's `fit` takes."""
+"""Files of training examples, read as the columns that an estimator's `fit` takes."""
 
 from __future__ import annotations
 
@@ -13,56 +13,55 @@ from m2v_core.errors import InvalidInputError
 #: Columns by the names of `fit`'s parameters.
 Examples = dict[str, list[Any]]
 
-_HINT = "Name the columns: see --help."
-
 
 def read_classes(path: Path, *, text: str, label: str, separator: str | None = None) -> Examples:
-    """Texts `X` and labels `y`; see `m2v_core.data.columns.read_labelled`.
+    """Read texts `X` and labels `y`; see `m2v_core.data.columns.read_labelled`.
 
     Raises:
-        InvalidInputError: As there; or a text has an empty label, or there are none.
+        InvalidInputError: As there; or a text has an empty label, or there is no text.
         MissingPackageError: A Parquet file needs pyarrow.
     """
-    rows = list(read_labelled(path, text, label, separator=separator, hint=_HINT))
+    hint = "Name the columns by --text-column and --label-column."
+    rows = list(read_labelled(path, text, label, separator=separator, hint=hint))
     for number, (one, found) in enumerate(rows, 1):
         if found == "":
             raise InvalidInputError(
-                f"{path}: expected a label for each text; found an empty one for text {number}, {one!r:.60}. Leave it "
-                f"out, or if texts may have no label, name what stands between several: --label-separator."
+                f"{path}: expected a label for each text; found an empty one for text {number}, {one!r:.60}. Leave the "
+                f"text out, or if texts may have no label, name the separator of several: --label-separator."
             )
-    return _filled(path, {"X": [one for one, _ in rows], "y": [found for _, found in rows]})
+    return _not_empty(path, {"X": [one for one, _ in rows], "y": [found for _, found in rows]})
 
 
 def read_vectors(path: Path, *, text: str, targets: Sequence[str]) -> Examples:
-    """Texts `X` and vectors `y`: of columns of numbers, or of one column of lists of numbers.
+    """Read texts `X` and vectors `y`: from columns of numbers, or from one column of lists of numbers.
 
     Raises:
-        InvalidInputError: As `m2v_core.data.columns.read_columns`; or a value is no text, or no finite number.
+        InvalidInputError: As `m2v_core.data.columns.read_columns`; or a value is not a text, or not a finite number.
         MissingPackageError: A Parquet file needs pyarrow.
     """
-    place = place_of(path)
+    place, hint = place_of(path), "Name the columns by --text-column and --target-column."
     examples: Examples = {"X": [], "y": []}
-    for number, (one, *found) in read_columns(path, [text, *targets], hint=_HINT):
+    for number, (one, *found) in read_columns(path, [text, *targets], hint=hint):
         values = found[0] if len(found) == 1 and isinstance(found[0], list) else found
         examples["X"].append(as_text(one, place, number))
         examples["y"].append([_number(value, place, number) for value in values])
-    return _filled(path, examples)
+    return _not_empty(path, examples)
 
 
 def read_pairs(path: Path, *, text_a: str, text_b: str, negatives: str | None = None) -> Examples:
-    """Texts `text_a`, `text_b` and, if their column is named, `negatives`.
+    """Read texts `text_a`, `text_b` and, if their column is named, `negatives`.
 
     Raises:
-        InvalidInputError: As `m2v_core.data.columns.read_columns`; or a value is no text.
+        InvalidInputError: As `m2v_core.data.columns.read_columns`; or a value is not a text.
         MissingPackageError: A Parquet file needs pyarrow.
     """
     columns = {"text_a": text_a, "text_b": text_b} | ({} if negatives is None else {"negatives": negatives})
-    place = place_of(path)
+    place, hint = place_of(path), "Name the columns by --text-a-column, --text-b-column and --negative-column."
     examples: Examples = {name: [] for name in columns}
-    for number, values in read_columns(path, list(columns.values()), hint=_HINT):
+    for number, values in read_columns(path, list(columns.values()), hint=hint):
         for column, value in zip(examples.values(), values, strict=True):
             column.append(as_text(value, place, number))
-    return _filled(path, examples)
+    return _not_empty(path, examples)
 
 
 def _number(value: object, place: str, number: int) -> float:
@@ -75,7 +74,7 @@ def _number(value: object, place: str, number: int) -> float:
     return found
 
 
-def _filled(path: Path, examples: Examples) -> Examples:
+def _not_empty(path: Path, examples: Examples) -> Examples:
     if not all(examples.values()):
         raise InvalidInputError(f"{path}: expected rows with texts to train on; found none.")
     return examples

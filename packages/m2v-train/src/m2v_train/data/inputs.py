@@ -1,52 +1,32 @@
-"""What users hold, as checked arrays, before any training starts."""
+"""Texts and vectors that users pass, checked before training starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Integer
+from jaxtyping import Float32
 
-from m2v_core import StaticModel
+from m2v_core.checks import lone_surrogate
 from m2v_core.data.sources import as_array, as_column, in_parts, is_missing, plain_rows, shown
-from m2v_core.errors import BadTextError, InvalidInputError
-from m2v_core.model import UNSET
-from m2v_train.data.labels import Labels, as_labels, class_weights
-from m2v_train.data.ragged import lengths_of, take_rows
-from m2v_train.data.split import split_indices
-
-__all__ = [
-    "Labels",
-    "TokenTexts",
-    "as_labels",
-    "as_texts",
-    "as_vectors",
-    "check_aligned",
-    "check_has_tokens",
-    "class_weights",
-    "split_indices",
-]
-
-#: Texts that are tokenised at a time.
-_TEXTS = 16_384
+from m2v_core.errors import InvalidInputError
 
 
 def as_texts(X: Any, name: str) -> Sequence[str]:
-    """Texts, checked: each is a `str` and valid Unicode, and there is one at least.
+    """Check that a column holds texts: at least one, each a `str` of valid Unicode.
 
     Args:
         X: A list or tuple, an array or a tensor, a pandas Series, a pyarrow array, a column of a Hugging Face dataset
             (which is not loaded into memory), or another sequence.
-        name: What errors call it.
+        name: Name of the column in errors.
 
     Returns:
-        A sequence that can be sliced: `X` itself where it is a list or tuple of `str`, or such a column; else a list.
+        A sequence that can be sliced: `X` itself if it is a list or tuple of `str`, or a dataset's column; else a list.
 
     Raises:
-        InvalidInputError: It is something else, or an element is not a text; the error says which.
+        InvalidInputError: `X` is no such column, or an element is not a text.
 
     Example:
         >>> as_texts(np.array(["a fine day", ""]), "X")
@@ -69,34 +49,31 @@ def as_texts(X: Any, name: str) -> Sequence[str]:
 
 
 def _check_texts(texts: Sequence[Any], name: str, start: int) -> None:
-    """Raise unless all are valid texts; the first has the index `start`."""
+    """Raise an error unless all are valid texts; `start` is the index of the first."""
     for index, text in enumerate(texts, start):
         if not isinstance(text, str):
             found = f"{shown(text)}, a missing value" if is_missing(text) else shown(text)
             raise InvalidInputError(
                 f"{name} should hold texts (str); found {found} at index {index}. Leave it out, or make it a text."
             )
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise InvalidInputError(
-                    f"{name} should hold valid Unicode; text {index} has a lone surrogate, {text[error.start]!r}, at "
-                    f"character {error.start}. Decode it with errors='replace', or remove it."
-                ) from None
+        if (position := lone_surrogate(text)) is not None:
+            raise InvalidInputError(
+                f"{name} should hold valid Unicode; text {index} has a lone surrogate, {text[position]!r}, at "
+                f"character {position}. Decode it with errors='replace', or remove it."
+            )
 
 
 def as_vectors(y: Any, name: str) -> Float32[np.ndarray, "n k"]:
-    """Targets of regression and similarity: n vectors of k numbers.
+    """Convert a column of target vectors to an array.
 
     Args:
-        y: An array [n, k], a list of lists, a column of vectors (see `as_texts`); or n numbers, which are vectors of
-            one.
-        name: What errors call it.
+        y: An array [n, k], a list of lists, a column of vectors (see `as_texts`); or n numbers, which become vectors
+            of length 1.
+        name: Name of the column in errors.
 
     Raises:
-        InvalidInputError: There is none, they have different lengths or none, or hold something else than finite
-            float32 numbers; the error says which.
+        InvalidInputError: There is no vector, they have different lengths or length 0, or a value is not a finite
+            float32 number.
 
     Example:
         >>> as_vectors([0.5, 2], "y").tolist()
@@ -111,21 +88,21 @@ def as_vectors(y: Any, name: str) -> Float32[np.ndarray, "n k"]:
     for part in [column] if whole else in_parts(column):
         vectors = _vectors(part, name, start)
         if parts and vectors.shape[1] != parts[0].shape[1]:
-            raise _ragged(name, parts[0].shape[1:], vectors.shape[1:], start)
+            raise _unequal(name, parts[0].shape[1:], vectors.shape[1:], start)
         start += len(vectors)
         parts.append(vectors)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _vectors(rows: Any, name: str, start: int) -> Float32[np.ndarray, "rows k"]:
-    """Some rows as vectors; the first has the index `start`."""
+    """Convert rows to vectors; `start` is the index of the first."""
     try:
         array = as_array(rows)
     except ValueError:  # they have different lengths
         raise _bad_row(rows, name, start) from None
     if array.dtype.kind not in "iuf" or array.ndim not in (1, 2) or not array.shape[-1]:
         raise _bad_row(rows, name, start)
-    with np.errstate(over="ignore"):  # found below
+    with np.errstate(over="ignore"):  # the check below finds infinities
         vectors = array.astype(np.float32, copy=False).reshape(len(array), -1)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
@@ -137,7 +114,7 @@ def _vectors(rows: Any, name: str, start: int) -> Float32[np.ndarray, "rows k"]:
 
 
 def _bad_row(rows: Any, name: str, start: int) -> InvalidInputError:
-    """The error for rows that are no vectors of one length, naming the first such."""
+    """Make the error that names the first row that is not a vector of the common length."""
     first: tuple[int, ...] | None = None
     for index, row in enumerate(rows, start):
         try:
@@ -147,12 +124,12 @@ def _bad_row(rows: Any, name: str, start: int) -> InvalidInputError:
         if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
             break
         if first is not None and array.shape != first:
-            return _ragged(name, first, array.shape, index)
+            return _unequal(name, first, array.shape, index)
         first = array.shape
     return InvalidInputError(f"{name} should hold vectors of numbers, or numbers; found {shown(row)} at index {index}.")
 
 
-def _ragged(name: str, first: tuple[int, ...], shape: tuple[int, ...], index: int) -> InvalidInputError:
+def _unequal(name: str, first: tuple[int, ...], shape: tuple[int, ...], index: int) -> InvalidInputError:
     length, found = (f"{shape[0]} numbers" if shape else "a single number" for shape in (first, shape))
     return InvalidInputError(
         f"{name} should hold vectors of one length; found {length} at index 0 and {found} at index {index}."
@@ -160,10 +137,10 @@ def _ragged(name: str, first: tuple[int, ...], shape: tuple[int, ...], index: in
 
 
 def check_aligned(**columns: Sized) -> None:
-    """Raise unless all columns, by name, have the same length.
+    """Raise an error unless all columns have the same length.
 
     Raises:
-        InvalidInputError: They have not; the error has all lengths.
+        InvalidInputError: The lengths differ.
 
     Example:
         >>> check_aligned(X=["a", "b"], y=np.zeros((2, 3)))
@@ -174,80 +151,17 @@ def check_aligned(**columns: Sized) -> None:
         raise InvalidInputError(f"{' and '.join(lengths)} should have the same number of rows; found {found}.")
 
 
-def check_has_tokens(
-    lengths: Int64[np.ndarray, " n"],
-    texts: str,
-    *,
-    remedy: str = "Pass texts in a language and script of its vocabulary, or start from another model.",
-) -> None:
-    """Raise unless one of n texts, of which `lengths` tokens count, has a token.
+def both_given(first: Any, second: Any, *, names: tuple[str, str]) -> bool:
+    """Whether two optional columns are given.
 
     Raises:
-        InvalidInputError: None has; the error calls them `texts`.
+        InvalidInputError: One of them is given without the other.
 
     Example:
-        >>> check_has_tokens(np.array([0, 2]), "texts in X")
+        >>> both_given(None, None, names=("X_val", "y_val"))
+        False
     """
-    if not lengths.any():
-        raise InvalidInputError(
-            f"None of the {len(lengths)} {texts} has a token that the model knows: they are empty, or in words or a "
-            f"script that its vocabulary lacks. {remedy}"
-        )
-
-
-@dataclass(frozen=True)
-class TokenTexts:
-    """The token ids of n texts, as `StaticModel.token_ids` has them: no padding, no Python objects.
-
-    Attributes:
-        ids: Of all texts, one after the other.
-        ends: Where each text ends in `ids`.
-
-    Example:
-        >>> texts = TokenTexts.of(tiny_model(), ["good day", "", "day"])
-        >>> texts.ids.tolist(), texts.ends.tolist(), texts.lengths.tolist()
-        ([1, 2, 2], [2, 2, 3], [2, 0, 1])
-    """
-
-    ids: Int32[np.ndarray, " total"]
-    ends: Int64[np.ndarray, " n"]
-
-    @classmethod
-    def of(cls, model: StaticModel, texts: Sequence[str], *, max_length: Any = UNSET) -> TokenTexts:
-        """Tokenise texts, some at a time.
-
-        Args:
-            model: Its tokenizer is used.
-            texts: See `as_texts`.
-            max_length: Tokens of a text that count; `None` for all. Default: the model's.
-        """
-        ids: list[Int32[np.ndarray, " part"]] = []
-        ends = np.zeros(len(texts), np.int64)
-        total = 0
-        for start in range(0, len(texts), _TEXTS):
-            try:
-                part, offsets = model.token_ids(texts[start : start + _TEXTS], max_length=max_length)
-            except BadTextError as error:
-                raise error.moved(start) from None
-            ids.append(part.astype(np.int32))
-            ends[start : start + _TEXTS] = offsets[1:] + total
-            total += len(part)
-        return cls(np.concatenate(ids) if ids else np.zeros(0, np.int32), ends)
-
-    def __len__(self) -> int:
-        """How many texts there are."""
-        return len(self.ends)
-
-    @property
-    def lengths(self) -> Int64[np.ndarray, " n"]:
-        """How many ids each text has."""
-        return lengths_of(self.ends)
-
-    def take(self, indices: Integer[np.ndarray, " m"]) -> TokenTexts:
-        """Some texts, in the order given.
-
-        Example:
-            >>> TokenTexts.of(tiny_model(), ["good day", "day"]).take(np.array([1, 1])).ids.tolist()
-            [2, 2]
-        """
-        return TokenTexts(*take_rows(self.ids, self.ends, indices))
+    if (first is None) != (second is None):
+        missing, given = names if first is None else names[::-1]
+        raise InvalidInputError(f"{names[0]} and {names[1]} belong together; found {given} without {missing}.")
+    return first is not None

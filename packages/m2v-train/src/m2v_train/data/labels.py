@@ -1,4 +1,4 @@
-"""Labels as indices of classes: one label a text, or lists of labels."""
+"""Labels that users pass, converted to class indices; and loss weights of classes."""
 
 from __future__ import annotations
 
@@ -9,54 +9,48 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Integer
+from jaxtyping import Float32, Int32, Int64
+from sklearn.utils.class_weight import compute_class_weight
 
 from m2v_core.data.sources import as_column, is_missing, plain, shown
 from m2v_core.errors import InvalidInputError
 from m2v_core.evaluation import LISTS, label_rows
-from m2v_train.data.ragged import take_rows
+from m2v_core.ragged import Ragged
+from m2v_train.data.samples import MultiHot
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of n texts.
+    """Labels of n texts.
 
     Attributes:
         classes: The C classes, sorted: all strings or all whole numbers.
-        multilabel: Whether a text has any number of labels, not one.
-        targets: Classes as indices into `classes`: one for each text, or if `multilabel` those of all texts, flat, and
-            ascending for each.
-        ends: Where each text's classes end in `targets`, if `multilabel`; else `None`.
-        counts: How many texts each class has.
+        targets: Index of each text's class; or, if texts may have several labels, a row of C zeros and ones per text.
+        counts: Number of texts with each class.
 
     Example:
         >>> labels = as_labels([["b", "a"], [], ["b"]], "y")
-        >>> labels.classes, labels.targets.tolist(), labels.ends.tolist(), labels.counts.tolist()
-        (['a', 'b'], [0, 1, 1], [2, 2, 3], [1, 2])
+        >>> labels.classes, labels.multilabel, labels.counts.tolist()
+        (['a', 'b'], True, [1, 2])
     """
 
     classes: list[str] | list[int]
-    multilabel: bool
-    targets: Int32[np.ndarray, " total"]
-    ends: Int64[np.ndarray, " n"] | None
+    targets: Int32[np.ndarray, " n"] | MultiHot
     counts: Int64[np.ndarray, " C"]
 
     def __len__(self) -> int:
-        """How many texts there are."""
-        return len(self.targets if self.ends is None else self.ends)
+        """Number of texts."""
+        return len(self.targets)
 
-    def take(self, indices: Integer[np.ndarray, " m"]) -> Labels:
-        """The labels of some texts, in the order given, with the same classes.
+    @property
+    def multilabel(self) -> bool:
+        """Whether a text may have any number of labels."""
+        return isinstance(self.targets, MultiHot)
 
-        Example:
-            >>> as_labels(["b", "a", "b"], "y").take(np.array([0, 2])).counts.tolist()
-            [0, 2]
-        """
-        if self.ends is None:
-            targets, ends = self.targets[indices], None
-        else:
-            targets, ends = take_rows(self.targets, self.ends, indices)
-        return Labels(self.classes, self.multilabel, targets, ends, np.bincount(targets, minlength=len(self.classes)))
+    @property
+    def strata(self) -> Int32[np.ndarray, " n"] | None:
+        """Class indices that a split keeps in proportion; `None` for lists of labels."""
+        return None if isinstance(self.targets, MultiHot) else self.targets
 
 
 def as_labels(
@@ -66,22 +60,22 @@ def as_labels(
     classes: Sequence[str] | Sequence[int] | np.ndarray | None = None,
     multilabel: bool | None = None,
 ) -> Labels:
-    """Labels, checked: all strings or all whole numbers; lists of those mean multi-label classification.
+    """Convert a column of labels, or of lists of labels, to class indices.
 
     Args:
-        y: A column of labels or of lists of labels; see `m2v_train.data.inputs.as_texts`. A list may be empty; a label
-            that it holds twice counts once.
-        name: What errors call it.
-        classes: The classes that there are, for validation and test labels. Default: those found.
-        multilabel: If given, what the labels have to be.
+        y: A column of strings or of whole numbers; or of lists of them, for texts with any number of labels. See
+            `m2v_train.data.inputs.as_texts`. A list may be empty; repeated labels in a list count once.
+        name: Name of the column in errors.
+        classes: Known classes, for validation and test labels. Default: those found.
+        multilabel: Whether lists are expected. Default: either.
 
     Raises:
-        InvalidInputError: A label is neither a string nor a whole number, is missing or is not of `classes`; there are
-            strings and numbers, or labels and lists; there is no label, or but one class and nothing to learn.
+        InvalidInputError: A label is missing, is neither a string nor a whole number, or is not one of `classes`;
+            strings and numbers, or labels and lists, are mixed; there is no label, or only one class.
 
     Example:
         >>> as_labels([3, 1, 3], "y")
-        Labels(classes=[1, 3], multilabel=False, targets=array([1, 0, 1], dtype=int32), ends=None, counts=array([1, 2]))
+        Labels(classes=[1, 3], targets=array([1, 0, 1], dtype=int32), counts=array([1, 2]))
     """
     known = None if classes is None else [plain(label) for label in classes]
     rows = label_rows(as_column(y, name), name)
@@ -103,15 +97,17 @@ def as_labels(
 
 
 def class_weights(class_weight: Any, labels: Labels) -> Float32[np.ndarray, " C"]:
-    """A weight for each class.
+    """Loss weight of each class.
 
     Args:
-        class_weight: `None` for ones; "balanced" for n / (C * counts), n labels of C classes (King & Zeng, "Logistic
-            Regression in Rare Events Data", 2001), as scikit-learn has it; or a mapping of every class to its weight.
-        labels: The labels that are trained on.
+        class_weight: `None` for ones; "balanced" for n / (C * counts) with n labels of C classes (King & Zeng,
+            "Logistic Regression in Rare Events Data", 2001), as in scikit-learn; or a mapping from every class to its
+            weight.
+        labels: Training labels.
 
     Raises:
-        InvalidInputError: A class has no weight or no label, is not there, or its weight is no finite number from 0 up.
+        InvalidInputError: A class has no weight or no text, a weight's class is unknown, or a weight is not a finite
+            number from 0 up.
 
     Example:
         >>> class_weights("balanced", as_labels(["a", "b", "b"], "y")).tolist()
@@ -126,7 +122,8 @@ def class_weights(class_weight: Any, labels: Labels) -> Float32[np.ndarray, " C"
             raise InvalidInputError(
                 f"class_weight='balanced' needs a label of each class; found none of {_some(absent)}."
             )
-        return np.asarray(labels.counts.sum() / (len(classes) * labels.counts), np.float32)
+        flat = labels.targets.ones.values if isinstance(labels.targets, MultiHot) else labels.targets
+        return np.asarray(compute_class_weight("balanced", classes=np.arange(len(classes)), y=flat), np.float32)
     if not isinstance(class_weight, Mapping):
         raise InvalidInputError(
             f"class_weight should be None, 'balanced' or a dictionary {{class: weight}}; found {shown(class_weight)}."
@@ -158,63 +155,63 @@ def _is_weight(value: Any) -> bool:
 
 
 def _single(labels: list[Any], name: str, classes: list[Any] | None) -> Labels:
-    _check_kinds(labels, lambda place: f"{name}[{place}]")
+    _check_kinds(labels, lambda index: f"{name}[{index}]")
     if classes is None and len(set(labels)) < 2:
         raise InvalidInputError(
             f"{name} should hold at least two classes; found only {labels[0]!r}, {len(labels)} times: there is nothing "
             f"to learn."
         )
-    known, targets = _indexed(labels, name, classes)
-    return Labels(known, False, targets, None, np.bincount(targets, minlength=len(known)))  # noqa: FBT003
+    known, indices = _indexed(labels, name, classes)
+    return Labels(known, indices, np.bincount(indices, minlength=len(known)))
 
 
 def _multi(lists: list[Any], name: str, classes: list[Any] | None) -> Labels:
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     text_of = np.repeat(np.arange(len(lists)), lengths)
 
-    def where(place: int) -> str:
-        text = int(text_of[place])
-        return f"{name}[{text}][{place - int(lengths[:text].sum())}]"
+    def where(index: int) -> str:
+        text = int(text_of[index])
+        return f"{name}[{text}][{index - int(lengths[:text].sum())}]"
 
     labels = list(chain.from_iterable(lists))
     _check_kinds(labels, where)
     if classes is None and not labels:
         raise InvalidInputError(f"{name} should hold at least one label; found {len(lists)} empty lists.")
-    known, targets = _indexed(labels, name, classes)
-    pairs = np.unique(text_of * len(known) + targets)
-    owner, targets = pairs // len(known), (pairs % len(known)).astype(np.int32)
-    ends = np.cumsum(np.bincount(owner, minlength=len(lists)))
-    return Labels(known, True, targets, ends, np.bincount(targets, minlength=len(known)))  # noqa: FBT003
+    known, indices = _indexed(labels, name, classes)
+    pairs = np.unique(text_of * len(known) + indices)  # sorted by text, then by class
+    owners, ones = pairs // len(known), (pairs % len(known)).astype(np.int32)
+    targets = MultiHot(Ragged.with_lengths(ones, np.bincount(owners, minlength=len(lists))), len(known))
+    return Labels(known, targets, np.bincount(ones, minlength=len(known)))
 
 
 def _check_kinds(labels: list[Any], where: Callable[[int], str]) -> None:
-    """Raise unless labels are all strings or all whole numbers; `where` names a place in errors."""
+    """Raise an error unless labels are all strings or all whole numbers; `where` names an index in errors."""
     if set(map(type, labels)) in ({str}, {int}):
         return
-    for place, label in enumerate(labels):
+    for index, label in enumerate(labels):
         if type(label) not in (str, int):
             found = f"{shown(label)}, a missing value" if is_missing(label) else shown(label)
             raise InvalidInputError(
-                f"{where(place)} should be a label: a string or a whole number; found {found}. "
+                f"{where(index)} should be a label: a string or a whole number; found {found}. "
                 + ("Leave its text out." if is_missing(label) else "Name the classes by strings, str(label).")
             )
         if type(label) is not type(labels[0]):
             raise InvalidInputError(
                 f"Labels should be all strings or all whole numbers; found {shown(labels[0])} as {where(0)} and "
-                f"{shown(label)} as {where(place)}. Make all of them strings."
+                f"{shown(label)} as {where(index)}. Make all of them strings."
             )
 
 
 def _indexed(labels: list[Any], name: str, classes: list[Any] | None) -> tuple[list[Any], Int32[np.ndarray, " n"]]:
-    """The classes, and the place of each label among them."""
+    """The classes, and the index of each label's class."""
     known = sorted(set(labels)) if classes is None else classes
-    places = {label: place for place, label in enumerate(known)}
-    if unknown := [label for label in dict.fromkeys(labels) if label not in places]:
+    index_of = {label: index for index, label in enumerate(known)}
+    if unknown := [label for label in dict.fromkeys(labels) if label not in index_of]:
         raise InvalidInputError(
             f"{name} should hold labels of the classes that were trained on, {_some(known)}; found others: "
             f"{_some(unknown)}. Leave these texts out, or add texts of these classes to the training data."
         )
-    return known, np.fromiter(map(places.__getitem__, labels), np.int32, len(labels))
+    return known, np.fromiter(map(index_of.__getitem__, labels), np.int32, len(labels))
 
 
 def _some(labels: Sequence[Any]) -> str:

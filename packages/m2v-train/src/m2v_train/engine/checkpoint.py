@@ -1,4 +1,4 @@
-"""The state of training on disk, after each epoch, to go on from."""
+"""The state of training on disk, from which an interrupted `fit` continues."""
 
 from __future__ import annotations
 
@@ -11,59 +11,79 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.storage.atomic import replaced_file
 from m2v_train.config import TrainConfig
-from m2v_train.engine.batches import Samples
+from m2v_train.data.samples import Samples
 
 FILE = "training.safetensors"
+
+#: Options that have no influence on the result.
+_NEUTRAL = ("checkpoint_dir", "device", "show_progress_bar")
+
+#: Samples whose targets are digested at a time.
+_SAMPLES = 16_384
 
 Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that holds the state of training.
+    """A file that holds the state of one training run.
 
     Attributes:
-        path: Where it is.
-        run: A digest of all that decides how training goes, so that one run is never taken for another.
+        path: Path of the file.
+        run: Digest of everything that the result depends on, so that one run is never mistaken for another.
     """
 
     path: Path
     run: str
 
     @classmethod
-    def of(cls, config: TrainConfig, program: object, state: Any, *data: Samples) -> Checkpoint:
-        """The checkpoint of a run in `config.checkpoint_dir`."""
-        decisive = asdict(config)
-        for name in ("checkpoint_dir", "device", "show_progress_bar"):
-            del decisive[name]
-        digest = hashlib.sha256(json.dumps([decisive, repr(program)], sort_keys=True, default=str).encode())
+    def of(cls, config: TrainConfig, program: object, arrays: Any, *data: Samples) -> Checkpoint:
+        """The checkpoint of a run in `config.checkpoint_dir`.
+
+        Args:
+            config: Options.
+            program: Anything whose `repr` tells what is computed.
+            arrays: All arrays before the first step.
+            *data: Training and validation samples.
+        """
+        options = {name: value for name, value in asdict(config).items() if name not in _NEUTRAL}
+        digest = hashlib.sha256(json.dumps([options, repr(program)], sort_keys=True, default=str).encode())
         for samples in data:
-            targets = samples.targets(np.arange(len(samples)))
-            for array in (samples.texts.ids, samples.texts.ends, samples.places, targets):
+            for array in (samples.texts.values, samples.texts.offsets, samples.members[samples.rows]):
                 digest.update(np.ascontiguousarray(array).data)
-        for leaf in jax.tree.leaves(state):
+            for start in range(0, len(samples), _SAMPLES):
+                targets = samples.targets_of(np.arange(start, min(start + _SAMPLES, len(samples))))
+                digest.update(np.ascontiguousarray(targets).data)
+        for leaf in jax.tree.leaves(arrays):
             digest.update(np.ascontiguousarray(leaf).data)
         return cls(Path(str(config.checkpoint_dir)) / FILE, digest.hexdigest())
 
-    def write(self, state: Any, best: Any, progress: dict[str, Any]) -> None:
-        """Write the state in one step: whoever reads finds the last one or this one, whole."""
-        leaves = jax.tree.leaves((state, best))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        arrays = {str(i): np.array(leaf, order="C") for i, leaf in enumerate(leaves)}
-        save_file(arrays, part, metadata={"run": self.run, "progress": json.dumps(progress)})
-        part.replace(self.path)
+    def write(self, arrays: Any, progress: dict[str, Any]) -> None:
+        """Replace the file as a whole: a reader finds the previous state or this one.
 
-    def read(self, state: Tree, best: Any) -> tuple[Tree, Any, dict[str, Any]] | None:
-        """What was written: a state and a best one of the structure given, and the progress; `None` if nothing was.
+        Args:
+            arrays: A tree of arrays.
+            progress: All else, as JSON.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        leaves = {str(i): np.array(leaf, order="C") for i, leaf in enumerate(jax.tree.leaves(arrays))}
+        with replaced_file(self.path, "wb") as file:
+            file.write(save(leaves, metadata={"run": self.run, "progress": json.dumps(progress)}))
+
+    def read(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
+        """Read the arrays and the progress; `None` if there is no file.
+
+        Args:
+            like: Arrays in the same structure.
 
         Raises:
-            InvalidInputError: It is of another run.
-            ModelFormatError: It is damaged.
+            InvalidInputError: The file is of another run.
+            ModelFormatError: The file is damaged.
         """
         if not self.path.exists():
             return None
@@ -73,18 +93,17 @@ class Checkpoint:
                 if metadata.get("run") != self.run:
                     raise InvalidInputError(
                         f"{self.path}: expected the state of the same training (data, options, model); found that of "
-                        f"another. Choose another checkpoint_dir, or remove the file to start anew."
+                        f"another. Choose another checkpoint_dir, or remove the file to start again."
                     )
-                like, structure = jax.tree.flatten((state, best))
-                leaves = [file.get_tensor(str(i)) for i in range(len(like))]
+                initial, structure = jax.tree.flatten(like)
+                leaves = [jax.numpy.asarray(file.get_tensor(str(i))) for i in range(len(initial))]
                 progress = json.loads(metadata["progress"])
         except (SafetensorError, ValueError, KeyError) as error:
             if isinstance(error, InvalidInputError):
                 raise
-            raise ModelFormatError(f"{self.path} is damaged ({error}). Remove it to start anew.") from None
-        state, best = jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in leaves])
-        return state, best, progress
+            raise ModelFormatError(f"{self.path} is damaged ({error}). Remove it to start again.") from None
+        return jax.tree.unflatten(structure, leaves), progress
 
     def remove(self) -> None:
-        """Training is done."""
+        """Remove the file after training."""
         self.path.unlink(missing_ok=True)

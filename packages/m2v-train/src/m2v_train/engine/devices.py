@@ -1,4 +1,4 @@
-"""Which devices take part."""
+"""Devices that take part in training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def mesh_of(device: Any) -> Mesh:
-    """Devices in one axis, each of which takes a share of every batch.
+    """A one-dimensional mesh of devices, which share each batch.
 
     Args:
         device: "auto" or `None` for all of the best kind that JAX finds; a kind ("cpu", "gpu", "cuda", "tpu") for all
             of that kind; with a number ("gpu:1") for one; or a device of PyTorch, for the one of that name.
 
     Raises:
-        InvalidInputError: There is none such.
+        InvalidInputError: JAX finds no such device.
 
     Example:
         >>> mesh_of("cpu:0").size
@@ -38,7 +38,7 @@ def mesh_of(device: Any) -> Mesh:
     if not found:
         here = ", ".join(f"{d.platform}:{i}" for i, d in enumerate(jax.local_devices()))
         raise InvalidInputError(
-            f"device should be 'auto', or one that JAX finds ({here}); found {device!r}. 'auto' takes the best that "
-            f"there are. For an NVIDIA GPU install jax[cuda12] or jax[cuda13]; JAX has no 'mps' and no 'xpu'."
+            f"device should be 'auto', or one that JAX finds ({here}); found {device!r}. 'auto' takes the best "
+            f"kind. For an NVIDIA GPU install jax[cuda12] or jax[cuda13]; JAX has no 'mps' and no 'xpu'."
         )
     return jax.sharding.Mesh(np.array(found), ("data",))

@@ -1,4 +1,4 @@
-"""From a static model and checked data to a trained model: what lies between users' objects and the loop's arrays."""
+"""From a static model and training samples to a trained model."""
 
 from __future__ import annotations
 
@@ -6,47 +6,65 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float32, Int64
 
 from m2v_core import StaticModel
 from m2v_core.head import Layer
+from m2v_core.ragged import Ragged
 from m2v_core.storage.format import StoredModel
 from m2v_train.config import TrainConfig
-from m2v_train.data.inputs import TokenTexts
-from m2v_train.engine.batches import Samples, Tables
-from m2v_train.engine.devices import mesh_of
-from m2v_train.engine.loop import train
-from m2v_train.engine.losses import Task
-from m2v_train.engine.module import Head, head_dims
-from m2v_train.engine.optimizer import Clock, fresh
-from m2v_train.engine.steps import ADAM, Program, State, Values
+from m2v_train.data.samples import Samples
+from m2v_train.engine.loop import History, Trainer
+from m2v_train.engine.losses import Objective
+from m2v_train.engine.module import MLP, layer_sizes
+from m2v_train.engine.steps import Arrays, Program
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a model is trained to do.
+
+    Attributes:
+        samples: Training samples.
+        validation: Samples that select the best state and decide when training stops.
+        objective: Loss and metrics.
+        out_dim: Number of outputs.
+        class_weights: Loss weight of each class; ignored by tasks without classes.
+    """
+
+    samples: Samples
+    validation: Samples
+    objective: Objective
+    out_dim: int
+    class_weights: Float32[np.ndarray, " C"]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives.
+    """The result of training.
 
     Attributes:
-        model: The trained table.
-        layers: The head's.
-        history: What each validation found.
+        model: The trained static model.
+        layers: The trained layers on top of it.
+        history: One record per validation.
     """
 
     model: StaticModel
     layers: list[Layer]
-    history: list[dict[str, Any]]
+    history: History
 
 
 @dataclass(frozen=True)
-class Part:
-    """The part of a model that its texts read: only that is trained, and need be on a device.
+class ActiveRows:
+    """The tokens that occur in texts, and their rows: only these are trained and copied to devices.
 
     Attributes:
-        tokens: Ids of the tokens that occur, ascending.
-        rows: The rows of the table that they have, ascending.
-        row_of: The place in `rows` of each of `tokens`; `None` if each has its own.
+        tokens: Ids of the tokens, ascending.
+        rows: Rows of the table that belong to them, ascending.
+        row_of: Index into `rows` of each token's row; `None` if each token has a row of its own.
     """
 
     tokens: Int64[np.ndarray, " T"]
@@ -54,71 +72,71 @@ class Part:
     row_of: Int64[np.ndarray, " T"] | None
 
     @classmethod
-    def of(cls, model: StaticModel, *texts: TokenTexts) -> Part:
-        """The part that texts read; a row at the least."""
+    def of(cls, model: StaticModel, *texts: Ragged) -> ActiveRows:
+        """The tokens of some texts, and token 0, so that there is always one."""
         occurs = np.zeros(model.n_tokens, bool)
         occurs[0] = True
-        for some in texts:
-            occurs[some.ids] = True
+        for part in texts:
+            occurs[part.values] = True
         tokens = np.flatnonzero(occurs)
         if model.token_mapping is None:
             return cls(tokens, tokens, None)
         rows, row_of = np.unique(model.token_mapping[tokens], return_inverse=True)
         return cls(tokens, rows.astype(np.int64), row_of)
 
-    def renumbered(self, texts: TokenTexts) -> TokenTexts:
-        """Texts with places in `tokens` for ids."""
-        return TokenTexts(np.searchsorted(self.tokens, texts.ids).astype(np.int32), texts.ends)
+    def renumbered(self, texts: Ragged) -> Ragged:
+        """Texts with indices into `tokens` as ids."""
+        return replace(texts, values=np.searchsorted(self.tokens, texts.values).astype(np.int32))
 
 
-def fit(
-    model: StaticModel,
-    data: Samples,
-    validation: Samples,
-    task: Task,
-    class_weights: Float32[np.ndarray, " C"],
-    out_dim: int,
-    config: TrainConfig,
-) -> Trained:
-    """Train a copy of a model, and a head on top of it.
+def fit(model: StaticModel, problem: Problem, config: TrainConfig) -> Trained:
+    """Train a copy of a model, and layers on top of it.
 
     Args:
-        model: Stays as it is.
-        data: To train on.
-        validation: To choose the best state by, and the end.
-        task: What is minimised.
-        class_weights: See `Task.totals`.
-        out_dim: Outputs of the head.
-        config: All options.
+        model: The model to start from.
+        problem: What to learn.
+        config: Options.
     """
-    part = Part.of(model, data.texts, validation.texts)
-    table, weights = _tables(model, config)
-    trains_weights = weights is not None and not config.freeze_weights
-    tables = Tables(
-        row_of=part.row_of,
-        clock=None if config.freeze else Clock(len(part.rows)),
-        weight_clock=Clock(len(part.tokens)) if trains_weights else None,
-        has_weights=weights is not None,
+    samples, validation = problem.samples, problem.validation
+    active = ActiveRows.of(model, samples.texts, validation.texts)
+    table, weights = _initial_values(model, config)
+    sizes = layer_sizes(
+        model.dim,
+        problem.out_dim,
+        n_layers=config.n_layers,
+        hidden_dim=config.hidden_dim,
+        may_be_empty=not problem.objective.is_classification,
     )
-    is_vector = task.kind not in ("classes", "labels")
-    dims = head_dims(model.dim, out_dim, n_layers=config.n_layers, hidden_dim=config.hidden_dim, may_be_empty=is_vector)
-    graph, head = nnx.split(Head(dims, nnx.Rngs(config.random_seed)), nnx.Param)
-    program = Program(task, graph, config.normalize, not config.freeze, trains_weights, data.places.shape[1])
-    state = State(
-        table=fresh(table[part.rows]),
-        weights=None if weights is None else fresh(weights[part.tokens, None]),
-        head=head,
-        moments=ADAM.init(head),
-    )
-    samples, held_out = (replace(some, texts=part.renumbered(some.texts)) for some in (data, validation))
-    best, history = train(program, state, tables, samples, held_out, class_weights, config, mesh_of(config.device))
-    return Trained(_static_model(model, part, table, weights, best, config), _layers(graph, best.head), history)
+    graph, head = nnx.split(MLP(sizes, nnx.Rngs(config.random_seed)), nnx.Param)
+    trained: Arrays = {"head": head}
+    constants: Arrays = {"class_weights": jnp.asarray(problem.class_weights)}
+    (constants if config.freeze else trained)["table"] = jnp.asarray(table[active.rows])
+    if weights is not None:
+        (constants if config.freeze_weights else trained)["weights"] = jnp.asarray(weights[active.tokens])
+    if active.row_of is not None:
+        constants["row_of"] = jnp.asarray(active.row_of, jnp.int32)
+    texts = active.renumbered(samples.texts)
+    val_texts = texts if validation.texts is samples.texts else active.renumbered(validation.texts)
+    program = Program(problem.objective, graph, config.normalize, samples.width)
+    best, history = Trainer(
+        program,
+        trained,
+        constants,
+        samples=replace(samples, texts=texts),
+        validation=replace(validation, texts=val_texts),
+        config=config,
+    ).run()
+    if "table" in best:
+        table[active.rows] = np.asarray(best["table"])
+    if weights is not None and "weights" in best:
+        weights[active.tokens] = np.asarray(best["weights"])
+    return Trained(_static_model(model, table, weights, config), _layers(graph, best["head"]), history)
 
 
-def _tables(
+def _initial_values(
     model: StaticModel, config: TrainConfig
 ) -> tuple[Float32[np.ndarray, "R D"], Float32[np.ndarray, " T"] | None]:
-    """Copies of a model's table and weights, with ones for weights that are to be learnt anew."""
+    """Copies of a model's table and weights; weights are ones if they are to be trained and the model has none."""
     table = np.nan_to_num(model.embedding.astype(np.float32))
     if model.weights is not None:
         return table, model.weights.astype(np.float32)
@@ -127,16 +145,11 @@ def _tables(
 
 def _static_model(
     model: StaticModel,
-    part: Part,
     table: Float32[np.ndarray, "R D"],
     weights: Float32[np.ndarray, " T"] | None,
-    values: Values,
     config: TrainConfig,
 ) -> StaticModel:
-    """The model with the values that training found; weights go into the table where each token has a row."""
-    table[part.rows] = np.asarray(values.table)
-    if weights is not None:
-        weights[part.tokens] = np.asarray(values.weights)
+    """The model with a trained table and weights; weights are multiplied into the table if each token has a row."""
     if weights is not None and model.token_mapping is None:
         table, weights = table * weights[:, None], None
     settings: dict[str, Any] = {"normalize": config.normalize}

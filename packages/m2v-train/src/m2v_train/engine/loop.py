@@ -8,46 +8,50 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float32, Integer
-from tqdm import tqdm
 
+from m2v_core.progress import progress_bar
 from m2v_train.config import TrainConfig
-from m2v_train.engine.batches import Block, Samples, Shape, Tables, first_shape, make_block
+from m2v_train.data.samples import Samples
+from m2v_train.engine.batches import BatchLoader, Block, BlockShape
 from m2v_train.engine.checkpoint import Checkpoint
-from m2v_train.engine.optimizer import Lag
-from m2v_train.engine.steps import Program, State, Values, all_caught_up, measure, run_steps, values_of
+from m2v_train.engine.devices import mesh_of
+from m2v_train.engine.losses import Totals
+from m2v_train.engine.module import TokenBatch
+from m2v_train.engine.steps import Arrays, ModelState, Program, copied, measure, run_steps
 
-#: Validation counts as progress if the monitored metric is better by this much.
+#: Improvement of the monitored metric from which a validation counts as progress.
 MIN_DELTA = 1e-3
 
 #: The learning rate is multiplied by FACTOR, down to MIN_LEARNING_RATE, after more than PATIENCE epochs in which the
-#: validation loss did not fall by the share THRESHOLD.
+#: validation loss did not fall by the fraction THRESHOLD.
 FACTOR, PATIENCE, THRESHOLD, MIN_LEARNING_RATE = 0.5, 3, 0.03, 1e-6
 
+History = list[dict[str, Any]]
 T = TypeVar("T")
 
 
 @dataclass
-class Course:
-    """How far training is, and how it went: all of its state but the arrays.
+class TrainingState:
+    """All of the state of training but its arrays.
 
     Attributes:
-        learning_rate: Now.
-        epoch: How many are done.
-        step: How many are done.
-        best: The monitored metric of the best state, the higher the better.
-        goal: The metric from which early stopping measures progress.
-        waited: Validations since.
-        plateau: The validation loss from which the learning rate's schedule measures progress.
-        flat_epochs: Epochs since.
-        history: What each validation found.
-        ended: Whether training stopped.
+        learning_rate: Current learning rate.
+        epoch: Number of finished epochs.
+        step: Number of finished steps.
+        best: Monitored metric of the best state; higher is better.
+        goal: Metric that early stopping compares with.
+        waited: Validations since `goal` was set.
+        plateau: Validation loss that the learning rate's schedule compares with.
+        flat_epochs: Epochs since `plateau` was set.
+        history: One record per validation.
+        ended: Whether training has stopped.
     """
 
     learning_rate: float
@@ -58,30 +62,33 @@ class Course:
     waited: int = 0
     plateau: float = math.inf
     flat_epochs: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=list)
     ended: bool = False
 
-    def validated(self, found: dict[str, Any], score: float, config: TrainConfig) -> bool:
-        """Take note of a validation, and whether to stop; whether its state is the best so far.
+    def record_validation(self, record: dict[str, Any], metric: float, config: TrainConfig) -> bool:
+        """Record a validation, and stop training if progress has ended.
 
         Args:
-            found: An entry of the history.
-            score: The monitored metric, the higher the better.
-            config: Says when to stop.
+            record: Entry of the history.
+            metric: Monitored metric; higher is better.
+            config: Options of early stopping.
+
+        Returns:
+            Whether the validated state is the best so far.
         """
-        self.history.append(found)
-        if score > self.goal + MIN_DELTA:
-            self.goal, self.waited = score, 0
+        self.history.append(record)
+        if metric > self.goal + MIN_DELTA:
+            self.goal, self.waited = metric, 0
         else:
             self.waited += 1
         patience = config.early_stopping_patience
         self.ended = patience is not None and self.waited >= patience and self.epoch >= (config.min_epochs or 0)
-        is_best = score > self.best
-        self.best = max(score, self.best)
+        is_best = metric > self.best
+        self.best = max(metric, self.best)
         return is_best
 
-    def scheduled(self, config: TrainConfig) -> None:
-        """After an epoch, lower the learning rate if the validation loss stands still, and stop after the last one."""
+    def finish_epoch(self, config: TrainConfig) -> None:
+        """Lower the learning rate if the validation loss has reached a plateau, and stop after the last epoch."""
         if config.max_epochs is not None and 0 <= config.max_epochs <= self.epoch:
             self.ended = True
         loss = self.history[-1]["val_loss"] if self.history else math.inf
@@ -93,24 +100,20 @@ class Course:
             self.learning_rate, self.flat_epochs = max(self.learning_rate * FACTOR, MIN_LEARNING_RATE), 0
 
 
-class Steps(NamedTuple):
-    """Batches to take steps on."""
+class SyncPoint(NamedTuple):
+    """A point between steps.
 
-    block: Block
-    n_steps: int
+    Attributes:
+        validates: Whether the model is validated here.
+        ends_epoch: Whether an epoch ends here.
+    """
 
-
-class Pause(NamedTuple):
-    """A point between steps at which all rows are brought up to date."""
-
-    lag: Lag | None
-    weight_lag: Lag | None
     validates: bool
     ends_epoch: bool
 
 
 def batch_size_of(config: TrainConfig, n: int) -> int:
-    """How many of `n` samples make a batch: a thirtieth in multiples of 32, up to 512, if it is left open.
+    """Batch size for n samples: by default a thirtieth of them in multiples of 32, at most 512.
 
     Example:
         >>> batch_size_of(TrainConfig(), 9000), batch_size_of(TrainConfig(batch_size=7), 9000)
@@ -120,7 +123,7 @@ def batch_size_of(config: TrainConfig, n: int) -> int:
 
 
 def validation_interval(config: TrainConfig, n: int, batch_size: int) -> int | None:
-    """Steps between validations; `None` for once an epoch.
+    """Number of steps between validations; `None` for once per epoch.
 
     Example:
         >>> validation_interval(TrainConfig(), 9000, 288), validation_interval(TrainConfig(), 1_000_000, 512)
@@ -131,164 +134,145 @@ def validation_interval(config: TrainConfig, n: int, batch_size: int) -> int | N
     return config.validation_steps or automatic
 
 
-def train(
-    program: Program,
-    state: State,
-    tables: Tables,
-    samples: Samples,
-    validation: Samples,
-    class_weights: Float32[np.ndarray, " C"],
-    config: TrainConfig,
-    mesh: Mesh,
-) -> tuple[Values, list[dict[str, Any]]]:
-    """Train until it no longer helps.
+class Trainer:
+    """One run of training, until validation no longer improves.
 
     Args:
-        program: What is trained, and by which loss.
-        state: To begin with.
-        tables: How tokens read the table.
-        samples: To train on.
-        validation: To choose the best state by, and the end.
-        class_weights: See `Task.totals`.
-        config: All options.
-        mesh: Devices, in one axis, that share each batch.
-
-    Returns:
-        The values of the state with the best validation, and what each validation found.
+        program: What is computed.
+        trained: Initial values of the arrays to train.
+        constants: All other arrays.
+        samples: Training samples.
+        validation: Samples that select the best state and decide when training stops.
+        config: Options.
     """
-    batch_size = batch_size_of(config, len(samples))
-    n_batches = -(-len(samples) // batch_size)
-    everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
-    still = replace(tables, clock=None, weight_clock=None)
-    shape, val_shape = (first_shape(some, batch_size, mesh.size) for some in (samples, validation))
-    held_out = list(_blocks(validation, np.arange(len(validation)), batch_size, val_shape, still, mesh))
-    checkpoint = (
-        None
-        if config.checkpoint_dir is None
-        else Checkpoint.of(config, replace(program, graph=None), state, samples, validation)
-    )
-    course, best = Course(config.learning_rate), values_of(state)
-    if checkpoint is not None and (kept := checkpoint.read(state, best)) is not None:
-        state, best, course = kept[0], kept[1], Course(**kept[2]["course"])
-        shape = Shape(**kept[2]["shape"])  # in other shapes, sums may be rounded in another way
-        for clock in tables.clocks:
-            clock.resume(course.step)
-    state = jax.device_put(state, everywhere)
-    events = _events(samples, batch_size, shape, tables, mesh, config, course.epoch)
-    hidden = None if config.show_progress_bar is None else not config.show_progress_bar
-    sums: Any = None
-    with ahead(events) as stream, tqdm(total=n_batches, unit=" steps", disable=hidden) as bar:
-        while not course.ended:
-            bar.set_description(f"Epoch {course.epoch + 1}", refresh=False)
-            event, lr = next(stream), jnp.float32(course.learning_rate)
-            if isinstance(event, Steps):
-                state, totals = run_steps(program, state, event.block, jnp.int32(event.n_steps), lr, class_weights)
-                sums = totals if sums is None else jax.tree.map(jnp.add, jax.block_until_ready(sums), totals)  # type: ignore[no-untyped-call]
-                course.step += event.n_steps
-                bar.update(event.n_steps)
-                continue
-            state = _up_to_date(state, event, lr)
-            course.epoch += event.ends_epoch
-            is_last = event.ends_epoch and course.epoch == config.max_epochs
-            if event.validates or (is_last and not course.history):
-                values = values_of(state)
-                found: dict[str, Any] = {
-                    "epoch": -(-course.step // n_batches),
-                    "step": course.step,
-                    "learning_rate": course.learning_rate,
-                    **_means("train", sums),
-                    **_means("val", _measured(program, values, held_out, class_weights)),
-                }
-                score = found["val_accuracy"] if program.task.monitored == "accuracy" else -found["val_loss"]
-                best = values if course.validated(found, score, config) else best
-                bar.set_postfix(
-                    {name: f"{found[name]:.3f}" for name in found if "_" in name and name != "learning_rate"}
-                )
-                sums = None
-            if event.ends_epoch:
-                course.scheduled(config)
-                bar.reset()
-                if checkpoint is not None and not course.ended:
-                    checkpoint.write(state, best, {"course": asdict(course), "shape": asdict(shape)})
-    if checkpoint is not None:
-        checkpoint.remove()
-    return best, course.history
+
+    def __init__(
+        self,
+        program: Program,
+        trained: Arrays,
+        constants: Arrays,
+        *,
+        samples: Samples,
+        validation: Samples,
+        config: TrainConfig,
+    ) -> None:
+        self.program, self.config, self.mesh = program, config, mesh_of(config.device)
+        size = {"batch_size": batch_size_of(config, len(samples)), "n_devices": self.mesh.size}
+        self.loader = BatchLoader(samples, token_dropout=config.token_dropout, **size)
+        self.n_batches = -(-len(samples) // self.loader.batch_size)
+        blocks = BatchLoader(validation, **size).blocks(np.arange(len(validation)))
+        self.held_out = [_placed(block, self.mesh) for block in blocks]
+        self.checkpoint: Checkpoint | None = None
+        if config.checkpoint_dir is not None:
+            arrays = trained, constants
+            self.checkpoint = Checkpoint.of(config, replace(program, graph=None), arrays, samples, validation)
+        self.training, self.best, state = TrainingState(config.learning_rate), copied(trained), ModelState.of(trained)
+        if self.checkpoint is not None and (kept := self.checkpoint.read((state, self.best))):
+            (state, self.best), progress = kept
+            self.training = TrainingState(**progress["training"])
+            self.loader.shape = BlockShape(**progress["shape"])  # sums over other shapes may be rounded differently
+        everywhere = NamedSharding(self.mesh, PartitionSpec())  # type: ignore[no-untyped-call]
+        self.state, self.constants = jax.device_put((state, constants), everywhere)
+        self.sums = program.zeros()  # totals of the steps since the last validation
+
+    def run(self) -> tuple[Arrays, History]:
+        """Train.
+
+        Returns:
+            The trained arrays with the best validation, and one record per validation.
+        """
+        show = self.config.show_progress_bar
+        with (
+            prefetched(_events(self.loader, self.config, self.training.epoch, self.mesh)) as events,
+            progress_bar("Training", unit="steps", total=self.n_batches, show=show) as bar,
+        ):
+            while not self.training.ended:
+                event = next(events)
+                if isinstance(event, Block):
+                    _show_epoch(bar, self.training.epoch)
+                    bar.update(self._take_steps(event))
+                    continue
+                self.training.epoch += event.ends_epoch
+                is_last = event.ends_epoch and self.training.epoch == self.config.max_epochs
+                if event.validates or (is_last and not self.training.history):
+                    bar.set_postfix({name: f"{value:.3f}" for name, value in self._validate().items()})
+                if event.ends_epoch:
+                    self._finish_epoch()
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+        return self.best, self.training.history
+
+    def _take_steps(self, block: Block) -> int:
+        """Take a step for each batch of a block; their number."""
+        n_steps, lr = int(block.n_batches), jnp.float32(self.training.learning_rate)
+        self.state, totals = run_steps(self.program, self.state, self.constants, block, lr)
+        self.sums = jax.tree.map(jnp.add, jax.block_until_ready(self.sums), totals)  # type: ignore[no-untyped-call]
+        self.training.step += n_steps
+        return n_steps
+
+    def _validate(self) -> dict[str, float]:
+        """Measure the model, record the result, and keep the state if it is the best so far."""
+        arrays, training = self.constants | self.state.trained, self.training
+        found = [measure(self.program, arrays, block) for block in self.held_out]
+        metrics = _means("train", self.sums) | _means("val", jax.tree.map(lambda *parts: sum(parts), *found))
+        epoch = -(-training.step // self.n_batches)
+        record = {"epoch": epoch, "step": training.step, "learning_rate": training.learning_rate, **metrics}
+        monitored = metrics["val_accuracy"] if self.program.objective.is_classification else -metrics["val_loss"]
+        if training.record_validation(record, monitored, self.config):
+            self.best = copied(self.state.trained)
+        self.sums = self.program.zeros()
+        return metrics
+
+    def _finish_epoch(self) -> None:
+        self.training.finish_epoch(self.config)
+        if self.checkpoint is not None and not self.training.ended:
+            progress = {"training": asdict(self.training), "shape": asdict(self.loader.shape)}
+            self.checkpoint.write((self.state, self.best), progress)
 
 
-def _events(
-    samples: Samples, batch_size: int, shape: Shape, tables: Tables, mesh: Mesh, config: TrainConfig, epoch: int
-) -> Iterator[Steps | Pause]:
-    """Batches in random order, epoch after epoch without end, and the pauses between them."""
-    interval = validation_interval(config, len(samples), batch_size)
-    n_batches = -(-len(samples) // batch_size)
+def _events(loader: BatchLoader, config: TrainConfig, epoch: int, mesh: Mesh) -> Iterator[Block | SyncPoint]:
+    """Blocks in random order, epoch after epoch without end, and the points between them to validate at."""
+    n = len(loader.samples)
+    interval = validation_interval(config, n, loader.batch_size)
+    n_batches = -(-n // loader.batch_size)
     for number in itertools.count(epoch):
         rng = np.random.default_rng([config.random_seed, number])
-        order = rng.permutation(len(samples))
-        first = number * n_batches  # the number of steps before this epoch
-        checks = range(interval - first % interval, n_batches, interval) if interval else []
-        start = 0
-        for stop in [*checks, n_batches]:
-            part = order[start * batch_size : stop * batch_size]
-            yield from _blocks(samples, part, batch_size, shape, tables, mesh, config.token_dropout, rng)
-            lag, weight_lag = (None if c is None else c.read_all() for c in (tables.clock, tables.weight_clock))
+        order = rng.permutation(n)
+        first = number * n_batches  # steps before this epoch
+        stops = range(interval - first % interval, n_batches, interval) if interval else []
+        for start, stop in itertools.pairwise([0, *stops, n_batches]):
+            for block in loader.blocks(order[start * loader.batch_size : stop * loader.batch_size], rng):
+                yield _placed(block, mesh)
             ends = stop == n_batches
-            yield Pause(lag, weight_lag, not ends or not interval or (first + stop) % interval == 0, ends)
-            start = stop
-
-
-def _blocks(
-    samples: Samples,
-    order: Integer[np.ndarray, " n"],
-    batch_size: int,
-    shape: Shape,
-    tables: Tables,
-    mesh: Mesh,
-    dropout: float = 0.0,
-    rng: np.random.Generator | None = None,
-) -> Iterator[Steps]:
-    """Samples in an order, as blocks of batches on the devices."""
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    for start in range(0, len(batches), shape.n_batches):
-        part = batches[start : start + shape.n_batches]
-        block = make_block(samples, part, shape, tables, dropout=dropout, rng=rng)
-        yield Steps(_placed(block, mesh), len(part))
+            yield SyncPoint(not ends or not interval or (first + stop) % interval == 0, ends)
 
 
 def _placed(block: Block, mesh: Mesh) -> Block:
-    """A block on the devices: its texts are split among them."""
+    """A block on the devices: each has its part of the samples."""
     specs = PartitionSpec(), PartitionSpec(None, *mesh.axis_names)  # type: ignore[no-untyped-call]
-    everywhere, split = (NamedSharding(mesh, spec) for spec in specs)
-    texts = {"tokens": split, "valid": split, "targets": split}
-    places = {name: texts.get(name, everywhere) for name in Block._fields}
-    return Block(**{name: jax.device_put(part, places[name]) for name, part in block._asdict().items()})
+    everywhere, split = (partial(jax.device_put, device=NamedSharding(mesh, spec)) for spec in specs)
+    ids, *others = block.tokens
+    tokens = TokenBatch(everywhere(ids), *map(split, others))
+    return Block(tokens, split(block.valid), split(block.targets), everywhere(block.n_batches))
 
 
-def _up_to_date(state: State, pause: Pause, lr: Array) -> State:
-    """A state of which all rows are as Adam on the whole table would have left them."""
-    table, weights = state.table, state.weights
-    if pause.lag is not None:
-        table = all_caught_up(table, pause.lag, lr)
-    if pause.weight_lag is not None and weights is not None:
-        weights = all_caught_up(weights, pause.weight_lag, lr)
-    return state._replace(table=table, weights=weights)
+def _means(prefix: str, totals: Totals) -> dict[str, float]:
+    return {f"{prefix}_{name}": float(total) / max(float(count), 1e-30) for name, (total, count) in totals.items()}
 
 
-def _measured(program: Program, values: Values, held_out: list[Steps], class_weights: Any) -> Any:
-    """The sums of losses and metrics over validation samples."""
-    parts = [measure(program, values, part.block, jnp.int32(part.n_steps), class_weights) for part in held_out]
-    return jax.tree.map(lambda *sums: sum(sums), *parts)
-
-
-def _means(prefix: str, sums: dict[str, Any]) -> dict[str, float]:
-    return {f"{prefix}_{name}": float(total) / max(float(count), 1e-30) for name, (total, count) in sums.items()}
+def _show_epoch(bar: Any, epoch: int) -> None:
+    """Label the progress bar, and restart it for a new epoch; after the last epoch it stays full."""
+    if bar.n == bar.total:
+        bar.reset()
+    bar.set_description(f"Epoch {epoch + 1}", refresh=False)
 
 
 @contextmanager
-def ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """Items of which the next one is made in a thread while one is worked on.
+def prefetched(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """Iterate over items; a thread makes the next one while one is in use.
 
     Example:
-        >>> with ahead(iter([1, 2, 3])) as numbers:
+        >>> with prefetched(iter([1, 2, 3])) as numbers:
         ...     list(numbers)
         [1, 2, 3]
     """

@@ -1,4 +1,4 @@
-"""The compiled parts of training: steps of a block, measurements without steps, rows brought up to date."""
+"""The compiled parts of training: optimizer steps, and measurements without steps."""
 
 from __future__ import annotations
 
@@ -10,156 +10,127 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from m2v_train.engine.batches import Block
-from m2v_train.engine.losses import TINY, Task
+from m2v_train.engine.losses import TINY, Objective, Totals
 from m2v_train.engine.module import text_vectors
-from m2v_train.engine.optimizer import Lag, caught_up, updated
 
+#: Adam without a learning rate, which each step is given.
 ADAM = optax.scale_by_adam()
 
+#: Arrays by name: "table" [R, D], the rows that occur; "weights" [T] of the tokens that occur, if they have weights;
+#: "row_of" [T], each token's row, if tokens share rows; "head", the variables of the layers; "class_weights" [C].
+Arrays = dict[str, Any]
 
-class State(NamedTuple):
-    """What a step changes.
+
+class ModelState(NamedTuple):
+    """The arrays that a step changes.
 
     Attributes:
-        table: Rows and their moments.
-        weights: The tokens' weights and their moments, or `None`.
-        head: The head's variables.
-        moments: Of the head.
+        trained: Trained arrays by name.
+        moments: Adam's state.
     """
 
-    table: Float[Array, "R 3 D"]
-    weights: Float[Array, "T 3 1"] | None
-    head: Any
+    trained: Arrays
     moments: Any
 
-
-class Values(NamedTuple):
-    """What a model consists of: a state without moments.
-
-    Attributes:
-        table: Rows.
-        weights: The tokens' weights, or `None`.
-        head: The head's variables.
-    """
-
-    table: Float[Array, "R D"]
-    weights: Float[Array, " T"] | None
-    head: Any
+    @classmethod
+    def of(cls, trained: Arrays) -> ModelState:
+        """The state before the first step."""
+        return cls(trained, ADAM.init(trained))
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is compiled for: everything but arrays. Equal programs are compiled once.
+    """All that a compiled program depends on but its arrays. Equal programs are compiled once.
 
     Attributes:
-        task: The loss.
-        graph: The head's structure.
-        normalize: Whether texts' vectors are scaled to unit length.
-        trains_table: Whether the table is trained.
-        trains_weights: Whether tokens' weights are.
-        width: Texts of a sample.
+        objective: Loss and metrics.
+        graph: Structure of the layers on top of text vectors.
+        normalize: Whether text vectors are scaled to unit length.
+        width: Number of texts per sample.
     """
 
-    task: Task
+    objective: Objective
     graph: Any
     normalize: bool
-    trains_table: bool
-    trains_weights: bool
     width: int
 
+    def totals(self, arrays: Arrays, batch: Block) -> Totals:
+        """Sum the loss and other metrics of one batch."""
+        ids = jnp.asarray(batch.tokens.ids)
+        vectors = arrays["table"][arrays["row_of"][ids] if "row_of" in arrays else ids]
+        if "weights" in arrays:
+            vectors = vectors * arrays["weights"][ids][:, None]
+        n_devices, n_samples = batch.tokens.columns.shape[0], batch.valid.shape[0]
+        n_texts = n_samples // n_devices * self.width
+        inputs = text_vectors(vectors, batch.tokens, n_texts, normalize=self.normalize)
+        outputs = nnx.merge(self.graph, arrays["head"])(inputs)
+        outputs = outputs.reshape(n_samples, self.width, outputs.shape[-1])
+        return self.objective.totals(outputs, batch.targets, batch.valid, arrays["class_weights"])
 
-def _totals(program: Program, rows: Any, weights: Any, head: Any, batch: Any, class_weights: Any) -> Any:
-    """The sums of one batch's losses and metrics."""
-    n_devices, b = batch.tokens.columns.shape[0], batch.valid.shape[0]
-    n_texts = b // n_devices * program.width
-    vectors = text_vectors(rows, weights, batch.tokens, n_texts, normalize=program.normalize)
-    outputs = nnx.merge(program.graph, head)(vectors)
-    outputs = outputs.reshape(b, program.width, outputs.shape[-1])
-    return program.task.totals(outputs, batch.targets, batch.valid, class_weights)
+    def zeros(self) -> Totals:
+        """Totals of no batch."""
+        names = ("loss", "accuracy") if self.objective.is_classification else ("loss",)
+        return {name: (jnp.zeros(()), jnp.zeros(())) for name in names}
 
 
 @partial(jax.jit, static_argnames="program", donate_argnames="state")
 def run_steps(
-    program: Program,
-    state: State,
-    block: Block,
-    n_steps: Int[Array, ""],
-    lr: Float[Array, ""],
-    class_weights: Float[Array, " C"],
-) -> tuple[State, Any]:
-    """The first `n_steps` batches of a block, one step each; and the sums of their losses and metrics."""
+    program: Program, state: ModelState, constants: Arrays, block: Block, lr: Float[Array, ""]
+) -> tuple[ModelState, Totals]:
+    """Take one step of Adam for each batch of a block.
 
-    def step(i: Array, carry: tuple[State, Any]) -> tuple[State, Any]:
+    Args:
+        program: What to compute.
+        state: Trained arrays and moments; their memory is reused.
+        constants: Arrays that are not trained.
+        block: Batches.
+        lr: Learning rate.
+
+    Returns:
+        The new state, and the totals of all batches before their steps.
+    """
+
+    def step(i: Array, carry: tuple[ModelState, Totals]) -> tuple[ModelState, Totals]:
         state, sums = carry
-        batch: Any = jax.tree.map(lambda array: jnp.asarray(array)[i], block)
-        rows = caught_up(state.table.at[batch.table.rows].get(mode="clip"), batch.table.lag, lr)
-        weights = None
-        if state.weights is not None and batch.weights is not None:
-            weights = caught_up(state.weights.at[batch.weights.rows].get(mode="clip"), batch.weights.lag, lr)
+        batch = _batch(block, i)
 
-        def loss(trained: dict[str, Any]) -> tuple[Array, Any]:
-            own_weights = None if weights is None else trained.get("weights", weights[:, 0])[:, 0]
-            own_rows = trained.get("rows", rows[:, 0])
-            totals = _totals(program, own_rows, own_weights, trained["head"], batch, class_weights)
+        def loss(trained: Arrays) -> tuple[Array, Totals]:
+            totals = program.totals(constants | trained, batch)
             return totals["loss"][0] / jnp.maximum(totals["loss"][1], TINY), totals
 
-        trained = {"head": state.head}
-        if program.trains_table:
-            trained["rows"] = rows[:, 0]
-        if program.trains_weights:
-            trained["weights"] = weights[:, 0]  # type: ignore[index]
-        gradients, totals = jax.grad(loss, has_aux=True)(trained)
-        table, token_weights = state.table, state.weights
-        if program.trains_table:
-            new = updated(rows, gradients["rows"], lr, batch.steps)
-            table = table.at[batch.table.rows].set(new, mode="drop", unique_indices=True)
-        if program.trains_weights:
-            new = updated(weights, gradients["weights"], lr, batch.steps)  # type: ignore[arg-type]
-            token_weights = token_weights.at[batch.weights.rows].set(new, mode="drop", unique_indices=True)  # type: ignore[union-attr]
-        moved, moments = ADAM.update(gradients["head"], state.moments)
-        head = jax.tree.map(lambda value, move: value - lr * move, state.head, moved)
-        sums = jax.tree.map(jnp.add, sums, totals)
-        return State(table, token_weights, head, moments), sums
+        gradients, totals = jax.grad(loss, has_aux=True)(state.trained)
+        updates, moments = ADAM.update(gradients, state.moments)
+        trained = jax.tree.map(lambda value, update: value - lr * update, state.trained, updates)
+        return ModelState(trained, moments), jax.tree.map(jnp.add, sums, totals)
 
-    found: tuple[State, Any] = jax.lax.fori_loop(0, n_steps, step, (state, _no_totals(program)))
+    found: tuple[ModelState, Totals] = jax.lax.fori_loop(0, block.n_batches, step, (state, program.zeros()))
     return found
 
 
-def _no_totals(program: Program) -> Any:
-    names = ("loss", "accuracy") if program.task.monitored == "accuracy" else ("loss",)
-    return {name: (jnp.zeros(()), jnp.zeros(())) for name in names}
-
-
 @partial(jax.jit, static_argnames="program")
-def measure(
-    program: Program, values: Values, block: Block, n_batches: Int[Array, ""], class_weights: Float[Array, " C"]
-) -> Any:
-    """The sums of losses and metrics of the first batches of a block, without a step."""
+def measure(program: Program, arrays: Arrays, block: Block) -> Totals:
+    """Sum the loss and other metrics over the batches of a block."""
 
-    def add(i: Array, sums: Any) -> Any:
-        batch: Any = jax.tree.map(lambda array: jnp.asarray(array)[i], block)
-        rows = values.table.at[batch.table.rows].get(mode="clip")
-        weights = None
-        if values.weights is not None and batch.weights is not None:
-            weights = values.weights.at[batch.weights.rows].get(mode="clip")
-        totals = _totals(program, rows, weights, values.head, batch, class_weights)
-        return jax.tree.map(jnp.add, sums, totals)
+    def add(i: Array, sums: Totals) -> Totals:
+        added: Totals = jax.tree.map(jnp.add, sums, program.totals(arrays, _batch(block, i)))
+        return added
 
-    return jax.lax.fori_loop(0, n_batches, add, _no_totals(program))
+    found: Totals = jax.lax.fori_loop(0, block.n_batches, add, program.zeros())
+    return found
 
 
-@partial(jax.jit, donate_argnums=0)
-def all_caught_up(rows: Float[Array, "n 3 D"], lag: Lag, lr: Float[Array, ""]) -> Float[Array, "n 3 D"]:
-    """All rows of a table, up to date."""
-    return caught_up(rows, lag, lr)
+def _batch(block: Block, i: Array) -> Block:
+    """Batch `i` of a block, without the first axis."""
+    stacked = block._replace(n_batches=None)
+    batch: Block = jax.tree.map(lambda array: jnp.asarray(array)[i], stacked)
+    return batch
 
 
 @jax.jit
-def values_of(state: State) -> Values:
-    """A copy of what a state is without its moments."""
-    weights = None if state.weights is None else state.weights[:, 0, 0]
-    values: Values = jax.tree.map(jnp.copy, Values(state.table[:, 0], weights, state.head))
-    return values
+def copied(arrays: Arrays) -> Arrays:
+    """A copy that stays when the memory of the originals is reused."""
+    copies: Arrays = jax.tree.map(jnp.copy, arrays)
+    return copies

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import make_model
+from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_train import StaticModelForClassification
+from m2v_train.engine.checkpoint import FILE
+from training_texts import FAST, LABELS, TEXTS
+
+#: Training that kills itself after some epochs.
+DRIVER = """
+import os, signal, sys
+sys.path[:0] = {paths!r}
+import m2v_train.engine.loop as loop
+from m2v_train import StaticModelForClassification
+from training_texts import FAST, LABELS, TEXTS
+from conftest import make_model
+
+write, epochs = loop.Checkpoint.write, 0
+
+def killed(self, *arguments):
+    global epochs
+    write(self, *arguments)
+    epochs += 1
+    if epochs == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+loop.Checkpoint.write = killed
+options = {{**FAST, "max_epochs": 8, "token_dropout": 0.1}}
+StaticModelForClassification(make_model(), checkpoint_dir={folder!r}, **options).fit(TEXTS, LABELS)
+"""
+
+
+def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
+    options = {**FAST, "max_epochs": 8, "token_dropout": 0.1}
+    whole = StaticModelForClassification(make_model(), **options).fit(TEXTS, LABELS)
+    paths = [str(Path(__file__).parents[1])]
+    code = DRIVER.format(paths=paths, folder=str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+    resumed = StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **options)
+    with pytest.raises(InvalidInputError, match="expected the state of the same training"):
+        resumed.fit(TEXTS, LABELS, learning_rate=0.5)
+    with pytest.raises(InvalidInputError, match="expected the state of the same training"):
+        resumed.fit(TEXTS[::-1], LABELS)
+    resumed.fit(TEXTS, LABELS)
+    assert resumed.history_ == whole.history_
+    np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"\x08\0\0\0\0\0\0\0garbage!")
+    with pytest.raises(ModelFormatError, match="damaged"):
+        StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **FAST).fit(TEXTS, LABELS)
