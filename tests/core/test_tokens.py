@@ -311,4 +311,4 @@ def test_an_unknown_token_that_is_an_ordinary_piece(caplog: pytest.LogCaptureFix
     assert odd.unk_id == 4
     model = StaticModel(np.zeros((len(raw["model"]["vocab"]), 2), np.float32), json.dumps(raw))
     assert "looks like an ordinary piece" in caplog.text
-    assert describe(model)["unknown_token"] == "▁good (an ordinary piece, left out of every text)"
+    assert describe(model)["unknown_token"] == "▁good (an ordinary piece, removed from every text)"
