@@ -20,6 +20,7 @@ from texts import tweets
 from m2v_core import StaticModel
 from m2v_core.encode import pool, rows
 from m2v_core.tokenize import backend, pieces, splitting, tokens, word_cache
+from m2v_core.tokenize.words import piece_encoder
 
 #: Each step of encode: who calls it by what name.
 STEPS: dict[str, tuple[Any, str]] = {
@@ -28,7 +29,8 @@ STEPS: dict[str, tuple[Any, str]] = {
     "hash the pieces": (tokens, "hashed"),
     "look them up": (word_cache.WordCache, "find"),
     "find the new ones that are equal": (pieces.PieceKeys, "representatives"),
-    "tokenise the new ones": (backend.Backend, "ids_of_texts"),
+    "new ones by our models": (piece_encoder.PieceEncoder, "ids_of"),
+    "new ones by the library": (backend.Backend, "ids_of_texts"),
     "add them to the cache": (word_cache.WordCache, "add"),
     "rows as float32": (rows.Rows, "of"),
     "gather and add rows": (pool, "_sums"),
@@ -39,6 +41,7 @@ LINES = (
     tokens.TextTokenizer._batch,
     tokens.TextTokenizer._add_missing,
     splitting.Splitting.safe,
+    piece_encoder.PieceEncoder.ids_of,
     backend.Backend.ids_of_words,
     pieces.split,
     pieces.hashed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import ragged
@@ -17,6 +17,7 @@ def lists(rows: Ragged) -> list[list[int]]:
     return [rows[i].tolist() for i in range(len(rows))]
 
 
+@settings(deadline=None)
 @given(rows=ROWS, data=st.data())
 def test_rows_are_those_of_the_lists(rows: list[list[int]], data: st.DataObject) -> None:
     ours = Ragged.of(rows)
@@ -45,6 +46,7 @@ def test_groups_of_rows_one_after_the_other(groups: list[list[list[int]]]) -> No
     assert lists(ragged.concatenated([Ragged.of(rows) for rows in groups])) == [row for rows in groups for row in rows]
 
 
+@settings(deadline=None)
 @given(rows=ROWS, data=st.data())
 def test_two_groups_in_one_order(rows: list[list[int]], data: st.DataObject) -> None:
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))), bool)

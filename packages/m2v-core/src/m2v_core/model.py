@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from m2v_core import checks
 from m2v_core.aliases import aliased, aliased_arrays
@@ -28,8 +27,10 @@ from m2v_core.storage import foreign, format
 from m2v_core.storage.files import read_consistently, read_user_text
 from m2v_core.storage.format import Config, StoredModel
 from m2v_core.storage.resolve import publish, resolve
-from m2v_core.tokenize.backend import json_of
 from m2v_core.tokenize.tokens import TextTokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 class Unset:
@@ -108,7 +109,7 @@ class StaticModel:
             changes["max_length"] = max_length
         stored = StoredModel(
             embeddings=np.asarray(vectors),
-            tokenizer_json=json_of(read_user_text(tokenizer) if isinstance(tokenizer, Path) else tokenizer),
+            tokenizer_json=_json_of(tokenizer),
             config=replace(base, **changes),
             weights=_storable(weights, format.WEIGHT_DTYPES, np.float64),
             mapping=_storable(token_mapping, format.MAPPING_DTYPES, np.int64),
@@ -606,3 +607,12 @@ def quantize_model(
     )
     smaller._hold(stored, model._tokenizer)
     return smaller
+
+
+def _json_of(tokenizer: Tokenizer | str | Path) -> str:
+    """The text of `tokenizer.json`; the library is imported for its own objects alone."""
+    if isinstance(tokenizer, str | Path):
+        return tokenizer if isinstance(tokenizer, str) else read_user_text(tokenizer)
+    from m2v_core.tokenize.backend import json_of
+
+    return json_of(tokenizer)

@@ -18,16 +18,13 @@ from tokenizers import Tokenizer
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize import bad_texts
+from m2v_core.tokenize.bad_texts import CannotSpellError
 
 #: Whether the library is 1.x, whose calls take options (`padding=None`), while 0.2x keeps them in the object.
 IS_IMMUTABLE = not hasattr(Tokenizer, "from_str")
 
 _RUN = 2048  # about so many characters of words in a text
 _RUNS = 32  # such texts at a time: the encodings of 0.2x take a hundred times the memory of their ids
-
-
-class CannotSpellError(Exception):
-    """A text has something that is not in the vocabulary, and there is no unknown token."""
 
 
 class Backend:
@@ -106,7 +103,7 @@ class Backend:
         return None
 
 
-def json_of(tokenizer: Tokenizer | str) -> str:
+def json_of(tokenizer: Any) -> str:
     """The text of `tokenizer.json` for a tokenizer object, or that text itself.
 
     An object of tokenizers 1.x gives a form that only 1.x reads: its model works, but cannot be saved.

@@ -12,6 +12,11 @@ from m2v_core.errors import BadTextError, InvalidInputError
 _SEARCHED = 1024  # texts that are tried together in the search for a bad one
 _SHOWN = 40  # characters of a text in an error
 
+
+class CannotSpellError(Exception):
+    """A text has something that is not in the vocabulary, and there is no unknown token."""
+
+
 #: Why the tokenizer cannot spell texts; `None` if it can.
 Complaint = Callable[[Sequence[str]], str | None]
 

@@ -161,6 +161,24 @@ def hashed(pieces: Pieces, factor: np.uint64, max_bytes: int) -> PieceKeys:
     return PieceKeys(pieces.sizes, hashes, first, tuple(further))
 
 
+def hash_of(blocks: Sequence[int], factor: int) -> int:
+    """The hash that `hashed` gives to one piece, by its blocks.
+
+    Example:
+        >>> piece = split(encoded(["good"]), spaced=True)
+        >>> hash_of([int.from_bytes(b"good", "little")], 3) == hashed(piece, np.uint64(3), 64).hashes[0]
+        np.True_
+    """
+    mixed = 0
+    for block in blocks:
+        mixed = (mixed ^ block) * factor & _ALL
+        mixed = (mixed ^ mixed >> 32) * factor & _ALL
+    return mixed
+
+
+_ALL = (1 << 64) - 1
+
+
 def _mixed(blocks: Blocks, factor: np.uint64) -> Blocks:
     """A one-to-one function of a block, because the factor is odd; the high bits depend on all bits of the block."""
     mixed = blocks * factor

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import threading
+from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,15 @@ from numpy.typing import NDArray
 from m2v_core.cache_budget import DEFAULT_CACHE_BYTES, cache_budget
 from m2v_core.errors import InvalidInputError
 from m2v_core.ragged import Ragged, merged
-from m2v_core.tokenize.backend import Backend, CannotSpellError
+from m2v_core.tokenize.bad_texts import CannotSpellError
 from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
 from m2v_core.tokenize.vocabulary import Vocabulary, n_ids, ordinary_unknown, parsed, tokens_by_id
 from m2v_core.tokenize.word_cache import MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
+from m2v_core.tokenize.words.piece_encoder import piece_encoder
+
+if TYPE_CHECKING:
+    from m2v_core.tokenize.backend import Backend
 
 Ids = NDArray[np.int64]
 
@@ -77,8 +82,12 @@ class TextTokenizer:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
+        self._where, self._loading = where, threading.Lock()
+        self._backend: Backend | None = None
+        self._piece_encoder = None if isinstance(self.splitting, CannotSplitError) else piece_encoder(raw)
         del raw, token_of  # large, and so is the backend
-        self._backend = Backend(tokenizer_json, where)
+        if self._piece_encoder is None:
+            self._library  # noqa: B018 - so that a file that it does not accept is an error now
         self._reset_caches()
 
     def _reset_caches(self) -> None:
@@ -97,7 +106,17 @@ class TextTokenizer:
     @property
     def backend(self) -> Any:
         """The `tokenizers.Tokenizer`, without truncation and padding. Do not change it."""
-        return self._backend.tokenizer
+        return self._library.tokenizer
+
+    @property
+    def _library(self) -> Backend:
+        """The whole tokenizer of the library, built when something first needs it: it takes time and memory."""
+        with self._loading:
+            if self._backend is None:
+                from m2v_core.tokenize.backend import Backend
+
+                self._backend = Backend(self.json, self._where)
+            return self._backend
 
     def __call__(self, texts: Sequence[str], max_length: int | None) -> Ragged:
         """Tokenise texts.
@@ -140,10 +159,10 @@ class TextTokenizer:
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
         """The error for texts of which some cannot be tokenised, which names the first."""
-        return self._backend.bad_text(texts)
+        return self._library.bad_text(texts)
 
     def _whole(self, texts: Sequence[str]) -> Ragged:
-        return self._backend.ids_of_texts(texts).without(self.unk_id)
+        return self._library.ids_of_texts(texts).without(self.unk_id)
 
     def _small(self, text: str, rule: Splitting) -> bytes:
         """The ids of a small text as bytes, piece by piece: numpy's calls would cost more than they save."""
@@ -161,14 +180,32 @@ class TextTokenizer:
     def _small_pieces(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
         """The ids of each piece as bytes, `None` for a piece that is not safe."""
         known = self._small_texts.known
-        unseen = [piece for piece in dict.fromkeys(pieces) if piece not in known]
-        ids, counts = self._ids_of_pieces(unseen, rule)
-        ends = np.cumsum(np.where(counts == UNSAFE, 0, counts)).tolist()
         new: dict[str, bytes | None] = {}
-        for piece, start, end, count in zip(unseen, [0, *ends], ends, counts.tolist(), strict=False):
-            new[piece] = None if count == UNSAFE else ids[start:end].tobytes()
+        unseen: list[str] = []
+        for piece in dict.fromkeys(pieces):
+            if piece not in known and not self._small_piece(piece, rule, new):
+                unseen.append(piece)
+        if unseen:
+            ids, counts = self._ids_of_pieces(unseen, rule)
+            ends = np.cumsum(np.where(counts == UNSAFE, 0, counts)).tolist()
+            for piece, start, end, count in zip(unseen, [0, *ends], ends, counts.tolist(), strict=False):
+                new[piece] = None if count == UNSAFE else ids[start:end].tobytes()
         self._small_texts.add(new)
         return [new[piece] if piece in new else known[piece] for piece in pieces]
+
+    def _small_piece(self, piece: str, rule: Splitting, new: dict[str, bytes | None]) -> bool:
+        """Whether a piece is in the cache of batches, or our own model knows it; `new` then gets its ids."""
+        found = self._words.one(piece.encode())
+        if found is not None:
+            new[piece] = None if found[1] == UNSAFE else found[0]
+            return True
+        if self._piece_encoder is None or not rule.safe([piece])[0]:
+            return False
+        row = self._piece_encoder.row(piece)
+        if row is None:
+            return False
+        new[piece] = array("q", [index for index in row if index != self.unk_id]).tobytes()
+        return True
 
     def _batch(self, texts: Sequence[str], rule: Splitting) -> Ragged:
         """The ids of many texts: all their pieces are looked up at once."""
@@ -226,14 +263,26 @@ class TextTokenizer:
         """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
-        if rule.separator is None:
-            ids = self._backend.ids_of_texts(pieces)
-        else:
-            ids = self._backend.ids_of_words(pieces, rule.separator)
+        ids = self._by_library(pieces, rule) if self._piece_encoder is None else self._by_model(pieces, rule)
         ids = ids.without(self.unk_id)
         counts = np.full(len(is_safe), UNSAFE)
         counts[np.array(is_safe, bool)] = ids.lengths
         return ids.values, counts
+
+    def _by_model(self, pieces: list[str], rule: Splitting) -> Ragged:
+        """The ids of pieces by our own model, and of what is left by the library."""
+        ids, left = self._piece_encoder.ids_of(pieces)  # type: ignore[union-attr] # there is one
+        if not left:
+            return ids
+        is_left = np.zeros(len(pieces), bool)
+        is_left[left] = True
+        others = Ragged.with_lengths(ids.values, ids.lengths[~is_left])
+        return merged(is_left, self._by_library([pieces[index] for index in left], rule), others)
+
+    def _by_library(self, pieces: list[str], rule: Splitting) -> Ragged:
+        if rule.separator is None:
+            return self._library.ids_of_texts(pieces)
+        return self._library.ids_of_words(pieces, rule.separator)
 
 
 def _contains_any(text: str, parts: Sequence[str]) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from m2v_core.errors import ModelFormatError
-from m2v_core.tokenize.backend import IS_IMMUTABLE
 
 _MAX_IDS = 1 << 24  # an untrusted file cannot claim much memory by one number
 
@@ -97,8 +96,17 @@ def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> di
     An added token that the model lacks gets the next id, whatever the file says: the one after the number of the
     model's tokens, or after the largest id of an added token. 0.2x takes them in the order of the file, 1.x by id.
     """
+    by_file, by_id = _assigned(ids, added), _assigned(ids, sorted(added, key=lambda token: int(token["id"])))
+    if by_file == by_id:
+        return by_file  # without importing the library, which few models need
+    from m2v_core.tokenize.backend import IS_IMMUTABLE
+
+    return by_id if IS_IMMUTABLE else by_file
+
+
+def _assigned(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     known, following = dict(ids), len(ids)
-    for token in sorted(added, key=lambda token: int(token["id"])) if IS_IMMUTABLE else added:
+    for token in added:
         index = known.setdefault(token["content"], following)
         following = max(following, index + 1)
     return known

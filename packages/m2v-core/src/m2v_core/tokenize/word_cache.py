@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.pieces import BLOCK, Blocks, PieceKeys, Positions
+from m2v_core.tokenize.pieces import BLOCK, Blocks, PieceKeys, Positions, hash_of
 
 #: Longer pieces, in bytes, are not cached.
 MAX_BYTES = 256
@@ -62,6 +62,7 @@ class WordCache:
 
     def __init__(self, max_bytes: int) -> None:
         self.factor = np.uint64(int.from_bytes(os.urandom(BLOCK)) | 1)  # the module secrets would load OpenSSL
+        self._factor = int(self.factor)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._table = _Table(max_bytes)
@@ -85,6 +86,15 @@ class WordCache:
             known[index] &= stored_blocks.take(starts.take(index) + level, mode="clip") == expected
         starts += _n_blocks(keys.sizes)
         return Lookup(table, known, starts, (meta >> _COUNT_BITS & _LOW).view(np.int64), store)
+
+    def one(self, piece: bytes) -> tuple[bytes, int] | None:
+        """The ids of one piece as bytes and their number, or `UNSAFE`; `None` if the piece is not in the cache."""
+        size = len(piece)
+        if size > MAX_BYTES:
+            return b"", UNSAFE
+        blocks = [int.from_bytes(piece[start : start + BLOCK], "little") for start in range(0, size, BLOCK)]
+        with self._lock:
+            return self._table.one(hash_of(blocks, self._factor), size, blocks)
 
     def add(
         self, lookup: Lookup, keys: PieceKeys, new: Positions, ids: Positions, counts: Positions
@@ -150,11 +160,30 @@ class _Table:
     def _allocate(self, n_slots: int) -> None:
         # A hash (0: free), and start of the record << 32 | number of ids << 16 | bytes of the piece.
         self._slots = np.zeros((n_slots, 2), np.uint64)
+        self._plain_slots = self._slots.reshape(-1).data  # for Python's own integers
         self._shift = np.uint64(64 - n_slots.bit_length() + 1)
 
     @property
     def nbytes(self) -> int:
         return self._slots.nbytes + self.store.nbytes
+
+    def one(self, hashed: int, size: int, blocks: list[int]) -> tuple[bytes, int] | None:
+        """The ids of one piece as bytes and their number; `None` if it is not in the table."""
+        slots, last = self._plain_slots, len(self._slots) - 1
+        slot = hashed >> int(self._shift)
+        for _ in range(_MAX_PROBES + 1):
+            held = slots[2 * slot]
+            if not held:
+                return None
+            meta = slots[2 * slot + 1]
+            start = meta >> 32
+            if held == hashed and meta & 0xFFFF == size:
+                end = start + len(blocks)
+                if self.store[start:end].view(np.uint64).tolist() == blocks:
+                    count = meta >> 16 & 0xFFFF
+                    return self.store[end : end + (0 if count == UNSAFE else count)].tobytes(), count
+            slot = slot + 1 & last
+        return None
 
     def probe(self, keys: PieceKeys) -> tuple[NDArray[np.bool_], Blocks]:
         """Whether a slot has the hash and size of each piece, and the second number of that slot."""

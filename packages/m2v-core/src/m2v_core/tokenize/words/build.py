@@ -1,0 +1,104 @@
+"""Word models of a parsed `tokenizer.json`."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from m2v_core.tokenize.words.bpe import BPE
+from m2v_core.tokenize.words.table import Ids, Table
+from m2v_core.tokenize.words.trie import TooManyNodesError, Trie
+from m2v_core.tokenize.words.unigram import Unigram
+from m2v_core.tokenize.words.wordlevel import WordLevel
+from m2v_core.tokenize.words.wordpiece import WordPiece
+
+Model: TypeAlias = WordPiece | Unigram | BPE | WordLevel
+
+#: Stands in place of an id for a word that a model without an unknown token cannot spell.
+UNSPELT = -2
+
+
+class CannotModelError(Exception):
+    """The words of a tokenizer must be left to the tokenizers library; the message says why."""
+
+
+def model_of(model: dict[str, Any]) -> Model:
+    """The word model that the `model` of a `tokenizer.json` describes.
+
+    Raises:
+        CannotModelError: The model is of an unknown kind.
+
+    Example:
+        >>> model = {"type": "WordPiece", "vocab": {"[UNK]": 0, "day": 1, "##s": 2}, "unk_token": "[UNK]"}
+        >>> model_of(model).ids_of_one("days")
+        [1, 2]
+    """
+    try:
+        kind = model["type"]
+        if kind == "WordPiece":
+            trie = _trie(model["vocab"])
+            return WordPiece(
+                trie,
+                trie.node_of(model.get("continuing_subword_prefix", "##").encode()),
+                _unknown(model),
+                model.get("max_input_chars_per_word", 100),
+            )
+        if kind == "WordLevel":
+            return WordLevel(_trie(model["vocab"]), _unknown(model))
+        if kind == "Unigram":
+            return _unigram(model)
+        if kind == "BPE":
+            return _bpe(model)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, TooManyNodesError) as error:
+        raise CannotModelError(f"an unfamiliar form ({type(error).__name__}: {error})") from None
+    raise CannotModelError(f"unknown model {kind!r}")
+
+
+def _trie(vocab: dict[str, int]) -> Trie:
+    return Trie.of([token.encode() for token in vocab if token], [index for token, index in vocab.items() if token])
+
+
+def _unknown(model: dict[str, Any]) -> int:
+    token = model.get("unk_token")
+    index = None if token is None else model["vocab"].get(token)
+    return UNSPELT if index is None else int(index)
+
+
+def _unigram(model: dict[str, Any]) -> Unigram:
+    vocab = model["vocab"]
+    ids = {token: index for index, (token, _) in enumerate(vocab)}
+    scores = np.array([score for _, score in vocab], np.float64)
+    if len(ids) != len(vocab) or not np.isfinite(scores).all():
+        raise CannotModelError("a token twice, or a score that is no number")
+    if model.get("unk_id") is None:
+        raise CannotModelError("no unknown token: the library then refuses words that could be spelt")
+    fallback = _byte_tokens(ids) if model.get("byte_fallback") else None
+    return Unigram(_trie(ids), scores, int(model["unk_id"]), fallback)
+
+
+def _bpe(model: dict[str, Any]) -> BPE:
+    if model.get("dropout"):
+        raise CannotModelError("BPE with dropout is random")
+    vocab: dict[str, int] = model["vocab"]
+    prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
+    results = [vocab[left + right[len(prefix) :]] for left, right in pairs]
+    keys = [vocab[left] << 32 | vocab[right] for left, right in pairs]
+    ranks = dict(zip(keys, range(len(keys)), strict=True))  # of equal pairs, the last counts
+    unknown = model.get("unk_token")
+    return BPE(
+        trie=_trie(vocab),
+        merges=Table.of(np.array([*ranks], np.int64), np.array([*ranks.values()], np.int64)),
+        results=np.array(results, np.int32),
+        unk_id=-1 if unknown is None else vocab[unknown],
+        prefix=prefix,
+        suffix=suffix,
+        fuse_unk=bool(model.get("fuse_unk")),
+        bytes_=_byte_tokens(vocab) if model.get("byte_fallback") else None,
+        whole_words=bool(model.get("ignore_merges")),
+    )
+
+
+def _byte_tokens(ids: dict[str, int]) -> Ids:
+    return np.array([ids.get(f"<0x{byte:02X}>", -1) for byte in range(256)], np.int64)
