@@ -81,7 +81,7 @@ def test_methods_and_corpora(teacher_folder: Path, tmp_path: Path, capfd: pytest
 def test_the_listing_is_light_and_helpful() -> None:
     code = "import sys; from m2v_core.cli.main import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "make a static model of a sentence transformer" in done.stdout
+    assert "distil a sentence transformer into a static model" in done.stdout
     assert done.stdout.strip().endswith("False")
     assert "--pca-dims" in m2v("distill", "--help").stdout
 
@@ -91,17 +91,17 @@ def test_the_listing_is_light_and_helpful() -> None:
     [
         (["distill", "{teacher}/none", "{out}"], 1, "neither a folder here"),
         (["distill", "{teacher}", "{teacher}/config.json"], 1, "found a file"),
-        (["distill", "{teacher}", "{out}", "--pooling", "min"], 1, "found 'min'"),
+        (["distill", "{teacher}", "{out}", "--pooling", "min"], 2, "'min'"),
         (["distill", "{teacher}", "{out}", "--device", "tpu"], 1, "cpu:0"),
         (["distill", "{teacher}", "{out}", "--vocabulary", "none.txt"], 1, "no such file"),
-        (["distill", "{teacher}", "{out}", "--no-subword"], 1, "use_subword=False leaves only"),
+        (["distill", "{teacher}", "{out}", "--no-subword"], 1, "leaves only the words"),
         (["distill", "{teacher}", "{out}", "--frequencies", "{teacher}/tokenizer.json"], 1, "frequencies"),
         (["distill", "{teacher}", "{out}", "--pca-dims", "x"], 2, "--pca-dims"),
-        (["distill", "{teacher}", "{out}", "--model-parallel", "3"], 1, "model_parallel should divide"),
-        (["distill", "{teacher}", "{out}", "--precision", "half"], 1, "found 'half'"),
-        (["distill", "{teacher}", "{out}", "--backend", "tf"], 1, "found 'tf'"),
+        (["distill", "{teacher}", "{out}", "--model-parallel", "3"], 1, "--model-parallel should divide"),
+        (["distill", "{teacher}", "{out}", "--precision", "half"], 2, "'half'"),
+        (["distill", "{teacher}", "{out}", "--backend", "tf"], 2, "'tf'"),
         (["distill", "{teacher}", "{out}", "--prompt", "a", "--prompt-name", "b"], 1, "found both"),
-        (["distill", "{teacher}", "{out}", "--method", "word"], 1, "found 'word'"),
+        (["distill", "{teacher}", "{out}", "--method", "tokn"], 2, "Did you mean 'token'"),
         (["distill", "{teacher}", "{out}", "--method", "token", "--corpus", "a.txt"], 1, "needs method 'composed'"),
         (["distill", "{teacher}", "{out}", "--corpus", "none.txt"], 1, "no such file"),
         (["distill", "{teacher}", "{out}", "--corpus", "{teacher}"], 1, "is a folder"),

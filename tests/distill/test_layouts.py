@@ -23,7 +23,6 @@ import jax, numpy as np
 from flax import nnx
 from m2v_distill import Teacher
 from m2v_distill.teacher.engine.resume import ChunkStore
-from m2v_distill.teacher.engine.forward import embed_sequences
 from m2v_distill.teacher.engine.placement import Placement
 
 teachers, out = sys.argv[1:3]
@@ -31,7 +30,7 @@ rng = np.random.default_rng(0)
 sequences = [rng.integers(1, 60, n).tolist() for n in rng.choice([3, 3, 3, 20], 300)]
 
 def table(teacher, **options):
-    return embed_sequences(teacher, sequences, batch_tokens=64, **options)
+    return teacher.encode_ids(sequences, batch_tokens=64, **options)
 """
 ONE_PROCESS = """
 tables, shares = {}, {}
@@ -43,7 +42,7 @@ for case in sys.argv[3:]:
         copies, groups = placed.placement.mesh.devices.shape
         tables[f"{case} {copies}x{groups}"] = table(placed)
     tables[f"{case} moved"] = table(teacher.placed(placed.placement))
-    for path, variable in nnx.to_flat_state(nnx.state(placed.module)):
+    for path, variable in nnx.to_flat_state(nnx.state(placed.encoder)):
         array = variable[...]
         name = ".".join(map(str, path))
         shares[f"{case} {name}"] = [array.size] + [shard.data.size for shard in array.addressable_shards]
@@ -70,7 +69,7 @@ for parallel in (1, 2):
     tables[f"moved {2 // parallel}x{parallel}"] = table(alone.placed(teacher.placement))
     first = process == "0"
     folder = f"{out}/chunks-{parallel}" if first else f"{out}/never"
-    table(teacher, chunks=ChunkStore(folder, interval=0, writes=first))
+    table(teacher, chunks=ChunkStore(folder, interval=0.0, writes=first))
     if first:
         ChunkStore(folder).found()[1].unlink()
     store = Counting(folder, writes=first)

@@ -8,8 +8,9 @@ import pytest
 
 from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_distill import Teacher, distill
+from m2v_distill.teacher.families.fields import activation_of
 from m2v_distill.teacher.families.registry import FAMILIES
-from m2v_distill.teacher.nn.layers import activation, activation_of
+from m2v_distill.teacher.nn.layers import activation
 from m2v_distill.teacher.source import find_teacher
 
 
@@ -28,7 +29,7 @@ def test_defaults_of_transformers_fill_the_config(teacher_folder: Path) -> None:
     for key in ("hidden_act", "layer_norm_eps", "type_vocab_size"):
         del config[key]
     (teacher_folder / "config.json").write_text(json.dumps(config))
-    assert Teacher.from_pretrained(teacher_folder).module.config.act == "gelu"
+    assert Teacher.from_pretrained(teacher_folder).encoder.config.act == "gelu"
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "no-such-model", None, 3])

@@ -1,0 +1,34 @@
+"""The package's log, shown on stderr or held back, and other libraries' notes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger("m2v_distill")
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Show the package's notes on stderr."""
+    handler, level = logging.StreamHandler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
+def quiet(name: str = logger.name) -> Iterator[None]:
+    """Hide everything below an error in the log of this package, or of a library."""
+    log = logging.getLogger(name)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
