@@ -26,7 +26,7 @@ import numpy as np
 from jax.sharding import Mesh
 from doctest_helpers import teacher_folder, tiny_model
 from m2v_core.aliases import aliased, renamed
-from m2v_core.cli.main import describe
+from m2v_core.cli.info import describe
 from m2v_core.cluster import clustered
 from m2v_core.data.columns import as_label, read_columns
 from m2v_core.evaluation import classification_report, label_rows, report_table

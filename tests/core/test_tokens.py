@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
-from m2v_core.cli.main import describe
+from m2v_core.cli.info import describe
 from m2v_core.tokenize.backend import json_of
 from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
 from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiece
