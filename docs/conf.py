@@ -44,22 +44,9 @@ from m2v_core.encode.rows import token_rows, with_zero_rows
 from m2v_core.data.sources import as_array, as_column, in_parts, is_missing, plain, plain_rows, rows_of, shown
 from m2v_core.tokenize.splitting import Splitting
 from m2v_core.tokenize.tokens import Vocabulary
-from m2v_distill.config import DistillConfig
-from m2v_distill.teacher.engine.batching import batch_rows, bucket_length, plan, tile_rows
-from m2v_distill.teacher.engine.resume import ChunkStore
-from m2v_distill.fit.groups import mean_rows, token_groups
+from m2v_distill import DistillConfig, FeatureStore, Teacher, distill, distill_from_model, featurize, token_counts
 from m2v_distill.corpus.read import distinct, read_texts
-from m2v_distill.fit.design import Design
-from m2v_distill.corpus.featurize import FeatureStore, featurize
-from m2v_distill.fit.pca import apply_pca, apply_whitened_pca
-from m2v_distill.pipeline import distill, distill_from_model
 from m2v_distill.teacher.engine.placement import Placement
-from m2v_distill.corpus.shards import Packed
-from m2v_distill.corpus.store import unit
-from m2v_distill.teacher import Teacher
-from m2v_distill.vocabulary.frequencies import counts_by_id, read_frequencies, token_counts
-from m2v_distill.vocabulary.weighting import sif_weights, sif_weights_of, zipf_frequencies
-from m2v_distill.vocabulary.words import WordCounts, read_words
 from m2v_train.engine.batches import rounded
 from m2v_train.classification import StaticModelForClassification
 from m2v_train.config import TrainConfig

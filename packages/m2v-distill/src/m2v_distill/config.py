@@ -181,9 +181,7 @@ class DistillConfig:
     )
     vocabulary: Words | None = option(None, "words to add, one a line", metavar="FILE", parse=Path)
     use_subword: bool = option(default=True, help="know only the words of --vocabulary", flag="--no-subword")
-    quantize_to: str = option(
-        "float16", "dtype of the table", metavar="DTYPE", choices=tuple(EMBEDDING_DTYPES.values())
-    )
+    quantize_to: str = option("float16", "dtype of the table", choices=tuple(EMBEDDING_DTYPES.values()))
     vocabulary_quantization: int | None = option(
         None, "rows of the table, each for a cluster of tokens (default: one a token)", metavar="N", parse=int
     )

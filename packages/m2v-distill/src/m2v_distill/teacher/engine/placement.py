@@ -150,9 +150,8 @@ def has_fast_bfloat16(device: jax.Device) -> bool:
             return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
         except OSError:  # not Linux: Apple's CPUs lack the instructions, and other systems do not tell
             return False
-    capability = str(
-        getattr(device, "compute_capability", "8.0")
-    )  # AMD has names in place of numbers; all current devices have it
+    # AMD has names in place of numbers, and all current devices have fast bfloat16.
+    capability = str(getattr(device, "compute_capability", "8.0"))
     return not capability.replace(".", "").isdigit() or float(capability) >= 8
 
 
