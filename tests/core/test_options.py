@@ -16,6 +16,7 @@ class Example:
     rounds: int | None = option(None, "random groups; 100 % of them (default: 4)", parse=or_none(int), metavar="N")
     use_subword: bool = option(True, "without the teacher's tokens", flag="--no-subword")
     freeze: bool = option(False, "leave the table as it is")
+    languages: list[str] | None = option(None, "a language; may be repeated", flag="--language", repeat=True)
     internal: int = 3
 
 
@@ -33,6 +34,7 @@ def test_only_what_was_given_is_chosen() -> None:
         "freeze": True,
     }
     assert Example(**parsed("--method", "token")).method == "token"
+    assert parsed("--language", "en", "--language", "de") == {"languages": ["en", "de"]}
 
 
 def test_fields_without_an_option_are_not_offered() -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
@@ -119,6 +120,20 @@ def test_the_card_tells_language_and_licence(tmp_path: Path, card: str, language
     (tmp_path / "README.md").write_text(card)
     source = find_teacher(tmp_path)
     assert (source.language, source.license) == (language, licence)
+
+
+def test_a_failed_download_tells_no_token(tmp_path: Path, monkeypatch) -> None:
+    """Neither the error nor what it is chained to, for a token that was passed, and one in the text of the failure."""
+    given, stored = "secret-of-another-form", "hf_" + "Sesame" * 6
+
+    def failing(*arguments: object, **options: object) -> str:
+        raise LocalEntryNotFoundError(f"{given} and {stored} at https://host/a?Signature={stored} failed\nmore")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", failing)
+    with pytest.raises(ModelNotFoundError, match=r"\*\*\* and \*\*\* at https://host/a\?\*\*\* failed") as caught:
+        find_teacher("org/none", token=given)
+    assert caught.value.__context__ is None
+    assert not any(token in str(caught.value) for token in (given, stored))
 
 
 def test_a_teacher_of_the_hub_has_a_commit(teacher_folder: Path, tmp_path: Path, monkeypatch) -> None:

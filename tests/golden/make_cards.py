@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cards import CASES, write_case
-from m2v_hub.card.card import card_for
+from m2v_hub import card_for
 
 HERE = Path(__file__).parent / "cards"
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from cards import CASES, CONFIG, MARKDOWN, RESULTS, add_head, blocks, model_of, run_python, set_config, write_case
 from conftest import GOLDEN
 from m2v_core import Config, InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel
-from m2v_hub.card.card import Result, card_for
-from m2v_hub.card.facts import Facts, Head, Onnx
+from m2v_hub import Result, card_for
+from m2v_hub.card.info import HeadInfo, ModelInfo, OnnxInfo
 from m2v_hub.card.merge import BEGIN, END
 
 SECRET = "hf_" + "Sesame" * 6
@@ -170,7 +170,7 @@ def test_a_folders_name_does_without_a_repository(tmp_path: Path) -> None:
         ({"metrics": {"metric": "a", "value": True, "dataset": "d"}}, InvalidInputError, "found True"),
         ({"metrics": {"metric": "a", "value": "high", "dataset": "d"}}, InvalidInputError, "found 'high'"),
         ({"metrics": {"metric": None, "value": 1, "dataset": "d"}}, InvalidInputError, "metric of a result"),
-        ({"template": "none.md"}, ModelNotFoundError, "no template"),
+        ({"template": "none.md"}, InvalidInputError, "no such file"),
     ],
 )
 def test_arguments(options: dict, error: type[Exception], part: str, tmp_path: Path) -> None:
@@ -298,8 +298,10 @@ def test_the_docs_name_every_fact() -> None:
     text = (Path(__file__).parents[2] / "docs/cards.md").read_text(encoding="utf-8")
     table = text.partition("| name | value |")[2].partition("\n\n")[0]
     names = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert names == {field.name for field in fields(Facts)} | {"results", "metadata"}
-    for kind, record in (("head", Head), ("onnx", Onnx)):
+    assert names == {field.name for field in fields(ModelInfo)} - {"config"} | {
+        field.name for field in fields(Config)
+    } - {"extra"} | {"results", "metadata"}
+    for kind, record in (("head", HeadInfo), ("onnx", OnnxInfo)):
         assert set(re.findall(rf"`{kind}\.(\w+)`", table)) == {field.name for field in fields(record)}
 
 

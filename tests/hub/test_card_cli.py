@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from cards import CONFIG, RESULTS, model_of
 from m2v_core.cli import main as cli
-from m2v_hub.card.card import card_for
+from m2v_hub import card_for
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def test_options(folder: Path, tmp_path: Path, capsysbinary) -> None:
     (tmp_path / "own.md").write_text("{{ name }}: é")
     options = ["--repo-id", "org/m", "--license", "mit", "--language", "fr", "--language", "it", "--dataset", "org/d"]
     more = ["--metrics", str(tmp_path / "results.json"), "--template", str(tmp_path / "own.md")]
+    more += ["--base-model", "org/t"]
     assert cli.main(["card", *options, *more, str(folder)]) == 0
     assert capsysbinary.readouterr().out.decode() == card_for(
         folder,
@@ -38,6 +40,7 @@ def test_options(folder: Path, tmp_path: Path, capsysbinary) -> None:
         language=["fr", "it"],
         datasets=["org/d"],
         metrics=RESULTS,
+        base_model="org/t",
         template=tmp_path / "own.md",
     )
 
@@ -53,17 +56,39 @@ def test_what_was_written_by_hand_stays(folder: Path, capsysbinary) -> None:
     assert file.read_bytes() == edited.replace(b"apache-2.0", b"mit")
 
 
+def test_where_it_is_written(folder: Path, tmp_path: Path, capsys) -> None:
+    """Through a link, with the mode that the file has; into a FIFO or a device as it is; and `-q` says nothing."""
+    (tmp_path / "real.md").write_text("# mine\n")
+    (tmp_path / "real.md").chmod(0o640)
+    (tmp_path / "link.md").symlink_to("real.md")
+    assert cli.main(["card", str(folder), "--out", str(tmp_path / "link.md")]) == 0
+    assert (tmp_path / "link.md").is_symlink()
+    assert (tmp_path / "real.md").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "real.md").read_text().endswith("---\n# mine\n")
+    capsys.readouterr()
+    assert cli.main(["card", str(folder), "--out", os.devnull, "-q"]) == 0
+    assert not Path(os.devnull).is_file()
+    assert capsys.readouterr() == ("", "")
+    assert {path.name for path in tmp_path.iterdir()} == {"m", "real.md", "link.md"}
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        (["--metrics", "none.json"], "There is no file none.json"),
+        (["--metrics", "none.json"], "found 'none.json', and there is no such file"),
         (["--metrics", "bad.json"], "bad.json: expected JSON"),
         (["--metrics", "3.json"], "found 3"),
-        (["--metrics", "field.json"], "metric, value, dataset"),
+        (["--metrics", "field.json"], "Did you mean 'metric'?"),
         (["--template", "bad.md"], "bad.md, line 1"),
-        (["--license", ""], "license should be"),
+        (["--license", ""], "--license should be"),
         (["--out", "latin.md"], "latin.md: expected UTF-8"),
-        (["--out", "none/README.md"], "none"),
+        (["--out", "none/README.md"], "no such folder"),
+        (["--out", "m"], "The output should be a file"),
+        (
+            ["--base-model", "a b"],
+            "--base-model should be the id of a model on the Hub, such as 'org/name'; found 'a b'",
+        ),
+        (["--template", "none.md"], "no such file"),
     ],
 )
 def test_errors(folder: Path, options: list[str], part: str, tmp_path: Path, monkeypatch, capsys) -> None:

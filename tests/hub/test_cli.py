@@ -68,6 +68,20 @@ def test_pull_into_a_folder(hub: Hub, m2v: Run, folder: Path, tmp_path: Path) ->
     assert files_of(out).keys() == MINE | {"notes.txt"}
 
 
+def test_pull_as_json(hub: Hub, m2v: Run, tmp_path: Path) -> None:
+    """With `--out` too; and `-q` leaves stderr to errors, also on a terminal."""
+    result = loads(m2v("pull", MODEL, "--json", "--out", tmp_path / "out", "-q"))
+    assert result == {"model": MODEL, "commit": hub.repos[MODEL].refs["main"], "folder": str(tmp_path / "out")}
+
+
+def test_where_nothing_can_be_written_nothing_is_fetched(hub: Hub, m2v: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file/inside"):
+        refused(m2v("pull", MODEL, "--out", out), "a folder")
+    assert hub.requests == []
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def files_like(folder: Path) -> dict[str, bytes]:
     return {"modules.json": (folder / "modules.json").read_bytes()} if (folder / "modules.json").is_file() else {}
 
@@ -96,6 +110,25 @@ def test_push_from_ci(hub: Hub, m2v: Run, tmp_path: Path) -> None:
     refused(m2v("push", tmp_path / "none", MODEL, HF_TOKEN=WRITER), "is not a folder")
 
 
+def test_options_of_the_card(hub: Hub, m2v: Run, other: Path, tmp_path: Path) -> None:
+    """They are checked before anything is asked of the Hub: a mistake makes no empty repository."""
+    (tmp_path / "own.md").write_text("a\n{{ nope }}")
+    for options, parts in (
+        (["--metrics", "none.json"], ["found 'none.json'", "no such file"]),
+        (["--template", tmp_path / "own.md"], ["own.md, line 2", "nope"]),
+        (["--base-model", "my model"], ["such as 'org/name'"]),
+        (["--variant", "int9"], ["Did you mean 'int8'?"]),
+    ):
+        refused(m2v("push", other, "org/new", *options, HF_TOKEN=WRITER), *parts)
+    assert hub.requests == []
+    done = m2v("push", other, "org/new", "--base-model", "org/teacher", "--language", "en", "--json", HF_TOKEN=WRITER)
+    result = loads(done)
+    assert (result["url"], result["commit"]) == (f"{hub.url}/org/new", hub.repos["org/new"].refs["main"])
+    assert result["deleted"] == []
+    assert result["files"]["README.md"] == len(hub.repos["org/new"].files()["README.md"])
+    assert b"\nbase_model: org/teacher\n" in hub.repos["org/new"].files()["README.md"]
+
+
 def test_a_dry_run(hub: Hub, m2v: Run, other: Path) -> None:
     hub.repos[MODEL] = Repo({"main": {"head.safetensors": b"old"}})
     done = m2v("push", other, MODEL, "--dry-run", "--create-pr", "--license", "mit", "--language", "en")
@@ -106,11 +139,16 @@ def test_a_dry_run(hub: Hub, m2v: Run, other: Path) -> None:
     }
     assert ["upload", f"{(other / 'tokenizer.json').stat().st_size:,}", "tokenizer.json"] in lines
     assert done.stderr == f"nothing was published at {hub.url}/{MODEL}\n"
+    assert m2v("push", other, MODEL, "--dry-run", "-q").stderr == ""
+    assert loads(m2v("push", other, MODEL, "--dry-run", "--json", "-q"))["commit"] is None
     assert hub.asked("POST", "") == []
 
 
-def test_the_help(m2v: Run) -> None:
+def test_the_help(m2v: Run, python: Run) -> None:
     shown = printed(m2v("--help"))
-    assert "fetch a model from the Hub" in shown
+    assert "download a model from the Hub" in shown
     assert "HF_TOKEN" in printed(m2v("push", "--help"))
+    code = "import sys; from m2v_core.cli.main import build_parser; build_parser(); "
+    heavy = '{"huggingface_hub", "jinja2", "yaml"} & {*sys.modules}'
+    assert printed(python(f"{code} print(sorted({heavy}))")) == "[]"
     assert json.dumps("not installed: pip install m2v-hub") not in shown

@@ -102,7 +102,7 @@ PUSHES = {
     "500 for the check": Case(fault("status", VERIFY, status=500)),
     "500 for the commit": Case(fault("status", COMMIT, status=500)),
     "503 for the commit": Case(fault("status", COMMIT, status=503, times=2)),
-    "500 for every commit": Case(fault("status", COMMIT, status=500, times=ALWAYS), "To push again does no harm"),
+    "500 for every commit": Case(fault("status", COMMIT, status=500, times=ALWAYS), "It is safe to push again"),
     "a lost answer": Case(fault("vanish", COMMIT)),
     "all answers lost": Case(fault("vanish", COMMIT, times=ALWAYS)),
     "a race": Case(fault("before", COMMIT)),

@@ -290,12 +290,13 @@ def test_links_inside_are_followed(tmp_path: Path) -> None:
     ("variants", "found"),
     [
         ("int8", "the text 'int8'"),
-        (["int9"], "'int9'"),
+        (["int9"], "'int9'.*Did you mean 'int8'"),
         (["128"], "'128'"),
         (["0d"], "'0d'"),
         ([""], "''"),
         ({"../up": {"quantize_to": "int8"}}, "'../up'"),
-        ({"a": {}}, "nothing"),
+        ({"a": {}}, "vocabulary_quantization; found"),
+        ({"a": {"quantise_to": "int8"}}, "Did you mean 'quantize_to'"),
         ({"a": {"normalize": True}}, "normalize"),
     ],
 )

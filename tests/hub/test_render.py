@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from cards import CONFIG, MARKDOWN, RESULTS, model_of
-from m2v_core import InvalidInputError, ModelNotFoundError
-from m2v_hub.card.card import card_for
+from m2v_core import InvalidInputError
+from m2v_hub import card_for
 from m2v_hub.card.render import escaped, literal, plain, render
 
 
@@ -85,7 +85,7 @@ def test_a_template_of_ones_own(own) -> None:
     text = own(
         "# {{ name }}\n{% for code in language %}\n* {{ code }}\n{% endfor %}\n"
         "{{ bytes | size }}, {{ tokens | number }}, {{ head }}, {{ metadata.license }}, {{ results[0].value }}\n"
-        "{{ '*' ~ base_model ~ '*' }} {{ '<b>' | safe }} {{ settings.rounds }} {{ name | literal }}",
+        "{{ '*' ~ base_model ~ '*' }} {{ '<b>' | safe }} {{ distillation_settings.rounds }} {{ name | literal }}",
         metrics=RESULTS,
     )
     assert text == (
@@ -117,7 +117,7 @@ def test_a_template_may_change_a_block_of_ours(own) -> None:
         ("{{ results.append(1) }}", "line 1"),
         ("{% for x in range(1000000) %}{% endfor %}", "line 1: .*[Rr]ange too big"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "line 1: .*recursion"),
-        ("---\nlicense: mit\n---\n", "text alone"),
+        ("---\nlicense: mit\n---\n", "text only"),
         ("a\n<!-- m2v:end -->\nb", "marker lines"),
     ],
 )
@@ -128,7 +128,7 @@ def test_mistakes(own, template: str, part: str) -> None:
 
 
 def test_a_template_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match="no template"):
+    with pytest.raises(InvalidInputError, match="no such file"):
         render(tmp_path / "none.md", {})
     (tmp_path / "latin.md").write_bytes("é".encode("latin-1"))
     with pytest.raises(InvalidInputError, match="UTF-8"):

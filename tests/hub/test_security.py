@@ -329,10 +329,8 @@ def test_what_is_no_token(token: str) -> None:
 
 
 def test_what_is_shown_of_others() -> None:
+    """The client's own token, whatever its form; the rest is `m2v_core.redact`'s."""
     client = Client.of("org/name", "main", "secret-of-another-form")
     assert client.shown("a secret-of-another-form b") == "a *** b"
     assert client.shown("hf_abcdefgh1234, Bearer xyz'") == "***, Bearer ***'"
-    assert client.shown("at https://host/a?X-Amz-Signature=5&b=c (why?)") == "at https://host/a?*** (why?)"
-    assert client.shown("a\x1b[2J\nb") == "a [2J b"
-    assert len(client.shown("x" * 1000)) < 310
     assert "secret" not in repr(client)

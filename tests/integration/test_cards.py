@@ -12,7 +12,7 @@ pytest.importorskip("sentence_transformers", reason="needs model2vec and sentenc
 
 from cards import CASES, blocks, run_python, write_case
 from m2v_core import StaticModel
-from m2v_hub.card.card import card_for
+from m2v_hub import card_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the peers warn of their own parts
 

@@ -146,7 +146,9 @@ def test_a_known_class_in_memory(case: str, base: str, name: str, tmp_path: Path
     assert not ours.encoder.config.causal
     ids = np.array([[5, 9, 30, 4], [7, 8, 2, 3]], np.int32)
     mask = np.ones_like(ids, bool)
-    np.testing.assert_allclose(ours.encoder(jnp.asarray(ids), jnp.asarray(mask)), theirs.encoder.outputs(ids, mask)[0], atol=1e-4)
+    np.testing.assert_allclose(
+        ours.encoder(jnp.asarray(ids), jnp.asarray(mask)), theirs.encoder.outputs(ids, mask)[0], atol=1e-4
+    )
 
 
 def test_an_unknown_class_in_memory(tmp_path: Path, caplog) -> None:

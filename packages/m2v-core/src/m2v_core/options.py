@@ -30,6 +30,7 @@ class Option:
         choices: Values that are accepted, for the parser to check and to show.
         parse: Turns the text of the command line into the value.
         nargs: As in `argparse`.
+        repeat: Whether the option may be repeated; its value is then a list.
     """
 
     help: str
@@ -38,6 +39,7 @@ class Option:
     choices: Sequence[str] | None = None
     parse: Callable[[str], Any] | None = None
     nargs: str | None = None
+    repeat: bool = False
 
 
 def option(default: Any, help: str, **shown: Any) -> Any:
@@ -134,6 +136,7 @@ def add_options(
                 help_text += f" (default: {default})"
             extra = {key: getattr(shown, key) for key in ("metavar", "choices", "nargs") if getattr(shown, key)}
             extra |= {"type": shown.parse} if shown.parse else {}
+            extra |= {"action": "append"} if shown.repeat else {}
         parser.add_argument(
             flag_of(name, shown, default),
             dest=name,

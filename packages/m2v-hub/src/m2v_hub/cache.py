@@ -1,8 +1,8 @@
-"""huggingface_hub's cache: which model is in it, whole, and what a branch's name stands for.
+"""huggingface_hub's cache: which complete models it holds, and which commit a branch refers to.
 
 Its layout is documented: `refs/<branch or tag>` holds a commit, `snapshots/<commit>/` its files, as links to `blobs/`.
-huggingface_hub writes a ref before it fetches files, so that a ref may lead to half a model. Here a ref is written
-when all files are there and checked, and the table of a model is the last of them: where it is, the others are.
+huggingface_hub writes a ref before it fetches the files, so a ref may lead to an incomplete model. m2v writes a ref
+after all files have arrived and were verified, and fetches the model's table last: where it exists, the others do.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from huggingface_hub import try_to_load_from_cache
 
 from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import CONFIG_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
-from m2v_hub.names import joined
+from m2v_hub.names import path_in
 
 
 def cached_model(repo_id: str, revision: str, subfolder: str, cache_dir: Path | None) -> Path | None:
-    """The folder of a revision in the cache if a whole model lies in it, or in its `subfolder`; makes no request."""
-    for place in (subfolder, joined(subfolder, NESTED)):
-        table = cached_file(repo_id, revision, joined(place, TENSOR_FILE), cache_dir)
+    """The snapshot of a revision in the cache, if `subfolder` of it holds a complete model; makes no request."""
+    for inner in (subfolder, path_in(subfolder, NESTED)):
+        table = cached_file(repo_id, revision, path_in(inner, TENSOR_FILE), cache_dir)
         if table is not None:
-            folder = table.parents[joined(place, TENSOR_FILE).count("/")]
-            if _is_whole(folder / subfolder, table.parent):
+            folder = table.parents[path_in(inner, TENSOR_FILE).count("/")]
+            if _is_complete(folder / subfolder, table.parent):
                 return folder
     return None
 
 
 def cached_file(repo_id: str, revision: str, path: str, cache_dir: Path | None) -> Path | None:
-    """A file of a revision in the cache."""
+    """The path of a revision's file in the cache; `None` if it is not there."""
     found = try_to_load_from_cache(repo_id, path, cache_dir=cache_dir, revision=revision)
     return Path(found) if isinstance(found, str) else None
 
 
-def _is_whole(folder: Path, place: Path) -> bool:
+def _is_complete(folder: Path, table_folder: Path) -> bool:
     described = any((folder / name).is_file() for name in (CONFIG_FILE, MODULES_FILE, SENTENCE_TRANSFORMERS_CONFIG))
-    return (place / TOKENIZER_FILE).is_file() and (described or place != folder)
+    return (table_folder / TOKENIZER_FILE).is_file() and (described or table_folder != folder)
 
 
 def write_ref(snapshot: Path, revision: str) -> None:
-    """Let a branch or tag stand for the commit of `snapshot`, in one step; a cache that is read-only stays as it is."""
+    """Point a branch or tag to the commit of `snapshot`, in one step; a read-only cache is left as it is."""
     ref = snapshot.parents[1] / "refs" / revision
     if revision == snapshot.name or (ref.is_file() and ref.read_text(encoding="utf-8") == snapshot.name):
         return
@@ -53,7 +53,7 @@ def write_ref(snapshot: Path, revision: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file of a snapshot together with the blob that it links to."""
+    """Remove a file of a snapshot and the blob that it links to."""
     while path.is_symlink():
         target = path.parent / path.readlink()
         path.unlink()

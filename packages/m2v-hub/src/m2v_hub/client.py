@@ -1,4 +1,4 @@
-"""huggingface_hub's client: for whom it asks, what it asks again, and its errors as ours, without a token."""
+"""huggingface_hub's client with retries, and with errors of m2v that hold no token."""
 
 from __future__ import annotations
 
@@ -20,62 +20,60 @@ from huggingface_hub.errors import (
 )
 
 from m2v_core.errors import InvalidInputError, M2VError, ModelNotFoundError, TransferError
+from m2v_core.redact import redacted
 from m2v_hub.__about__ import __version__
 from m2v_hub.names import MAIN
 
-#: Seconds before a request is made again, one after the other.
+#: Seconds to wait before the first, second, ... retry of a request.
 PAUSES = (1.0, 2.0, 4.0)
 
-#: The longest pause that the Hub may ask for (`Retry-After`) and get.
+#: Longest `Retry-After` that is obeyed, in seconds; after a longer one the request fails.
 LONGEST_PAUSE = 60.0
 
-#: Answers after which the same request may succeed.
-_PASSING = frozenset({408, 412, 429, 500, 502, 503, 504})
+#: HTTP statuses after which the same request may succeed.
+_TRANSIENT = frozenset({408, 412, 429, 500, 502, 503, 504})
 
-#: The root of the errors of huggingface_hub's HTTP library: requests in 0.x, httpx in 1.x, httpx2 in 2.x.
+#: Base class of the errors of huggingface_hub's HTTP library: requests in 0.x, httpx in 1.x, httpx2 in 2.x.
 _HTTPError: type[Exception] = [
     kind for kind in HfHubHTTPError.__mro__ if kind.__module__.split(".")[0] in ("requests", "httpx", "httpx2")
 ][-1]
 
-#: In what they say if nobody answers at an address.
-_NOBODY = re.compile("ConnectError|NewConnectionError|NameResolutionError")
+#: Found in the `repr` of an error if no server answers at an address.
+_NO_SERVER = re.compile("ConnectError|NewConnectionError|NameResolutionError")
 
-#: What huggingface_hub and hf_xet raise when something fails.
+#: Errors that huggingface_hub and hf_xet raise.
 _FAILURES: tuple[type[Exception], ...] = (_HTTPError, OSError, ValueError, RuntimeError)
 
 _NOT_FOUND = (
-    (GatedRepoError, "{at} is gated: accept its terms on the Hub, and log in (hf auth login) or pass token=."),
+    (GatedRepoError, "{at} is gated: accept its terms on the Hub, and log in (hf auth login) or set HF_TOKEN."),
     (RevisionNotFoundError, "{name} has no revision {revision!r}; check the branch, tag or commit."),
     (
         RepositoryNotFoundError,
-        "The Hub has no model {name}, or it is private: check the spelling, and log in (hf auth login) or pass token=.",
+        "The Hub has no model {name}, or it is private: check the spelling; log in (hf auth login) or set HF_TOKEN.",
     ),
 )
 _REMEDIES = {
-    401: "It does not accept the token: log in again (hf auth login) or pass token=.",
-    403: "The token may not do this: it needs the right to, for this repository.",
-    412: "Others changed the repository at the same time, again and again. Try again later.",
-    429: "It was asked too often. Try again later.",
+    401: "It does not accept the token: log in again (hf auth login) or set HF_TOKEN.",
+    403: "The token has no permission to do this: it needs the right to write to this repository, or to read it.",
+    412: "Others changed the repository at the same time, at each attempt. Try again later.",
+    429: "There were too many requests. Try again later.",
 }
-
-#: Tokens, and queries of addresses, which may be signatures that let anybody in.
-_SECRET = re.compile(r"hf_\w{6,}|(?<=Bearer )[^\s'\"]+|(?<=\?)[^\s'\"]*=[^\s'\"]*")
 
 T = TypeVar("T")
 
 
 class DamagedFileError(OSError):
-    """A file did not arrive as the Hub has it; it is gone from the cache, and may be fetched again."""
+    """A file did not arrive as the Hub has it; it was removed from the cache and may be fetched again."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """Asks the Hub about one repository.
+    """A client for one repository at one revision.
 
     Attributes:
-        repo_id: `org/name`.
-        revision: The branch, tag or commit that is asked for.
-        token: As huggingface_hub takes it: `None` for the stored one.
+        repo_id: Repository id, `org/name`.
+        revision: Branch, tag or commit.
+        token: Hub token; `None` for the one that huggingface_hub finds.
         api: huggingface_hub's client.
     """
 
@@ -86,10 +84,10 @@ class Client:
 
     @classmethod
     def of(cls, repo_id: str, revision: str, token: str | None, *, required: bool = False) -> Client:
-        """A client for `token`, or for the one that huggingface_hub finds.
+        """Make a client with `token`, or with the one that huggingface_hub finds.
 
         Raises:
-            InvalidInputError: The token is no token, or there is none and one is `required`.
+            InvalidInputError: The token is malformed, or it is `required` and there is none.
         """
         stored = checked_token(get_token())
         token = checked_token(token)
@@ -97,28 +95,27 @@ class Client:
             token = stored
             if token is None:
                 raise InvalidInputError(
-                    "To publish needs a token of the Hub with the right to write: set HF_TOKEN, log in (hf auth "
-                    "login), or pass token=."
+                    "Publishing needs a Hub token with the right to write: log in (hf auth login) or set HF_TOKEN."
                 )
         api = HfApi(token=token, library_name="m2v-hub", library_version=__version__)
         return cls(repo_id, revision, token, api)
 
     @property
     def at(self) -> str:
-        """What errors call the repository at its revision."""
+        """The repository and its revision, for messages."""
         return self.repo_id if self.revision == MAIN else f"{self.repo_id} at {self.revision}"
 
     def ask(self, request: Callable[[], T], *, doing: str, pauses: tuple[float, ...] = PAUSES, unsure: str = "") -> T:
-        """The result of `request`, which is made again after each of `pauses` if its failure may pass.
+        """Return the result of `request`, and retry it if it fails for a transient reason.
 
         Args:
-            request: Must do no harm if it is made twice.
-            doing: What an error says could not be done, such as "fetching org/name".
-            pauses: Seconds.
-            unsure: What an error adds if the Hub may have done what it was asked for without a word of it.
+            request: Function without arguments that can safely be repeated.
+            doing: The action for the error message, such as "Fetching org/name".
+            pauses: Seconds to wait before each retry.
+            unsure: Sentence for the error message if the Hub may have carried out the request although it failed.
 
         Raises:
-            M2VError: It failed; the error is ours, without the original one, whose text and parts may hold a token.
+            M2VError: The request failed. The original error is not chained, because it may hold a token.
         """
         for pause in (*pauses, None):
             try:
@@ -127,31 +124,27 @@ class Client:
                 raise
             except _FAILURES as error:
                 reason = _reason(error)
-                passing = _wait(reason, pause or 0)
-                wait = None if pause is None else passing
-                problem = self._plain(reason, doing, unsure if passing is not None else "")
+                transient = _retry_after(reason, pause or 0)
+                wait = None if pause is None else transient
+                problem = self._as_m2v_error(reason, doing, unsure if transient is not None else "")
             if wait is None:
                 raise problem
             time.sleep(wait)
         raise AssertionError  # the last pause is None
 
-    def shown(self, error: BaseException | str, limit: int = 300) -> str:
-        """A text of others in one line, without control characters, and without a token."""
-        text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-        for secret in {self.token, get_token()} - {None, ""}:
-            text = text.replace(str(secret), "***")
-        text = _SECRET.sub("***", text)
-        return text if len(text) <= limit else f"{text[:limit]}…"
+    def shown(self, text: object) -> str:
+        """`text` in one line, without the token of this client, the stored one, or anything that looks like one."""
+        return redacted(text, self.token, get_token())
 
-    def _plain(self, error: Exception, doing: str, unsure: str) -> M2VError:
-        """Our error for what huggingface_hub raised."""
+    def _as_m2v_error(self, error: Exception, doing: str, unsure: str) -> M2VError:
+        """The error of m2v for an error of huggingface_hub."""
         for kind, text in _NOT_FOUND:
             if isinstance(error, kind):
                 return ModelNotFoundError(text.format(at=self.at, name=self.repo_id, revision=self.revision))
         if status := _status(error):
             reason = self._answer(error, status)
         elif isinstance(error, DamagedFileError):
-            reason = f"{error} Try again; if it stays so, tell the owner of the repository."
+            reason = f"{error} Try again; if it fails again, tell the owner of the repository."
         elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
             reason = "the disk is full. Free some space, or set HF_HOME to another disk."
         elif isinstance(error, (_HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError)):
@@ -171,14 +164,15 @@ class Client:
 
 
 def checked_token(token: str | None) -> str | None:
-    r"""`token` without spaces around it.
+    r"""Return `token` without white space around it.
 
-    An HTTP client would refuse a token with a line break in it, and print it.
+    An HTTP client refuses a token with a line break inside, and its error shows the token.
 
     Raises:
         InvalidInputError: It is empty, or holds anything but printable ASCII. The error does not show it.
 
     Example:
+        >>> from m2v_hub.client import checked_token
         >>> checked_token("a-token\n")
         'a-token'
     """
@@ -187,32 +181,32 @@ def checked_token(token: str | None) -> str | None:
     word = token.strip()
     if not (word and word.isascii() and word.isprintable() and " " not in word):
         raise InvalidInputError(
-            f"A Hub token (token=, HF_TOKEN, hf auth login) is one word of letters, digits and signs; found "
-            f"{len(word)} characters, of which some are not, or nothing. Copy it again."
+            f"A Hub token is one word of ASCII letters, digits and punctuation; found {len(word)} characters, some of "
+            f"them others, or none. Copy the token again (HF_TOKEN, or hf auth login)."
         )
     return word
 
 
 def _reason(error: Exception) -> Exception:
-    """What is behind "Error while uploading ..." and "cannot find the requested files in the local cache"."""
+    """The cause of "Error while uploading ..." or "cannot find the requested files in the local cache"."""
     while isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
 
 
 def _status(error: Exception) -> int:
-    """The status of the Hub's answer, 0 if there was none."""
+    """The HTTP status of the Hub's answer; 0 if there was none."""
     return int(getattr(getattr(error, "response", None), "status_code", 0))
 
 
-def _wait(error: Exception, pause: float) -> float | None:
-    """Seconds before the same request may succeed; `None` if that is of no use."""
+def _retry_after(error: Exception, pause: float) -> float | None:
+    """Seconds to wait before a retry, at least `pause`; `None` if a retry is pointless."""
     if status := _status(error):
         asked = str(error.response.headers.get("Retry-After", ""))  # type: ignore[attr-defined] # it has a status
         seconds = max(pause, float(asked)) if asked.isdecimal() else pause
-        return seconds if status in _PASSING and seconds <= LONGEST_PAUSE else None
-    if _NOBODY.search(repr(error)):
+        return seconds if status in _TRANSIENT and seconds <= LONGEST_PAUSE else None
+    if _NO_SERVER.search(repr(error)):
         return None
-    # A connection that broke; or bytes that do not match their size (an OSError without a number) or checksum.
+    # A broken connection, or bytes that do not match their size (an OSError without a number) or checksum.
     broke = isinstance(error, (_HTTPError, DamagedFileError)) or (type(error) is OSError and error.errno is None)
     return pause if broke else None

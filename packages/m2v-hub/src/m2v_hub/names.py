@@ -1,4 +1,4 @@
-"""Names of repositories, revisions, folders and files, checked before they become addresses and paths."""
+"""Checks of repository ids, revisions, subfolders and paths, before they become URLs and file paths."""
 
 from __future__ import annotations
 
@@ -9,18 +9,31 @@ from m2v_core.errors import InvalidInputError
 
 MAIN = "main"
 
-#: A whole commit hash; what it names never changes.
+#: A whole commit hash, which names the same content forever.
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*[\w-]", re.ASCII)
-_NO_REF = re.compile(r"[\s~^:?*\[\\]|\.\.")  # what git-check-ref-format(1) rules out
+_ANY_REPO_ID = re.compile(r"(?:\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)  # as in huggingface_hub's validate_repo_id
+_NOT_IN_REF = re.compile(r"[\s~^:?*\[\\]|\.\.")  # as in git-check-ref-format(1)
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether the Hub accepts a name as a repository id, with an organisation or (for canonical models) without.
+
+    Example:
+        >>> from m2v_hub.names import is_repo_id
+        >>> is_repo_id("org/name"), is_repo_id("bert-base-uncased"), is_repo_id("../name")
+        (True, True, False)
+    """
+    valid = _ANY_REPO_ID.fullmatch(name) and not name.endswith(".git")
+    return bool(valid) and "--" not in name and ".." not in name
 
 
 def checked_repo_id(repo_id: str) -> str:
-    """`repo_id`, of the form `org/name`.
+    """Return `repo_id` if it has the form `org/name`.
 
     Raises:
-        InvalidInputError: It is of another form.
+        InvalidInputError: It has another form.
     """
     if not _REPO_ID.fullmatch(repo_id) or "--" in repo_id or ".." in repo_id:
         raise InvalidInputError(f"A repository id looks like 'org/name'; found {repo_id!r}.")
@@ -28,24 +41,32 @@ def checked_repo_id(repo_id: str) -> str:
 
 
 def checked_revision(revision: str | None) -> str:
-    """A branch, tag or commit that git allows; `main` for `None`.
+    """Return a branch, tag or commit if git allows its name, and `main` for `None`.
+
+    Raises:
+        InvalidInputError: Git does not allow it.
 
     Example:
+        >>> from m2v_hub.names import checked_revision
         >>> checked_revision(None), checked_revision("refs/pr/1")
         ('main', 'refs/pr/1')
     """
     if revision is None:
         return MAIN
-    sound = revision.isprintable() and not _NO_REF.search(revision) and not revision.startswith("-")
-    if not sound or any(part in ("", ".") for part in revision.split("/")):
+    is_valid = revision.isprintable() and not _NOT_IN_REF.search(revision) and not revision.startswith("-")
+    if not is_valid or any(part in ("", ".") for part in revision.split("/")):
         raise InvalidInputError(f"revision should be a branch, tag or commit; found {revision!r}.")
     return revision
 
 
 def checked_subfolder(subfolder: str | None) -> str:
-    """A path inside a repository without slashes around it; "" for `None`.
+    """Return a path inside a repository without slashes around it, and "" for `None`.
+
+    Raises:
+        InvalidInputError: It may leave the repository.
 
     Example:
+        >>> from m2v_hub.names import checked_subfolder
         >>> checked_subfolder("small/int8/"), checked_subfolder(None)
         ('small/int8', '')
     """
@@ -56,9 +77,10 @@ def checked_subfolder(subfolder: str | None) -> str:
 
 
 def is_inside(path: str) -> bool:
-    r"""Whether the path of a file or folder stays inside its repository on every system, and can be shown.
+    r"""Whether a path stays inside its repository on every operating system, and is printable.
 
     Example:
+        >>> from m2v_hub.names import is_inside
         >>> is_inside("onnx/model.onnx"), is_inside("a/../../b"), is_inside("C:/b"), is_inside("a\x1b[2J")
         (True, False, False, False)
     """
@@ -72,6 +94,6 @@ def is_inside(path: str) -> bool:
     )
 
 
-def joined(folder: str, name: str) -> str:
-    """The path of `name` in `folder`, which is "" for the repository itself."""
+def path_in(folder: str, name: str) -> str:
+    """The path of `name` in `folder`; `folder` is "" for the top level of the repository."""
     return f"{folder}/{name}" if folder else name

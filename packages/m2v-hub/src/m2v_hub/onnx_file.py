@@ -1,7 +1,7 @@
-"""What goes into an ONNX file and comes out of it, read from its first layer of protocol buffers alone.
+"""Read the names and shapes of an ONNX model's inputs and outputs, without the `onnx` package and without its weights.
 
-The fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. The `onnx` package, with what it needs,
-weighs more than all of m2v; of a file of any size only the few bytes that name inputs and outputs are read here.
+The fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. The `onnx` package and its dependencies
+are larger than all of m2v. Of a file of any size, only the few bytes that describe inputs and outputs are read.
 """
 
 from __future__ import annotations
@@ -14,36 +14,33 @@ from typing import IO
 
 from m2v_core.errors import ModelFormatError
 
-GRAPH = 7  # of ModelProto
-INPUT, OUTPUT = 11, 12  # of GraphProto
-LONGEST = 1 << 16  # bytes of one input's or output's description
-
-#: ONNX's number of a dtype -> its name, of those that models put out.
-DTYPES = {1: "float32", 10: "float16", 11: "float64"}
+GRAPH = 7  # field of ModelProto
+INPUT, OUTPUT = 11, 12  # fields of GraphProto
+MAX_DESCRIPTION = 1 << 16  # bytes of the description of one input or output
 
 
 @dataclass(frozen=True)
 class Value:
-    """Attributes:
-    name: What an input or output is called.
-    dtype: Its dtype; `None` if it is none of `DTYPES`.
-    shape: Its shape; `None` for an axis of any length.
+    """An input or output of an ONNX model.
+
+    Attributes:
+        name: Its name.
+        shape: Lengths of its axes; `None` for an axis of variable length.
     """
 
     name: str
-    dtype: str | None
     shape: tuple[int | None, ...]
 
 
 def read_signature(path: Path) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
-    """Inputs and outputs of an ONNX file.
+    """Read the inputs and the outputs of an ONNX file.
 
     Raises:
-        ModelFormatError: It is none.
+        ModelFormatError: The file is not an ONNX model.
     """
     try:
         with path.open("rb") as file:
-            graphs = [place for number, place in _fields(file, 0, path.stat().st_size) if number == GRAPH]
+            graphs = [span for number, span in _fields(file, 0, path.stat().st_size) if number == GRAPH]
             (start, end) = graphs[-1]
             values: dict[int, list[Value]] = {INPUT: [], OUTPUT: []}
             for number, (first, last) in _fields(file, start, end):
@@ -57,11 +54,9 @@ def read_signature(path: Path) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
 def _value(raw: bytes) -> Value:
     parts = dict(_parts(raw))  # ValueInfoProto: 1 name, 2 type
     tensor = dict(_parts(parts.get(2, b""))).get(1, b"")  # TypeProto: 1 tensor_type
-    described = dict(_parts(tensor))  # TypeProto.Tensor: 1 elem_type, 2 shape
-    axes = [dict(_parts(axis)).get(1) for number, axis in _parts(described.get(2, b"")) if number == 1]
-    shape = tuple(None if axis is None else _varint(io.BytesIO(axis)) for axis in axes)
-    dtype = _varint(io.BytesIO(described.get(1, b"\0")))
-    return Value(parts[1].decode("utf-8"), DTYPES.get(dtype), shape)
+    dimensions = dict(_parts(tensor)).get(2, b"")  # TypeProto.Tensor: 2 shape
+    axes = [dict(_parts(axis)).get(1) for number, axis in _parts(dimensions) if number == 1]
+    return Value(parts[1].decode("utf-8"), tuple(None if axis is None else _varint(io.BytesIO(axis)) for axis in axes))
 
 
 def _parts(raw: bytes) -> Iterator[tuple[int, bytes]]:
@@ -71,45 +66,45 @@ def _parts(raw: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _fields(file: IO[bytes], start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Numbers of a message's fields, and where the value of each lies."""
-    place = start
-    while place < end:
-        file.seek(place)
+    """Yield the number of each field of a message, and the start and end of its value in the file."""
+    position = start
+    while position < end:
+        file.seek(position)
         key = _varint(file)
         first = file.tell()
         match key & 7:
-            case 0:  # a number of variable length
+            case 0:  # an integer of variable length
                 _varint(file)
                 last = file.tell()
             case 1:  # eight bytes
                 last = first + 8
-            case 2:  # a message, text or bytes, behind their length
+            case 2:  # a message, a string or bytes, after their length
                 length = _varint(file)
                 first = file.tell()
                 last = first + length
             case 5:  # four bytes
                 last = first + 4
             case kind:
-                raise ValueError(f"no field is of kind {kind}")
+                raise ValueError(f"unknown wire type {kind}")
         if last > end:
             raise ValueError("a field reaches beyond its message")
         yield key >> 3, (first, last)
-        place = last
+        position = last
 
 
 def _read(file: IO[bytes], start: int, end: int) -> bytes:
-    if end - start > LONGEST:
-        raise ValueError("an input or output is described at great length")
+    if end - start > MAX_DESCRIPTION:
+        raise ValueError("the description of an input or output is too long")
     file.seek(start)
     return file.read(end - start)
 
 
 def _varint(file: IO[bytes]) -> int:
-    """Seven bits a byte, the lowest first."""
+    """Read an integer of variable length: seven bits per byte, the lowest first."""
     value = 0
     for shift in range(0, 70, 7):
         (byte,) = file.read(1)
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value
-    raise ValueError("a number of more than 64 bits")
+    raise ValueError("an integer of more than 64 bits")

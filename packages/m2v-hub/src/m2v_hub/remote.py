@@ -1,4 +1,4 @@
-"""What a repository on the Hub holds: its files, with their sizes and checksums."""
+"""The files of a repository on the Hub, with their sizes and checksums."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class RemoteFile:
     """A file of a repository.
 
     Attributes:
-        size: Bytes; `None` if the Hub does not say.
-        sha256: Of the content, for large files (LFS, Xet).
-        git_oid: Git's id of the content, for the others.
+        size: Size in bytes; `None` if the Hub does not tell.
+        sha256: Checksum of a large file (LFS, Xet).
+        git_oid: Git's object id of any other file.
     """
 
     size: int | None = None
@@ -27,7 +27,7 @@ class RemoteFile:
     git_oid: str | None = None
 
     def is_same(self, path: Path) -> bool:
-        """Whether a local file has the size and the checksum that the Hub tells."""
+        """Whether a local file has the size and the checksum of this file."""
         size = path.stat().st_size
         if self.size is not None and size != self.size:
             return False
@@ -41,9 +41,9 @@ class Remote:
     """A repository at a commit.
 
     Attributes:
-        commit: The hash of the commit; `None` if there is none yet.
-        files: By path.
-        private: Whether others cannot see it.
+        commit: Hash of the commit; `None` if there is no commit yet.
+        files: Files by their paths.
+        private: Whether the repository is private.
     """
 
     commit: str | None
@@ -52,7 +52,7 @@ class Remote:
 
 
 def read_remote(client: Client) -> Remote:
-    """What the Hub says of the client's repository, by one request."""
+    """Ask the Hub for the files of the client's repository, by one request."""
     info = client.api.model_info(
         client.repo_id, revision=client.revision, files_metadata=True, timeout=HF_HUB_ETAG_TIMEOUT
     )
@@ -64,7 +64,7 @@ def read_remote(client: Client) -> Remote:
 
 
 def file_hash(path: Path, algorithm: str, prefix: bytes = b"") -> str:
-    """The hexadecimal hash of `prefix` and a file's content; git's prefix of a file is "blob", its size and a zero."""
+    """The hexadecimal hash of `prefix` and a file's content; git prefixes "blob", the size and a zero byte."""
     digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,11 +1,11 @@
-"""The resolver that m2v-core finds under the entry point `m2v.resolvers`."""
+"""The resolver that m2v-core finds by the entry-point group `m2v.resolvers`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from m2v_hub.cache import cached_model
-from m2v_hub.download import download
+from m2v_hub.fetch import download
 from m2v_hub.names import checked_repo_id, checked_revision, checked_subfolder
 
 
@@ -17,18 +17,18 @@ def resolve(
     revision: str | None = None,
     force_download: bool = True,
 ) -> Path:
-    """The local folder of the Hub repository `name`.
+    """Return a local folder with the files of the Hub repository `name`.
 
     Args:
-        name: `org/name`.
-        subfolder: The model's place inside the repository.
-        token: A Hub token.
-        revision: A branch, tag or commit.
-        force_download: Ask the Hub for the newest state (unchanged files come from the cache, and so do all if the Hub
-            cannot be reached). If False, a cached model is used without a request.
+        name: Repository id, `org/name`.
+        subfolder: Path of the model inside the repository.
+        token: Hub token.
+        revision: Branch, tag or commit.
+        force_download: Whether to ask the Hub for the newest state. Unchanged files come from the cache, and so do all
+            files if the Hub cannot be reached. If False, a cached model is used without a request.
 
     Raises:
-        ModelNotFoundError: See `m2v_hub.download`, and for other errors too.
+        M2VError: See `m2v_hub.download`.
     """
     if not force_download:
         cached = cached_model(

@@ -1,4 +1,4 @@
-"""What is to be published, gathered in a folder and tried: a model, its variants, a card."""
+"""Collect what a push publishes in a folder, a model and its variants, and load each model once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from m2v_core.checks import did_you_mean, expect, one_of
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
@@ -17,7 +18,7 @@ from m2v_core.storage.files import read_consistently
 from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE
 from m2v_hub.names import is_inside
 
-#: How a variant differs from its model: these keywords of `StaticModel.from_pretrained`.
+#: The keywords of `StaticModel.from_pretrained` by which a variant may differ from its model.
 VARIANT_OPTIONS = frozenset({"quantize_to", "dimensionality", "vocabulary_quantization"})
 
 Variants = Sequence[str] | Mapping[str, Mapping[str, Any]]
@@ -26,58 +27,61 @@ _VARIANT_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 class Saves(Protocol):
-    """A model, or a pipeline: what saves itself as a folder."""
+    """A model or a pipeline: anything that saves itself to a folder."""
 
     def save_pretrained(self, path: str | os.PathLike[str], /) -> None:
         """Write the folder."""
 
 
-def stage(model: Saves | str | os.PathLike[str], place: Path, variants: Variants | None = None) -> None:
-    """Write a model (or copy the folder of one) to `place`, its variants into subfolders, and load each.
+def stage(model: Saves | str | os.PathLike[str], target: Path, variants: Variants | None = None) -> None:
+    """Save a model (or copy its folder) to `target`, and its variants to subfolders; load each once.
 
-    Of a folder all files are taken but those whose names, or whose folders' names, start with a dot.
+    Of a folder, hidden files and the content of hidden folders (names with a leading dot) are not copied.
 
     Raises:
-        ModelNotFoundError: There is no such folder, or it holds no model.
+        ModelNotFoundError: The folder does not exist, or holds no model.
         ModelFormatError: The model does not load.
-        InvalidInputError: The folder holds links or odd names; a variant is unknown, or the model cannot be varied so.
+        InvalidInputError: The folder holds links or unportable names; a variant is unknown or not possible.
     """
     if isinstance(model, (str, os.PathLike)):
         folder = Path(model)
         if not folder.is_dir():
             raise ModelNotFoundError(f"{folder} is not a folder; a model is a folder of files.")
-        read_consistently(folder, partial(_copied, target=place))
+        read_consistently(folder, partial(_copy, target=target))
     elif hasattr(model, "save_pretrained"):
-        model.save_pretrained(place)
+        model.save_pretrained(target)
     else:
         raise InvalidInputError(f"Expected a model, a pipeline or a folder to publish; found {type(model).__name__}.")
-    load(place)
+    load(target)
     for name, options in parsed_variants(variants).items():
-        if (place / name).exists():
+        if (target / name).exists():
             raise InvalidInputError(f"The folder has a {name} already; choose another name for the variant.")
-        load(place, **options).save_pretrained(place / name)
+        load(target, **options).save_pretrained(target / name)
 
 
 def load(folder: Path, **options: Any) -> Saves:
-    """The model, or the pipeline, in a folder."""
+    """Load the model, or the pipeline, in a folder."""
     if not (folder / HEAD_FILE).is_file():
         return StaticModel.from_pretrained(folder, **options)
     if "dimensionality" in options:
-        raise InvalidInputError("A pipeline keeps all dimensions: its head takes them. Vary its dtype.")
+        raise InvalidInputError(
+            "A pipeline keeps all dimensions, because its head needs them. Change its dtype instead."
+        )
     return StaticModelPipeline.from_pretrained(folder, **options)
 
 
 def parsed_variants(variants: Variants | None) -> dict[str, dict[str, Any]]:
-    """Names of subfolders, and how the model in each differs.
+    """The keywords of each variant, by the name of its subfolder.
 
     Args:
-        variants: Names that say it themselves, of a dtype, a number of dimensions with a d, or both; or a mapping of
-            any names to keywords.
+        variants: Names that describe a variant: a dtype, a number of dimensions followed by "d", or both; or a mapping
+            from any names to keywords.
 
     Raises:
-        InvalidInputError: A name says nothing, or a keyword is unknown.
+        InvalidInputError: A name describes no variant, or a keyword is unknown.
 
     Example:
+        >>> from m2v_hub.staging import parsed_variants
         >>> parsed_variants(["int8", "128d-float16"])
         {'int8': {'quantize_to': 'int8'}, '128d-float16': {'dimensionality': 128, 'quantize_to': 'float16'}}
     """
@@ -87,12 +91,10 @@ def parsed_variants(variants: Variants | None) -> dict[str, dict[str, Any]]:
         variants = {name: _options_by_name(name) for name in variants or ()}
     for name, options in variants.items():
         if not _VARIANT_NAME.fullmatch(name):
-            raise InvalidInputError(f"A variant is named by letters, digits and ._-; found {name!r}.")
-        if not options or set(options) - VARIANT_OPTIONS:
-            raise InvalidInputError(
-                f"The variant {name} should have one or more of {', '.join(sorted(VARIANT_OPTIONS))}; "
-                f"found {', '.join(options) or 'nothing'}."
-            )
+            raise InvalidInputError(f"The name of a variant has letters, digits and ._- only; found {name!r}.")
+        expect(bool(options), f"The variant {name}", f"one or more of {', '.join(sorted(VARIANT_OPTIONS))}", options)
+        for keyword in options:
+            one_of(f"A keyword of the variant {name}", keyword, sorted(VARIANT_OPTIONS))
     return {name: dict(options) for name, options in variants.items()}
 
 
@@ -104,19 +106,20 @@ def _options_by_name(name: str) -> dict[str, Any]:
         elif re.fullmatch(r"[1-9]\d{0,5}d", part, re.ASCII):
             options["dimensionality"] = int(part[:-1])
         else:
+            hint = did_you_mean(part, EMBEDDING_DTYPES.values())
             raise InvalidInputError(
                 f"A variant is a dtype ({', '.join(EMBEDDING_DTYPES.values())}), a number of dimensions (128d), or "
-                f"both (128d-int8); found {name!r}. Other variants take a mapping of names to keywords."
+                f"both (128d-int8); found {name!r}. For other variants pass a mapping from names to keywords.{hint}"
             )
     return options
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files below a folder by their paths in it, as the Hub writes them; nothing hidden.
+    """All files below a folder that are not hidden, by their paths as the Hub writes them.
 
     Raises:
-        InvalidInputError: One is a link that leaves the folder (those of huggingface_hub's cache may lead to its
-            blobs), is no plain file, or has a name that not every system takes.
+        InvalidInputError: A file is a link that leaves the folder (except the links of huggingface_hub's cache to its
+            blobs), is not a regular file, or has a name that some operating systems do not allow.
     """
     found = {}
     for parent, folders, names in os.walk(folder):
@@ -127,10 +130,12 @@ def files_of(folder: Path) -> dict[str, Path]:
             if name.startswith("."):
                 continue
             if not is_inside(inner):
-                raise InvalidInputError(f"{folder} holds {inner!r}; rename it: such a name is not for every system.")
+                raise InvalidInputError(
+                    f"{folder} holds {inner!r}; rename it: some operating systems do not allow this name."
+                )
             if not path.is_file() or (path.is_symlink() and not _may_lead_to(path.resolve(), folder.resolve())):
                 raise InvalidInputError(
-                    f"{path} is a link out of the folder, or no plain file: it is not published. Copy what should be."
+                    f"{path} is a link out of the folder, or not a regular file: it is not published. Copy its content."
                 )
             found[inner] = path
     return found
@@ -138,10 +143,10 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def _may_lead_to(target: Path, folder: Path) -> bool:
     cached = [above.with_name("blobs") for above in folder.parents if above.name == "snapshots"]
-    return any(target.is_relative_to(place) for place in (folder, *cached))
+    return any(target.is_relative_to(allowed) for allowed in (folder, *cached))
 
 
-def _copied(folder: Path, *, target: Path) -> None:
+def _copy(folder: Path, *, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for inner, path in files_of(folder).items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFoundError
+from m2v_core.redact import redacted
 from m2v_core.storage.files import read_json
 from m2v_core.storage.format import MODEL_TYPE
 from m2v_distill.teacher.pickled import has_torch
@@ -61,7 +62,7 @@ def find_teacher(
     if folder.is_dir():
         check_not_static(folder)
         return TeacherSource(folder, folder.resolve().name, *_card(folder / "README.md"), hub_id=_cached_id(folder))
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     def fetched(revision: str | None, patterns: Sequence[str]) -> Path:
@@ -82,14 +83,16 @@ def find_teacher(
                 _check_torch(name, folder.name, token, pickled)
             fetched(folder.name, pickled)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelNotFoundError(
-            f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub "
-            f"gave ({type(error).__name__}: {reason}). Check the spelling and the connection."
-        ) from None
-    check_not_static(folder)
-    card = _card(folder / "README.md")
-    return TeacherSource(folder, name, *card, revision=folder.name, hub_id=name)  # the folder is snapshots/<commit>
+        first_line = str(error).partition("\n")[0]
+        problem = f"{type(error).__name__}: {redacted(first_line, token, get_token())}"
+    else:
+        check_not_static(folder)
+        card = _card(folder / "README.md")
+        return TeacherSource(folder, name, *card, revision=folder.name, hub_id=name)  # the folder is snapshots/<commit>
+    raise ModelNotFoundError(  # outside the handler: the original error, which may hold a token, is not its context
+        f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub gave "
+        f"({problem}). Check the spelling and the connection."
+    )
 
 
 def check_reference(name_or_path: str | os.PathLike[str]) -> None:

@@ -1,32 +1,30 @@
-"""Model cards: the README.md of a model on the Hub, made of what its folder knows.
+"""Model cards: the README.md of a model on the Hub, written from what the model's folder knows.
 
-The text is a template's (`m2v_hub/templates`, or a user's own), rendered by `render`; the metadata is
-`metadata`'s; what people wrote by hand stays, by `merge`. Nothing is read back out of a README.
+`info` reads the folder, `metadata` and `render` make the two parts of a card, `merge` puts them into an existing card.
+No fact is read back from a README.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-from m2v_core.errors import InvalidInputError
-from m2v_hub.card.facts import read_facts
+from m2v_core.aliases import aliased
+from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.options import picked
+from m2v_core.redact import has_hub_token
+from m2v_hub.card.info import ModelInfo, read_model_info
 from m2v_hub.card.merge import updated
-from m2v_hub.card.metadata import Result, Results, as_results, metadata_of, named, names
+from m2v_hub.card.metadata import metadata_of
+from m2v_hub.card.options import CardOptions, Results, as_results, one_line
 from m2v_hub.card.render import render
-
-__all__ = ["Result", "card_for"]
-
-#: What tokens of the Hub look like.
-TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}")
+from m2v_hub.names import is_repo_id
 
 
+@aliased
 def card_for(
     folder: str | os.PathLike[str],
     *,
@@ -36,32 +34,34 @@ def card_for(
     language: str | Sequence[str] | None = None,
     datasets: str | Sequence[str] | None = None,
     metrics: Results | None = None,
+    base_model: str | None = None,
     template: str | os.PathLike[str] | None = None,
     existing: str | None = None,
 ) -> str:
-    """The card of a model: the text of README.md for a folder that `save_pretrained` wrote.
+    """Write the card of a model: the text of README.md for a folder that `save_pretrained` wrote.
 
     Args:
-        folder: A model, with a head or without, or an export to ONNX.
-        repo_id: Where it will lie on the Hub; the card's code loads it from there. Default: the folder's name.
-        subfolder: Its place in the repository, if it is not the repository itself. The card then names those libraries
-            alone that load from one.
-        license: Its licence. Default: the teacher's, as the config has it; with neither, the card names none.
-        language: Language codes. Default: the teacher's, likewise.
-        datasets: Data sets that it was fitted to or trained on, by their ids on the Hub.
-        metrics: Measured results; see `Result`.
-        template: A jinja2 template of your own for m2v's part of the text. Default: the one for this kind of model.
-        existing: The card that there is, line endings as they are: text outside of m2v's markers stays, and so do
-            metadata that m2v does not set.
+        folder: A model, with a head or without, or an ONNX export.
+        repo_id: The model's repository on the Hub, from which the card's code loads it. Default: the folder's name.
+        subfolder: Path of the model inside the repository. The card then shows only libraries that load from one.
+        license: Licence, by its identifier on the Hub. Default: the teacher's; if that is unknown, none is named.
+        language: Language code, or several. Default: the teacher's.
+        datasets: Hub ids of data sets that the model was fitted to or trained on.
+        metrics: Measured results: `Result`, a mapping with its fields, or several of them.
+        base_model: Hub id of the teacher. Default: the id in the model's config, if it holds one.
+        template: File with a jinja2 template for m2v's part of the text. Default: the one for this kind of model.
+        existing: The existing card, with its line endings. Text outside of m2v's markers stays, and so does metadata
+            that m2v does not set.
 
     Raises:
-        ModelNotFoundError: There is no model in `folder`, or no template.
+        ModelNotFoundError: The folder holds no model.
         ModelFormatError: A file of the model is damaged.
-        InvalidInputError: An argument is of the wrong kind; the template has a mistake; the metadata or the markers of
-            `existing` cannot be read; or the card would publish a token.
+        InvalidInputError: An argument is of the wrong kind; the template is missing or has a mistake; the metadata or
+            the markers of `existing` cannot be read; or the card would publish a token.
 
     Example:
         >>> import tempfile
+        >>> from m2v_hub import card_for
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     tiny_model().save_pretrained(folder)
         ...     card = card_for(folder, repo_id="org/tiny", license="mit")
@@ -69,34 +69,76 @@ def card_for(
         ---
         license: mit
     """
-    path = Path(folder)
-    if repo_id is not None:
-        try:
-            validate_repo_id(repo_id)
-        except HFValidationError:
-            raise InvalidInputError(f"A repository id looks like 'org/name'; found {repo_id!r}.") from None
-    facts = read_facts(path, name=repo_id or path.resolve().name)
-    facts = replace(
-        facts,
-        license=facts.license if license is None else named("license", license),
-        language=facts.language if language is None else names("language", language),
-        datasets=names("datasets", datasets),
-    )
-    if subfolder:
-        facts = replace(facts, subfolder=named("subfolder", subfolder), sentence_transformers=False, onnx=None)
-    results = as_results(metrics)
-    metadata = metadata_of(facts, results)
-    context = {**vars(facts), "results": results, "metadata": metadata}
-    section = render(f"{facts.kind}.md" if template is None else Path(template).absolute(), context)
-    if section.lstrip().startswith("---"):
+    options = picked(CardOptions, locals())
+    return make_card(Path(folder), options, repo_id=repo_id, subfolder=subfolder).merged_into(existing)
+
+
+@dataclass(frozen=True)
+class Card:
+    """The parts of a card that m2v writes.
+
+    Attributes:
+        metadata: Plain values by key.
+        text: m2v's section of the text, in Markdown.
+    """
+
+    metadata: Mapping[str, Any]
+    text: str
+
+    def merged_into(self, existing: str | None) -> str:
+        """The whole card, with what people wrote in the existing one.
+
+        Raises:
+            InvalidInputError: `existing` cannot be read, or the result holds what looks like a token of the Hub.
+        """
+        card = updated(existing, self.metadata, self.text)
+        if has_hub_token(card):
+            raise InvalidInputError(
+                "The card would publish what looks like a token of the Hub. Remove it from the model's config.json, "
+                "from the README or from the template; if it is a real one, revoke it."
+            )
+        return card
+
+
+def read_card(path: Path) -> str:
+    """Read the text of a card with its line endings.
+
+    Raises:
+        ModelFormatError: The file is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None
+
+
+def make_card(folder: Path, options: CardOptions, *, repo_id: str | None, subfolder: str | None) -> Card:
+    """Write m2v's parts of a card; see `card_for`."""
+    if repo_id is not None and not is_repo_id(repo_id):
+        raise InvalidInputError(f"A repository id looks like 'org/name'; found {repo_id!r}.")
+    info = read_model_info(folder, name=repo_id or folder.resolve().name)
+    info = _with_options(info, options)
+    if subfolder:  # of these libraries, none loads a model from a subfolder
+        info = replace(info, subfolder=one_line("subfolder", subfolder), sentence_transformers=False, onnx=None)
+    results = as_results(options.metrics)
+    metadata = metadata_of(info, results)
+    template = f"{info.kind}.md" if options.template is None else Path(options.template).absolute()
+    text = render(template, {**info.variables(), "results": results, "metadata": metadata})
+    if text.lstrip().startswith("---"):
         raise InvalidInputError(
-            f"{template}: a template should hold the text alone; found metadata (---) at its start. Metadata comes "
-            f"from the model and from arguments; write further keys into the README by hand, they stay."
+            f"{template}: a template should hold text only; found metadata (---) at its start. Metadata comes "
+            f"from the model and from the options; further keys that you write into the README by hand stay."
         )
-    card = updated(existing, metadata, section)
-    if TOKEN.search(card):
-        raise InvalidInputError(
-            "The card would publish what looks like a token of the Hub. Remove it from the model's config.json, from "
-            "the README or from the template; if it is a real one, revoke it."
-        )
-    return card
+    return Card(metadata, text)
+
+
+def _with_options(info: ModelInfo, options: CardOptions) -> ModelInfo:
+    """The model as its options describe it, where they are given."""
+    config = info.config
+    if options.base_model not in (None, config.base_model):
+        config = replace(config, base_model=options.base_model, base_model_revision=None)
+    if options.license is not None:
+        config = replace(config, license=options.license)
+    if options.language is not None:
+        config = replace(config, language=tuple(options.language))
+    return replace(info, config=config, datasets=tuple(options.datasets or ()))

@@ -1,4 +1,4 @@
-"""Templates into Markdown: in a sandbox, with each value escaped so that it stays what it is, plain text."""
+"""Render templates to Markdown, in a sandbox and with every value escaped, so that it is shown as plain text."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, Temp
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from m2v_core.errors import InvalidInputError, ModelNotFoundError
+from m2v_core.errors import InvalidInputError
+from m2v_core.storage.files import read_user_text
 
-#: Signs of structure: all ASCII punctuation but the comma, and four signs more where they stand inside of a word.
+#: Characters of Markdown's structure: all ASCII punctuation but the comma; of "-_./" only those outside of a word.
 STRUCTURE = re.compile(r"(?<![0-9A-Za-z])[-_./]|[-_./](?![0-9A-Za-z])|[!-+:-@\[-^`{-~]")
 AUTOLINK = re.compile(r"(?i)\b(www)\.")
 
-#: Directions of writing that reach beyond the value.
+#: Characters that change the direction of writing beyond the value.
 DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 UNKNOWN = "-"
 
-#: What may go wrong inside of a template that somebody else wrote, besides jinja2's own errors.
+#: Errors that a mistake in a user's template may cause.
 MISTAKES = (TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def plain(value: object) -> str:
-    r"""One line of text: white space is one space, what no reader should see is U+FFFD, what is not known is "-".
+    r"""A value as one line of text.
+
+    White space becomes one space, control characters become U+FFFD, and `None` becomes "-".
 
     Example:
+        >>> from m2v_hub.card.render import plain
         >>> plain("two\nlines"), plain(None)
         ('two lines', '-')
     """
@@ -45,12 +49,13 @@ def plain(value: object) -> str:
 
 
 def escaped(value: object) -> Markup:
-    """A value as one line of Markdown that shows it and does nothing else; what is Markdown already stays.
+    """A value as one line of Markdown that shows it as text; `Markup` is returned as it is.
 
-    Signs that could begin some structure become character references, which CommonMark (section 2.5) never takes
-    for structure. A backslash before them would not do: the Hub looks for formulas before it reads Markdown.
+    Characters that could begin a structure become character references, which CommonMark (section 2.5) never
+    interprets as structure. A backslash is not enough: the Hub looks for formulas before it reads Markdown.
 
     Example:
+        >>> from m2v_hub.card.render import escaped
         >>> print(escaped("org/all-MiniLM-L6-v2"), escaped("a|b <b>"))
         org/all-MiniLM-L6-v2 a&#124;b &#60;b&#62;
     """
@@ -61,21 +66,23 @@ def escaped(value: object) -> Markup:
 
 
 def literal(value: object) -> Markup:
-    r"""A string as Python and JavaScript write it, for code in a fence.
+    r"""A string literal of Python and JavaScript, for code in a fence.
 
     Example:
+        >>> from m2v_hub.card.render import literal
         >>> print(literal('a "b"'))
         "a \"b\""
     """
     text = json.dumps(str(value), ensure_ascii=False)
     hidden = (f"\\u{ord(sign):04x}" if not sign.isprintable() and sign <= "\uffff" else sign for sign in text)
-    return Markup("".join(hidden))  # noqa: S704 # it has no line break, so it cannot close a fence
+    return Markup("".join(hidden))  # noqa: S704 # without a line break it cannot close a fence
 
 
 def number(value: float) -> str:
-    """Thousands apart, and six digits of a fraction.
+    """A number with commas between thousands, or with six significant digits if it is a fraction.
 
     Example:
+        >>> from m2v_hub.card.render import number
         >>> number(29525), number(0.5)
         ('29,525', '0.5')
     """
@@ -83,9 +90,10 @@ def number(value: float) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """Bytes for people.
+    """A number of bytes with a unit.
 
     Example:
+        >>> from m2v_hub.card.render import size
         >>> size(15_116_888)
         '15.1 MB'
     """
@@ -96,28 +104,27 @@ def size(n_bytes: int) -> str:
 
 
 class _Templates(BaseLoader):
-    """Ours by name, and a user's own by its path; no other file can be included or extended."""
+    """Loads our templates by name and the user's one by its path; a template can include no other file."""
 
     def __init__(self, own: Path | None) -> None:
         self.own, self.ours = own, PackageLoader("m2v_hub")
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Any]:
         if self.own is not None and template == str(self.own):
-            return _read(self.own), template, None
+            return read_user_text(self.own), template, None
         return self.ours.get_source(environment, template)
 
 
 def render(template: str | Path, context: Mapping[str, Any]) -> str:
-    """The text that a template makes: one of ours by name, or a user's by path.
+    """Render a template: one of ours by its name, or a user's by its path.
 
     Raises:
-        ModelNotFoundError: There is no such file.
-        InvalidInputError: It is no template, names something that a card does not know, or wants what the sandbox
-            forbids; the message names file and line.
+        InvalidInputError: The file does not exist; or the template has a mistake, uses an unknown variable, or does
+            what the sandbox forbids, and the message names file and line.
     """
     environment = ImmutableSandboxedEnvironment(
         loader=_Templates(template if isinstance(template, Path) else None),
-        autoescape=True,  # for its sake blocks and macros give Markup, which is not escaped again
+        autoescape=True,  # makes blocks and macros return Markup, which is not escaped again
         finalize=escaped,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -136,18 +143,9 @@ def render(template: str | Path, context: Mapping[str, Any]) -> str:
 def _mistake(name: object, line: int | None, error: Exception) -> InvalidInputError:
     where = f"{name}, line {line}" if line else str(name)
     reason = str(error) or type(error).__name__
-    return InvalidInputError(f"{where}: expected a template of jinja2; found a mistake: {reason}.")
+    return InvalidInputError(f"{where}: expected a jinja2 template; found a mistake: {reason}.")
 
 
 def _line(traceback: TracebackType | None, name: str) -> int | None:
     lines = [line for frame, line in walk_tb(traceback) if frame.f_code.co_filename == name]
     return lines[-1] if lines else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"There is no template {path} (looked from {Path.cwd()}).") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{path}: expected UTF-8 text; found other bytes at offset {error.start}.") from None

@@ -1,4 +1,4 @@
-"""Files of a static model from the Hub, or from its cache."""
+"""Download the files of a static model from the Hub, or find them in the cache."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, snapshot_download
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from tqdm.auto import tqdm
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
@@ -20,12 +21,12 @@ from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import CONFIG_FILE, HEAD_FILE, LEGACY_HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
 from m2v_hub.cache import cached_file, cached_model, remove, write_ref
 from m2v_hub.client import PAUSES, Client, DamagedFileError
-from m2v_hub.names import COMMIT, checked_repo_id, checked_revision, checked_subfolder, joined
+from m2v_hub.names import COMMIT, checked_repo_id, checked_revision, checked_subfolder, path_in
 from m2v_hub.remote import Remote, RemoteFile, read_remote
 
 README_FILE = "README.md"
 
-#: The files of a static model, in any layout that m2v-core reads.
+#: Files of a static model, in any layout that m2v-core reads.
 MODEL_FILES = (
     CONFIG_FILE,
     TENSOR_FILE,
@@ -39,7 +40,7 @@ MODEL_FILES = (
     f"{NESTED}/{TOKENIZER_FILE}",
 )
 
-#: The most bytes that a file may have which is read as a whole before it is looked at; tables may have any size.
+#: Maximum sizes in bytes of files that are read completely before they are checked, and of all others but the table.
 LIMITS = {TOKENIZER_FILE: 1 << 30, HEAD_FILE: 1 << 30, LEGACY_HEAD_FILE: 1 << 30}
 SMALL = 10 << 20
 
@@ -47,11 +48,11 @@ log = logging.getLogger(__name__)
 
 
 class _TerminalBar(tqdm):  # type: ignore[type-arg] # generic in the stubs only
-    """A progress bar that is off where nobody watches."""
+    """A progress bar that is shown on a terminal only."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options["disable"] = options.get("disable") or not sys.stderr.isatty()
-        options.pop("name", None)  # huggingface_hub's own classes know it
+        options["disable"] = options.get("disable") or are_progress_bars_disabled() or not sys.stderr.isatty()
+        options.pop("name", None)  # known to huggingface_hub's own classes only
         super().__init__(*args, **options)
 
 
@@ -65,40 +66,39 @@ def download(
     local_files_only: bool = False,
     force_download: bool = False,
 ) -> Path:
-    """Fetch a static model's files, and no others, into the Hub cache.
+    """Download a static model's files, and no others, into the Hub's cache.
 
-    What arrives is compared with the checksums that the Hub tells. A branch or tag in the cache stands for a commit
-    only when all files of it are there: after an interruption the cache holds the model that it held before, and the
-    next call fetches what is missing. A connection that breaks, and answers that may pass (429, 5xx), are tried again.
+    Every file is compared with its checksum on the Hub. A branch or tag in the cache refers to a commit only after all
+    files of the commit have arrived: after an interruption the cache holds the earlier model, and the next call fetches
+    what is missing. Broken connections and transient errors (429, 5xx) are retried.
 
     Args:
-        repo_id: `org/name`.
-        revision: A branch, tag or commit; default: the main branch. A whole commit hash that is cached needs no
-            request.
-        subfolder: The model's place inside the repository.
-        token: A Hub token; default: the one that `hf auth login` stored, or `HF_TOKEN`.
-        cache_dir: Default: huggingface_hub's cache.
-        local_files_only: Make no request; take what is cached.
+        repo_id: Repository id, `org/name`.
+        revision: Branch, tag or commit. Default: the main branch. A whole commit hash that is cached needs no request.
+        subfolder: Path of the model inside the repository.
+        token: Hub token. Default: `HF_TOKEN`, or the one that `hf auth login` stored.
+        cache_dir: Folder of the cache. Default: huggingface_hub's.
+        local_files_only: Make no request, and use what is cached.
         force_download: Fetch files again even if they are cached.
 
     Returns:
-        The folder of the revision in the cache; a subfolder lies inside it.
+        The folder of the revision in the cache, of which a subfolder is a part.
 
     Raises:
-        ModelNotFoundError: The Hub has no such repository or revision, or will not show it without another token; or
-            it holds no static model; or nothing is cached and the Hub must not be asked.
-        ModelFormatError: A file is far larger than such a file can be.
-        TransferError: The Hub cannot be reached and nothing is cached; files do not arrive whole; the disk is full.
-        InvalidInputError: A name is of another form than it should be.
+        ModelNotFoundError: The Hub has no such repository or revision, or denies access to it; it holds no static
+            model; or nothing is cached and the Hub must not be asked.
+        ModelFormatError: A file is too large for its kind.
+        TransferError: The Hub cannot be reached and nothing is cached; files arrive damaged; or the disk is full.
+        InvalidInputError: A name is malformed.
     """
-    place, cache = checked_subfolder(subfolder), None if cache_dir is None else Path(cache_dir).expanduser().resolve()
+    inner, cache = checked_subfolder(subfolder), None if cache_dir is None else Path(cache_dir).expanduser().resolve()
     client = Client.of(checked_repo_id(repo_id), checked_revision(revision), token)
-    cached = cached_model(client.repo_id, client.revision, place, cache)
+    cached = cached_model(client.repo_id, client.revision, inner, cache)
     if local_files_only or constants.HF_HUB_OFFLINE:
         if cached is None:
             raise ModelNotFoundError(
-                f"{client.at} is not in the cache, and the Hub was not to be asked. Connect once to download it: "
-                f"without local_files_only=, and without HF_HUB_OFFLINE."
+                f"{client.at} is not in the cache, and no request to the Hub is allowed. Connect once to download it, "
+                f"with HF_HUB_OFFLINE not set."
             )
         return cached
     if cached is not None and COMMIT.fullmatch(client.revision) and not force_download:
@@ -111,9 +111,9 @@ def download(
             raise
         log.warning("%s The cached files of %s are used.", error, client.at)
         return cached
-    files = _wanted(client, remote, place)
+    files = _wanted(client, remote, inner)
     fetch = partial(_fetch, client, str(remote.commit), cache=cache, force=force_download)
-    for last in (False, True):  # the table last: where it is, the others are
+    for last in (False, True):  # the table last: where it exists, the other files do
         part = {path: file for path, file in files.items() if (_name(path) == TENSOR_FILE) == last}
         if part:
             snapshot = client.ask(partial(fetch, part), doing=doing)
@@ -121,27 +121,27 @@ def download(
     return snapshot
 
 
-def _wanted(client: Client, remote: Remote, place: str) -> dict[str, RemoteFile]:
-    """The files of the model in `place`, by their paths in the repository."""
-    paths = [joined(place, name) for name in MODEL_FILES]
+def _wanted(client: Client, remote: Remote, subfolder: str) -> dict[str, RemoteFile]:
+    """The files of the model in `subfolder`, by their paths in the repository."""
+    paths = [path_in(subfolder, name) for name in MODEL_FILES]
     files = {path: remote.files[path] for path in paths if path in remote.files}
     if not any(_name(path) == TENSOR_FILE for path in files):
         raise ModelNotFoundError(
-            f"{client.at} holds no static model{f' in {place}' if place else ''}: expected {TENSOR_FILE}, "
+            f"{client.at} holds no static model{f' in {subfolder}' if subfolder else ''}: expected {TENSOR_FILE}, "
             f"{TOKENIZER_FILE} and {CONFIG_FILE}; found {len(files)} of its files, and {len(remote.files)} in all."
         )
     for path, file in files.items():
         limit = LIMITS.get(_name(path), SMALL)
         if _name(path) != TENSOR_FILE and (file.size or 0) > limit:
             raise ModelFormatError(
-                f"{client.at}: expected {path} to have {limit:,} bytes at the most; found {file.size:,}. Nothing was "
-                f"fetched: this is no such file."
+                f"{client.at}: expected {path} to have at most {limit:,} bytes; found {file.size:,}. Nothing was "
+                f"fetched."
             )
     return files
 
 
 def _fetch(client: Client, commit: str, files: Mapping[str, RemoteFile], *, cache: Path | None, force: bool) -> Path:
-    """Fetch files of a commit that are not cached, and compare them with their checksums; returns the snapshot."""
+    """Fetch files of a commit that are not cached, verify their checksums, and return the snapshot."""
     there = {path: None if force else cached_file(client.repo_id, commit, path, cache) for path in files}
     new = [path for path, found in there.items() if found is None]
     if not new:
@@ -164,7 +164,7 @@ def _fetch(client: Client, commit: str, files: Mapping[str, RemoteFile], *, cach
             raise DamagedFileError(f"{path} did not arrive.")
         if not files[path].is_same(snapshot / path):
             remove(snapshot / path)
-            raise DamagedFileError(f"{path} arrived with another size or checksum than the Hub tells.")
+            raise DamagedFileError(f"{path} arrived with another size or checksum than it has on the Hub.")
     return snapshot
 
 
@@ -173,8 +173,8 @@ def _check_space(needed: int, cache: Path) -> None:
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise TransferError(
-            f"{needed:,} bytes should be fetched to {cache}, where {free:,} are free. Free some space, or choose "
-            f"another disk by HF_HOME or cache_dir=."
+            f"{needed:,} bytes are needed in {cache}; found {free:,} free. Free some space, or set HF_HOME to another "
+            f"disk."
         )
 
 

@@ -1,0 +1,40 @@
+"""Remove access tokens from texts of others before they reach an error, a log or a file."""
+
+from __future__ import annotations
+
+import re
+
+#: A Hub token, an authorization header, or a URL query with values, which may be a signature that grants access.
+SECRET = re.compile(r"\b(?:hf|api_org)_\w{6,}|(?<=Bearer )[^\s'\"]+|(?<=\?)[^\s'\"]*=[^\s'\"]*")
+
+#: A Hub token of full length, as it must not appear in a published file.
+HUB_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}")
+
+
+def redacted(text: object, *secrets: str | None, limit: int = 300) -> str:
+    r"""`text` as one printable line of at most `limit` characters, with every secret replaced by `***`.
+
+    Args:
+        text: A message of another program or of a server, or the exception that holds it.
+        secrets: Tokens that are known to be secret, whatever their form; `None` and "" are ignored.
+        limit: Characters to keep. The text is redacted before it is shortened.
+
+    Example:
+        >>> redacted("token hf_abcdefgh1234\nis not valid; see https://host/file?Signature=5")
+        'token *** is not valid; see https://host/file?***'
+    """
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
+    for secret in filter(None, secrets):
+        line = line.replace(secret, "***")
+    line = SECRET.sub("***", line)
+    return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def has_hub_token(text: str) -> bool:
+    """Whether `text` contains what looks like a complete Hub token.
+
+    Example:
+        >>> has_hub_token("hf_" + "x" * 34), has_hub_token("hf_hub_download")
+        (True, False)
+    """
+    return HUB_TOKEN.search(text) is not None

@@ -1,0 +1,153 @@
+"""The options of a model card, and the measured results that it may report."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from m2v_core.errors import InvalidInputError
+from m2v_core.options import known_options, option
+from m2v_hub.names import is_repo_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A measured result of a model, as the Hub lists it.
+
+    `huggingface_hub.EvalResult` is what a card writes, but it requires a task and checks no value.
+
+    Attributes:
+        metric: Name of the metric on the Hub, such as "accuracy" or "spearman_cosine".
+        value: A finite number.
+        dataset: Hub id or name of the data set that was measured on.
+        task: Name of the task on the Hub. Default: the model's.
+        config: Configuration (subset) of the data set.
+        split: Split of the data set.
+        revision: Commit of the data set.
+
+    Example:
+        >>> from m2v_hub import Result
+        >>> Result(metric="accuracy", value=0.93, dataset="mteb/banking77", split="test").value
+        0.93
+    """
+
+    metric: str
+    value: float
+    dataset: str
+    task: str | None = None
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            text = getattr(self, field.name)
+            if field.name != "value" and (text is not None or field.default is MISSING):
+                one_line(f"{field.name} of a result", text)
+        if type(self.value) is bool or not isinstance(self.value, Real | int) or not math.isfinite(self.value):
+            raise InvalidInputError(f"The value of a result should be a finite number; found {self.value!r}.")
+        if type(self.value) is not int:  # such as a number of numpy
+            object.__setattr__(self, "value", float(self.value))
+
+
+#: One result or several; a mapping holds the fields of one, as JSON does.
+Results = Result | Mapping[str, Any] | Iterable[Result | Mapping[str, Any]]
+
+
+def as_results(metrics: Results | None) -> tuple[Result, ...]:
+    """Results from any accepted form.
+
+    Raises:
+        InvalidInputError: An item is not a result.
+    """
+    listed = [metrics] if isinstance(metrics, Result | Mapping) else () if metrics is None else metrics
+    results = []
+    for item in listed:
+        if isinstance(item, Mapping):
+            known = [field.name for field in fields(Result)]
+            try:
+                item = Result(**known_options(item, known))  # noqa: PLW2901 # the same result, in another form
+            except TypeError as error:
+                raise InvalidInputError(
+                    f"A result has the fields {', '.join(known)}, and the first three are required; found this: {error}"
+                ) from None
+        if not isinstance(item, Result):
+            raise InvalidInputError(f"metrics should be results (see m2v_hub.Result); found {item!r}.")
+        results.append(item)
+    return tuple(results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardOptions:
+    """Options of a model card, for what the model's folder does not know.
+
+    Attributes:
+        license: Licence, by its identifier on the Hub. Default: the teacher's.
+        language: Language code, or several. Default: the teacher's.
+        datasets: Hub ids of data sets that the model was fitted to or trained on.
+        metrics: Measured results: `Result`, a mapping with its fields, or several of them.
+        base_model: Hub id of the teacher. Default: the id in the model's config, if it holds one.
+        template: File with a jinja2 template for m2v's part of the text. Default: the one for this kind of model.
+
+    Raises:
+        InvalidInputError: A value is of the wrong kind.
+    """
+
+    license: str | None = option(None, "licence, by its identifier on the Hub (default: the teacher's)", metavar="ID")
+    language: str | Sequence[str] | None = option(
+        None, "language code; may be repeated (default: the teacher's)", metavar="CODE", repeat=True
+    )
+    datasets: str | Sequence[str] | None = option(
+        None,
+        "Hub id of a data set that the model was fitted to or trained on; may be repeated",
+        flag="--dataset",
+        metavar="ID",
+        repeat=True,
+    )
+    metrics: Results | None = option(
+        None, "measured results: a list of {metric, value, dataset, ...}", metavar="FILE.json", parse=Path
+    )
+    base_model: str | None = option(
+        None, "Hub id of the teacher (default: the id in the model's config, if it holds one)", metavar="ID"
+    )
+    template: str | os.PathLike[str] | None = option(
+        None, "jinja2 template of your own for the text", metavar="FILE", parse=Path
+    )
+
+    def __post_init__(self) -> None:
+        if self.license is not None:
+            one_line("license", self.license)
+        if self.base_model is not None and not is_repo_id(one_line("base_model", self.base_model)):
+            raise InvalidInputError(
+                f"base_model should be the id of a model on the Hub, such as 'org/name'; found {self.base_model!r}."
+            )
+        if self.language is not None:
+            object.__setattr__(self, "language", names("language", self.language))
+        object.__setattr__(self, "datasets", names("datasets", self.datasets))
+        object.__setattr__(self, "metrics", as_results(self.metrics))
+
+
+def one_line(what: str, value: object) -> str:
+    """`value`, if it is a non-empty line of printable text.
+
+    Raises:
+        InvalidInputError: It is not; `what` names it in the message.
+    """
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise InvalidInputError(f"{what} should be one line of text; found {value!r}.")
+    return value
+
+
+def names(what: str, values: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One name, several or none, as a tuple.
+
+    Raises:
+        InvalidInputError: An item is not one line of text; `what` names the option in the message.
+    """
+    listed = [values] if isinstance(values, str) else () if values is None else values
+    return tuple(one_line(what, value) for value in listed)
