@@ -52,6 +52,7 @@ def test_settings_that_are_recorded(options: dict, expected: dict) -> None:
         ({"method": "corpus"}, "composed, token; found 'corpus'"),
         ({"method": "tokn"}, "Did you mean 'token'"),
         ({"rounds": 0}, "1 or more; found 0"),
+        ({"base_model": "../teacher"}, "such as 'org/name'; found '../teacher'"),
         ({"model_parallel": 0}, "1 or more; found 0"),
         ({"backend": "torch", "compute_as": "bert"}, "backend='torch'"),
         ({"method": "token", "corpus": ["a text"]}, "corpus needs method 'composed'; found 'token'"),

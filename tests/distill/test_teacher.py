@@ -165,7 +165,8 @@ def test_only_an_id_of_the_hub_is_a_base_model(teacher_folder: Path, tmp_path: P
     assert distill(teacher_folder, base_model="org/name", **options).config.base_model == "org/name"
     cached = tmp_path / "models--org--cached" / "snapshots" / "0123"
     shutil.copytree(teacher_folder, cached)
-    assert distill(cached, **options).config.base_model == "org/cached"
+    config = distill(cached, **options).config
+    assert (config.base_model, config.base_model_revision) == ("org/cached", "0123")
     assert find_teacher(teacher_folder).name == teacher_folder.name
 
 

@@ -24,6 +24,7 @@ from m2v_distill.teacher.interface import (
     Precision,
     check_compute_as,
 )
+from m2v_distill.teacher.source import HUB_ID
 from m2v_distill.vocabulary.weights import Frequencies, checked_counts, read_frequencies
 from m2v_distill.vocabulary.words import Words, checked_words, read_words
 
@@ -251,6 +252,12 @@ class DistillConfig:
         whole("seed", self.seed)
         whole("model_parallel", self.model_parallel, 1)
         number("sif_coefficient", self.sif_coefficient, above=0, below=1, or_none=True)
+        expect(
+            self.base_model is None or bool(HUB_ID.fullmatch(str(self.base_model))),
+            "base_model",
+            "the id of a model on the Hub, such as 'org/name'",
+            self.base_model,
+        )
         check_clusters(self.vocabulary_quantization)
         self._check_pca()
         self._check_pattern()

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -32,9 +31,7 @@ from m2v_distill.corpus.store import (
 )
 from m2v_distill.logs import logger
 from m2v_distill.teacher.engine.resume import UNFINISHED
-
-if TYPE_CHECKING:
-    from m2v_distill.teacher.teacher import Teacher
+from m2v_distill.teacher.teacher import Teacher
 
 
 @aliased

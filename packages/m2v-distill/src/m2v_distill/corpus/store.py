@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundEr
 from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.files import read_json
 from m2v_core.vectors import unit
-from m2v_distill.corpus.read import Corpus, read_texts
+from m2v_distill.corpus.read import read_texts
 from m2v_distill.corpus.shards import REMEDY, count_texts, read_shard, texts_of
 
 if TYPE_CHECKING:
@@ -154,27 +154,30 @@ def is_store(path: str | os.PathLike[str]) -> bool:
     return (Path(path) / STORE).is_file()
 
 
-def check_corpus(corpus: Corpus | None, *, text_column: str | None = None) -> None:
+def check_corpus(corpus: Any, *, text_column: str | None = None) -> None:
     """Check a corpus before any work: that files exist and have the column, or that a store can be read.
 
-    Only the first text of each file is read. Pipes, and texts in memory, are left for the one reading that they allow.
+    Only the first text of each file is read. Pipes and iterators, which can be read only once, are not read.
+
+    Args:
+        corpus: As in `read_texts`, a folder of features, or `None`.
+        text_column: As in `read_texts`.
 
     Raises:
-        InvalidInputError: A file is missing, has an unknown ending, no such column, or no text at its start.
+        InvalidInputError: It is not a corpus; or a file is missing, has an unknown ending, no such column, or a bad
+            first text.
         ModelFormatError: A store is damaged.
     """
-    if isinstance(corpus, str | os.PathLike):
-        if is_store(corpus):
-            FeatureStore.open(corpus)
-            return
-        corpus = [Path(corpus)]
-    for item in corpus if isinstance(corpus, Sequence) else ():
-        if isinstance(item, os.PathLike):
-            path = Path(item)
-            column = text_column if not path.exists() or kind_of(path) in TABLES else None
-            texts = read_texts(path, text_column=column)
-            if path.is_file():
-                next(texts, None)
+    if corpus is None or (isinstance(corpus, Iterable) and not isinstance(corpus, str | os.PathLike | Sequence)):
+        return
+    if isinstance(corpus, str | os.PathLike) and is_store(corpus):
+        FeatureStore.open(corpus)
+        return
+    read_texts(corpus, text_column=text_column)  # raises unless it is a corpus
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else [x for x in corpus if isinstance(x, os.PathLike)]
+    for path in map(Path, paths):
+        if path.is_file():
+            next(read_texts(path, text_column=text_column if kind_of(path) in TABLES else None), None)
 
 
 def check_folder(folder: Path) -> None:

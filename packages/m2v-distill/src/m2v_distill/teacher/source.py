@@ -23,9 +23,11 @@ TEACHER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py", "README.
 OTHER_FRAMEWORKS = ("onnx/*", "openvino/*", "coreml/*")
 
 
-#: A repository's id on the Hub, and the name of its folder in the Hub's cache.
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)")
+#: Id of a repository on the Hub; some old ones have no organisation.
+HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*")
+
+#: End of the path of a folder of the Hub's cache.
+CACHED = re.compile(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/(\w+)$")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def find_teacher(
     folder, name = Path(name_or_path), os.fspath(name_or_path)
     if folder.is_dir():
         check_not_static(folder)
-        return TeacherSource(folder, folder.resolve().name, *_card(folder / "README.md"), hub_id=_cached_id(folder))
+        hub_id, revision = _cached(folder)
+        card = _card(folder / "README.md")
+        return TeacherSource(folder, folder.resolve().name, *card, revision=revision, hub_id=hub_id)
     from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -105,7 +109,7 @@ def check_reference(name_or_path: str | os.PathLike[str]) -> None:
     folder, name = Path(name_or_path), os.fspath(name_or_path)
     if folder.is_dir():
         check_not_static(folder)
-    elif not re.fullmatch(r"([\w.-]+/)?[\w.-]+", name) or name.startswith((".", "-")):
+    elif not HUB_ID.fullmatch(name):
         found = "a file" if folder.exists() else "neither a folder here nor a name on the Hub"
         raise ModelNotFoundError(
             f"The teacher should be a folder, or org/name on the Hugging Face Hub; found {name!r}, which is {found} "
@@ -133,20 +137,20 @@ def source_of_model(model: Any) -> TeacherSource:
     if path and Path(path).is_dir():
         return find_teacher(path)
     name = path or type(model).__name__
-    return TeacherSource(Path(name), name, hub_id=name if HUB_ID.fullmatch(name) else None)
+    return TeacherSource(Path(name), name, hub_id=name if "/" in name and HUB_ID.fullmatch(name) else None)
 
 
-def _cached_id(folder: Path) -> str | None:
-    """The Hub id of a folder inside the Hub's cache.
+def _cached(folder: Path) -> tuple[str | None, str | None]:
+    """The Hub id and the commit of a folder of the Hub's cache; `None` for other folders.
 
     A folder's config does not tell its id: `_name_or_path` there is the model that it was fine-tuned from.
 
     Example:
-        >>> _cached_id(Path("hub/models--org--name/snapshots/0123"))
-        'org/name'
+        >>> _cached(Path("hub/models--org--name/snapshots/0123"))
+        ('org/name', '0123')
     """
-    found = [match for part in folder.resolve().parts[-3:] if (match := CACHED.fullmatch(part))]
-    return "/".join(found[0].groups()) if found else None
+    match = CACHED.search(folder.resolve().as_posix())
+    return (f"{match[1]}/{match[2]}", match[3]) if match else (None, None)
 
 
 def _pickled(folder: Path) -> list[str]:
