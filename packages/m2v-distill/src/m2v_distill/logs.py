@@ -1,4 +1,4 @@
-"""The package's log, shown on stderr or held back, and other libraries' notes."""
+"""The log of the package, shown on stderr, and the logs of libraries, held back."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def notes_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def quiet(name: str = logger.name) -> Iterator[None]:
-    """Hide everything below an error in the log of this package, or of a library."""
+def quiet(name: str) -> Iterator[None]:
+    """Hide everything below an error in the log of a library."""
     log = logging.getLogger(name)
     level = log.level
     log.setLevel(logging.ERROR)
