@@ -19,32 +19,31 @@ from texts import tweets
 
 from m2v_core import StaticModel
 from m2v_core.encode import pool, rows
-from m2v_core.tokenize import backend, pieces, splitting, tokens
-from m2v_core.tokenize import word_cache as memory
+from m2v_core.tokenize import backend, pieces, splitting, tokens, word_cache
 
 #: Each step of encode: who calls it by what name.
 STEPS: dict[str, tuple[Any, str]] = {
-    "join the texts": (pieces, "joined"),
-    "cut at spaces": (pieces, "cut"),
-    "hash the pieces": (pieces, "keys"),
-    "look them up": (memory.Memory, "find"),
-    "find the new ones that are equal": (pieces.Keys, "one_of_equals"),
+    "encode the texts": (tokens, "encoded"),
+    "split at spaces": (tokens, "split"),
+    "hash the pieces": (tokens, "hashed"),
+    "look them up": (word_cache.WordCache, "find"),
+    "find the new ones that are equal": (pieces.PieceKeys, "representatives"),
     "tokenise the new ones": (backend.Backend, "ids_of_texts"),
-    "remember them": (memory.Memory, "learn"),
+    "add them to the cache": (word_cache.WordCache, "add"),
     "rows as float32": (rows.Rows, "of"),
     "gather and add rows": (pool, "_sums"),
     "all of tokens": (tokens.TextTokenizer, "__call__"),
     "all of pooling": (pool, "embed"),
 }
 LINES = (
-    tokens.TextTokenizer._many,
-    tokens.TextTokenizer._learned,
+    tokens.TextTokenizer._batch,
+    tokens.TextTokenizer._add_missing,
     splitting.Splitting.safe,
     backend.Backend.ids_of_words,
-    pieces.cut,
-    pieces.keys,
-    memory.Memory.find,
-    memory._Table.probe,
+    pieces.split,
+    pieces.hashed,
+    word_cache.WordCache.find,
+    word_cache._Table.probe,
     pool.embed,
     pool._run_sums,
 )

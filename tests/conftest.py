@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tokenizer_files, golden.families
 
 from m2v_core import StaticModel
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from own_texts import write_texts
 from tokenizer_files import KINDS
 

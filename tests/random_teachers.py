@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import SPACES
 
 #: The kind of tokenizer of a family, unless it is WordPiece.

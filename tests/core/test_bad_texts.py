@@ -17,7 +17,7 @@ from m2v_core import BadTextError, InvalidInputError, MLPHead, StaticModel, Stat
 from m2v_core.cli.main import main
 from m2v_core.head import Layer
 from m2v_core.tokenize.backend import Backend, CannotSpellError
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import byte_bpe, edited, unigram, wordlevel, wordpiece
 
 BAD = "good ☃ day"

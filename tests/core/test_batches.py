@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from m2v_core import InvalidInputError
 from m2v_core.encode import batches
-from m2v_core.encode.batches import in_batches
+from m2v_core.encode.batches import Batching, in_batches
 
 
-def spans(texts: list[str], **options: object) -> list[slice]:
-    known = {"batch_size": 4, "max_length": None, "threads": False, "threshold": 10, "progress": False}
-    return in_batches(lambda span: span, texts, **{**known, **options})  # type: ignore[arg-type]
+def bad_text(texts: list[str]) -> InvalidInputError:
+    return InvalidInputError(f"text {texts.index('bad')} is bad")
+
+
+def spans(texts: list[str], **options: Any) -> list[slice]:
+    known: dict[str, Any] = {"size": 4, "threads": False, "threshold": 10}
+    return in_batches(lambda span: span, texts, Batching(**known | options), bad_text)
 
 
 @pytest.mark.parametrize("n_texts", [0, 1, 31, 32, 33, 1000])
@@ -31,8 +36,8 @@ def test_long_texts_make_small_batches(monkeypatch) -> None:
 
 
 def test_much_text_is_worked_on_by_threads() -> None:
-    def threads(texts: list[str], **options: object) -> int:
-        known = {"batch_size": 1, "max_length": None, "threads": True, "threshold": 100, "progress": False}
+    def threads(texts: list[str], **options: Any) -> int:
+        known: dict[str, Any] = {"size": 1, "threads": True, "threshold": 100}
         both = threading.Barrier(2)
 
         def job(span: slice) -> int:
@@ -40,7 +45,7 @@ def test_much_text_is_worked_on_by_threads() -> None:
                 both.wait(0.3)  # passes if two threads are at work
             return threading.get_ident()
 
-        return len(set(in_batches(job, texts, **{**known, **options})))  # type: ignore[arg-type]
+        return len(set(in_batches(job, texts, Batching(**known | options), bad_text)))
 
     def some(n_texts: int, size: int = 1) -> list[str]:
         return ["x" * size] * n_texts
@@ -57,13 +62,13 @@ def test_much_text_is_worked_on_by_threads() -> None:
 @pytest.mark.parametrize("threads", [False, True])
 def test_an_error_names_the_first_bad_text(threads: bool) -> None:
     def job(span: slice) -> None:
-        if "\udc00" in texts[span]:
+        if "bad" in texts[span]:
             raise InvalidInputError("text 0 of these")
 
     texts = ["x"] * 99
-    texts[50] = texts[98] = "\udc00"
-    with pytest.raises(InvalidInputError, match="text 50 has a lone surrogate"):
-        in_batches(job, texts, batch_size=1, max_length=None, threads=threads, threshold=1, progress=False)
+    texts[50] = texts[98] = "bad"
+    with pytest.raises(InvalidInputError, match="text 50 is bad"):
+        in_batches(job, texts, Batching(size=1, threads=threads, threshold=1), bad_text)
 
 
 def test_any_other_error_reaches_the_caller_and_ends_the_work() -> None:
@@ -74,5 +79,5 @@ def test_any_other_error_reaches_the_caller_and_ends_the_work() -> None:
         raise IndexError(f"at {span.start}")
 
     with pytest.raises(IndexError, match="at "):
-        in_batches(job, ["x"] * 999, batch_size=1, max_length=None, threads=True, threshold=1, progress=False)
+        in_batches(job, ["x"] * 999, Batching(size=1, threshold=1), bad_text)
     assert len(seen) <= 32

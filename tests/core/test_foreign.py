@@ -81,11 +81,11 @@ def test_rows_past_the_last_token_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kinds", "advice"),
     [
-        ("StaticEmbedding, Dense", "cannot compute what comes after it: load it by SentenceTransformer"),
-        ("SparseStaticEmbedding", "load it by SparseEncoder"),
-        ("WordEmbeddings, Pooling", r"load it by SentenceTransformer, or .* StaticModel\(vectors, tokenizer\)"),
+        ("StaticEmbedding, Dense", "cannot compute the modules after it: load it with SentenceTransformer"),
+        ("SparseStaticEmbedding", "load it with SparseEncoder"),
+        ("WordEmbeddings, Pooling", r"load it with SentenceTransformer, or .* StaticModel\(vectors, tokenizer\)"),
         ("Transformer, Pooling", "m2v distill .* OUT"),
-        ("Router", "load it by sentence-transformers"),
+        ("Router", "load it with sentence-transformers"),
     ],
 )
 def test_other_modules_are_refused(tmp_path: Path, kinds: str, advice: str) -> None:
@@ -102,7 +102,7 @@ def test_other_modules_are_refused(tmp_path: Path, kinds: str, advice: str) -> N
 @pytest.mark.parametrize(
     ("other", "advice"),
     [
-        ("onnx/model.onnx", r"found onnx/model\.onnx, an ONNX export, .* Load the model that it was made of"),
+        ("onnx/model.onnx", r"found onnx/model\.onnx, an ONNX export, .* Load the model that was exported"),
         (
             "pytorch_model.bin",
             r"found pytorch_model\.bin, which is pickled.* SentenceTransformer\(.*\)\.save_pretrained",

@@ -28,6 +28,13 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("name", Config().by_name())
+def test_each_field_of_the_config_is_checked(name: str) -> None:
+    with pytest.raises(ModelFormatError, match=rf'here: "{name}" should be .*, found \[3\]'):
+        Config.from_json({name: [3]}, "here")
+    assert Config.from_json({name: None}).by_name()[name] is (False if name == "normalize" else None)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("max_length", [None, 5])

@@ -42,12 +42,3 @@ def test_import_is_light() -> None:
 
 def test_the_command_is_light() -> None:
     assert loaded("from m2v_core.cli.main import build_parser; build_parser(['encode'])") == ""
-
-
-def test_an_error_is_a_builtin_error_too() -> None:
-    from m2v_core import errors
-
-    assert issubclass(errors.InvalidInputError, ValueError)
-    assert issubclass(errors.ModelFormatError, ValueError)
-    assert issubclass(errors.ModelNotFoundError, OSError)
-    assert issubclass(errors.MissingPackageError, ImportError)

@@ -135,7 +135,7 @@ def test_evaluate() -> None:
         (["a", "b"], "softmax", ["a", ["b"]], r"one label for each text, and no lists.*\['b'\] \(list\) at index 1"),
         (["a", "b"], "sigmoid", [["a"], "b"], r"a list of labels for each text.*; found 'b' \(str\) at index 1"),
         (["a", "b"], "sigmoid", [[], ["a", 2]], r"such as 'a' \(str\); found 2 \(int\) at index 1"),
-        ([0, 1], "sigmoid", np.array([[0, 1], [1, 0]]), r"found an array of shape \(2, 2\). Of a matrix"),
+        ([0, 1], "sigmoid", np.array([[0, 1], [1, 0]]), r"found an array of shape \(2, 2\). Convert a matrix"),
     ],
 )
 def test_labels_of_another_kind(classes: list[Any], activation: str, y: Any, message: str) -> None:
@@ -153,7 +153,7 @@ def test_unknown_classes_are_wrong_and_reported(activation: str, caplog: pytest.
     assert not caplog.records
     labels = ["z", "z", *found[2:]] if activation == "softmax" else [["z"], ["a", "z"], *found[2:]]
     assert pipeline.evaluate(TEXTS, labels)["accuracy"] == 0.5
-    assert caplog.messages == ["2 of the labels in y are none of the model's 3 classes, and count as wrong: 'z'"]
+    assert caplog.messages == ["2 of the labels in y are not among the model's 3 classes, and count as errors: 'z'"]
 
 
 def test_what_is_wrong_with_the_input() -> None:
@@ -169,11 +169,11 @@ def test_what_is_wrong_with_the_input() -> None:
     assert len(pipeline.predict(TEXTS, threshold=np.float32(0.3))) == len(TEXTS)
     with pytest.raises(InvalidInputError, match="found 4 texts, 1 labels"):
         pipeline.evaluate(TEXTS, ["a"])
-    with pytest.raises(InvalidInputError, match=r"needs texts in X, .* found 0 texts, 0 labels"):
+    with pytest.raises(InvalidInputError, match=r"needs texts in X .* found 0 texts, 0 labels"):
         pipeline.evaluate([], [])
     regression = pipeline_of("identity")
     for call in (regression.predict_proba, lambda texts: regression.evaluate(texts, TEXTS)):
-        with pytest.raises(InvalidInputError, match="for heads with classes; this one has none"):
+        with pytest.raises(InvalidInputError, match="needs a head with classes; this one has none"):
             call(TEXTS)
     with pytest.raises(InvalidInputError, match="takes vectors of 8 dimensions; the model gives 4"):
         StaticModelPipeline(make_model(dim=4), random_head(8))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core.encode import pool
+from m2v_core.ragged import Ragged
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(50, 16)).astype(np.float32)
@@ -28,10 +29,10 @@ def test_mean_equals_the_definition(dtype: str, lengths: list[int], seed: int) -
     table = TABLE.astype(dtype)
     ids = np.random.default_rng(seed).integers(0, 50, sum(lengths))
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    means = pool.embed(table, ids, offsets)
+    means = pool.embed(table, Ragged(ids, offsets))
     assert means.dtype == np.float32
     np.testing.assert_allclose(means, reference(table, ids, offsets), rtol=1e-6, atol=1e-6)
-    for start, stop, rows in zip(offsets, offsets[1:], pool.sequences(table, ids, offsets), strict=False):
+    for start, stop, rows in zip(offsets, offsets[1:], pool.sequences(table, Ragged(ids, offsets)), strict=False):
         assert rows.dtype == np.float32
         assert rows.tolist() == table[ids[start:stop]].tolist()
 
@@ -44,8 +45,8 @@ def test_a_text_alone_has_the_same_bits(dtype: str, lengths: list[int], dim: int
     table = TABLE[:, :dim].astype(dtype)
     ids = np.random.default_rng(sum(lengths)).integers(0, 50, sum(lengths))
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    together = pool.embed(table, ids, offsets, normalize=normalize)
-    pairs = pool.embed(table, ids[: offsets[2]], offsets[:3], normalize=normalize)
+    together = pool.embed(table, Ragged(ids, offsets), normalize=normalize)
+    pairs = pool.embed(table, Ragged(ids[: offsets[2]], offsets[:3]), normalize=normalize)
     assert pairs.tolist() == together[:2].tolist()
     for place, (start, stop) in enumerate(pairwise(offsets)):
         alone = pool.embed_one(table[ids[start:stop]], normalize=normalize)
@@ -65,7 +66,7 @@ def test_the_same_bits_on_every_processor(normalize: bool) -> None:
     """Those of numbers that are added one by one, each sum rounded as IEEE 754 says."""
     lengths = [1, 2, 31, 32, 33, 70, 1100, 19, 20]
     ids, offsets = RNG.integers(0, 50, sum(lengths)), np.concatenate(([0], np.cumsum(lengths)))
-    found = pool.embed(TABLE, ids, offsets, normalize=normalize)
+    found = pool.embed(TABLE, Ragged(ids, offsets), normalize=normalize)
     for vector, (start, stop) in zip(found, pairwise(offsets), strict=True):
         sums = sums_one_by_one([list(TABLE[token]) for token in ids[start:stop]])
         if normalize:  # NumPy adds along a row in eight sums, which it adds in pairs
@@ -82,19 +83,19 @@ def test_within_a_millionth_of_float64(n_tokens: int) -> None:
     ids = RNG.integers(0, 1000, 20 * n_tokens)
     offsets = np.arange(21) * n_tokens
     exact = reference(table, ids, offsets)
-    np.testing.assert_allclose(pool.embed(table, ids, offsets), exact, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(pool.embed(table, Ragged(ids, offsets)), exact, rtol=0, atol=1e-6)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
-    np.testing.assert_allclose(pool.embed(table, ids, offsets, normalize=True), exact, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(pool.embed(table, Ragged(ids, offsets), normalize=True), exact, rtol=0, atol=1e-6)
 
 
 def test_zeros_stay_zeros() -> None:
     empty = np.zeros(10, np.int64)
     for offsets in (empty[:1], empty[:3], empty):
-        vectors = pool.embed(TABLE, empty[:0], offsets, normalize=True)
+        vectors = pool.embed(TABLE, Ragged(empty[:0], offsets), normalize=True)
         assert vectors.shape == (len(offsets) - 1, 16)
         assert not vectors.any()
 
 
 def test_lengths_are_one() -> None:
-    vectors = pool.embed(TABLE, RNG.integers(0, 50, 400), np.arange(0, 401, 10), normalize=True)
+    vectors = pool.embed(TABLE, Ragged(RNG.integers(0, 50, 400), np.arange(0, 401, 10)), normalize=True)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)

@@ -130,7 +130,7 @@ def test_evaluate(case: str, options: list[str], tmp_path: Path) -> None:
         unknown = write_csv(tmp_path / "y.csv", text=["good", "bad"], label=["3", "-1"])
         done = m2v("evaluate", HEADS / case, unknown, "--json")
         assert json.loads(done.stdout)["3"]["support"] == 1
-        assert done.stderr == "1 of the labels in y are none of the model's 2 classes, and count as wrong: 3\n"
+        assert done.stderr == "1 of the labels in y are not among the model's 2 classes, and count as errors: 3\n"
     shown = output("evaluate", HEADS / case, table, *options)
     assert shown[0].split() == ["precision", "recall", "f1-score", "support"]
     assert f"{expected['macro avg']['f1-score']:.3f}" in next(line for line in shown if line.startswith("macro avg"))

@@ -24,9 +24,9 @@ def test_rows_are_those_of_the_table(dtype: str, extras: bool, max_bytes: int) -
         rng = np.random.default_rng(seed)
         for size in [0, 1, 3, 7, 10, 11, 40] * 20:
             ids = rng.integers(0, n_tokens, size)
-            some, places = rows.of(ids)
-            assert some.dtype == (np.float64 if dtype == "float64" else np.float32)
-            assert some[places].tolist() == token_rows(table, ids, weights, mapping).tolist()
+            found, positions = rows.of(ids)
+            assert found.dtype == (np.float64 if dtype == "float64" else np.float32)
+            assert found[positions].tolist() == token_rows(table, ids, weights, mapping).tolist()
             ids = rng.integers(0, n_tokens, size)
             assert rows.take(ids).tolist() == token_rows(table, ids, weights, mapping).tolist()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.cli.info import describe
 from m2v_core.tokenize.backend import json_of
-from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiece
 
 NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")
@@ -117,9 +117,8 @@ def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | No
     expected = [oracle(tokenizer, text)[:max_length] for text in texts]
     # Up to 24 texts go one way, more another.
     for given_texts in (texts[:20], [*texts, *["good"] * 25]):
-        ids, offsets = tokenizer(given_texts, max_length)
-        assert len(offsets) == len(given_texts) + 1
-        found = [ids[start:stop].tolist() for start, stop in pairwise(offsets)]
+        found = [row.tolist() for row in tokenizer(given_texts, max_length)]
+        assert len(found) == len(given_texts)
         assert found[: len(texts)] == expected[: len(given_texts)]
     assert [tokenizer.one(text, max_length).tolist() for text in texts] == expected
 
@@ -131,8 +130,8 @@ def test_ids_equal_the_library_on_whole_texts(kind: str, data) -> None:
     for language in ("de", "ru", "ja", "zh"):
         texts += (data / f"stsb-{language}-dev.csv").read_text().split("\n")[::6]
     for _ in range(2):  # cold, warm
-        ids, offsets = tokenizer(texts, None)
-        assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == [oracle(tokenizer, text) for text in texts]
+        ids = tokenizer(texts, None)
+        assert [row.tolist() for row in ids] == [oracle(tokenizer, text) for text in texts]
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1, 20_000])
@@ -141,8 +140,8 @@ def test_ids_do_not_depend_on_what_is_remembered(cache_bytes: int) -> None:
     for size in (3, 50):
         for start in range(0, 2000, size):
             texts = [f"good{index} day{index % 7} {'a' * (index % 300)}" for index in range(start, start + size)]
-            ids, offsets = tokenizer(texts, None)
-            assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == [oracle(tokenizer, text) for text in texts]
+            ids = tokenizer(texts, None)
+            assert [row.tolist() for row in ids] == [oracle(tokenizer, text) for text in texts]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -150,13 +149,13 @@ def test_ids_are_the_same_in_every_version(kind: str) -> None:
     golden = json.loads((GOLDEN / "ids.json").read_text())
     tokenizer = TOKENIZERS[kind]
     for text, expected in zip(golden["texts"], golden[kind], strict=True):
-        assert tokenizer([text], None)[0].tolist() == [i for i in expected if i != tokenizer.unk_id], text
+        assert tokenizer([text], None).values.tolist() == [i for i in expected if i != tokenizer.unk_id], text
 
 
 def test_unknown_goes_before_the_cut() -> None:
     tokenizer = TextTokenizer(wordlevel())
-    ids, _ = tokenizer(["nothing good nothing day nothing bad"], 2)
-    assert ids.tolist() == [1, 2]
+    ids = tokenizer(["nothing good nothing day nothing bad"], 2)
+    assert ids.values.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -188,7 +187,7 @@ def test_added_tokens_count_as_tokens() -> None:
     raw = json.loads(wordlevel())
     raw["added_tokens"] = [special("[NEW]", 4)]
     assert Vocabulary.from_json(json.dumps(raw)).tokens[-1] == "[NEW]"
-    assert TextTokenizer(json.dumps(raw))(["day[NEW]"], None)[0].tolist() == [2, 4]
+    assert TextTokenizer(json.dumps(raw))(["day[NEW]"], None).values.tolist() == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -222,11 +221,13 @@ def test_bad_texts_are_named() -> None:
 def test_a_tokenizer_object_gives_its_file(kind: str, tmp_path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(KINDS[kind](), encoding="utf-8")
-    assert json_of(path) == json_of(path.read_text(encoding="utf-8")) == KINDS[kind]()
+    assert json_of(path.read_text(encoding="utf-8")) == KINDS[kind]()
+    vectors = np.ones((TOKENIZERS[kind].n_tokens, 2), np.float32)
+    assert StaticModel(vectors, path).stored.tokenizer_json == KINDS[kind]()
     made = json_of(TOKENIZERS[kind].backend)
     assert Vocabulary.from_json(made) == Vocabulary.from_json(KINDS[kind]())
     texts = ["good day", "Ünable 日本 \x00", "[CLS]"]
-    assert TextTokenizer(made)(texts, None)[0].tolist() == TOKENIZERS[kind](texts, None)[0].tolist()
+    assert TextTokenizer(made)(texts, None).values.tolist() == TOKENIZERS[kind](texts, None).values.tolist()
 
 
 @pytest.mark.skipif(not NEW_API, reason="tokenizers 0.2x gives back the file as it was")
@@ -244,9 +245,12 @@ def test_a_tokenizer_of_another_library_is_refused() -> None:
         json_of(3)  # type: ignore[arg-type]
 
 
-def test_the_callers_tokenizer_is_left_alone(tmp_path) -> None:
-    import numpy as np
+def test_a_tokenizer_file_that_is_missing(tmp_path) -> None:
+    with pytest.raises(InvalidInputError, match=r"Expected a file; found .*no such file"):
+        StaticModel(np.ones((1, 2), np.float32), tmp_path / "tokenizer.json")
 
+
+def test_the_callers_tokenizer_is_left_alone(tmp_path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(wordpiece(), encoding="utf-8")
     theirs = tokenizers.Tokenizer.from_file(str(path))
@@ -272,7 +276,7 @@ def test_many_threads_share_one_tokenizer() -> None:
 
 def test_eight_threads_learn_the_same_words_at_once() -> None:
     texts = [f"good{index % 997} sunny{index % 89} day {index}" for index in range(4000)]
-    expected = TextTokenizer(wordpiece(), cache_bytes=0)(texts, None)[0].tolist()
+    expected = TextTokenizer(wordpiece(), cache_bytes=0)(texts, None).values.tolist()
     for cache_bytes in (30_000, 2**24):
         tokenizer = TextTokenizer(wordpiece(), cache_bytes=cache_bytes)
 
@@ -281,7 +285,7 @@ def test_eight_threads_learn_the_same_words_at_once() -> None:
             return [
                 index
                 for first in range(start, start + 500, size)
-                for index in tokenizer(texts[first : min(first + size, start + 500)], None)[0].tolist()
+                for index in tokenizer(texts[first : min(first + size, start + 500)], None).values.tolist()
             ]
 
         with ThreadPoolExecutor(8) as workers:
@@ -294,16 +298,16 @@ def test_a_pickled_tokenizer_gives_the_same_ids() -> None:
     tokenizer = TextTokenizer(wordpiece(), cache_bytes=1000)
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.cache_bytes == 1000
-    assert again(["good day"] * 40, None)[0].tolist() == tokenizer(["good day"] * 40, None)[0].tolist()
+    assert again(["good day"] * 40, None).values.tolist() == tokenizer(["good day"] * 40, None).values.tolist()
 
 
 def test_an_unknown_token_that_is_an_ordinary_piece(caplog: pytest.LogCaptureFixture) -> None:
     """Students that others saved may leave every full stop out: read as they are, and told of."""
     raw = json.loads(unigram())
-    assert TextTokenizer(unigram()).odd_unknown is None
+    assert TextTokenizer(unigram()).ordinary_unknown is None
     raw["model"]["unk_id"] = 4
     odd = TextTokenizer(json.dumps(raw))
-    assert odd.odd_unknown == "▁good"
+    assert odd.ordinary_unknown == "▁good"
     assert odd.unk_id == 4
     model = StaticModel(np.zeros((len(raw["model"]["vocab"]), 2), np.float32), json.dumps(raw))
     assert "looks like an ordinary piece" in caplog.text

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 
 from m2v_core import ModelFormatError, StaticModel, quantize_model
 from m2v_core.cli.main import main
-from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import byte_bpe, special, wordpiece
 
 TEXTS = ["good day", "Bad, sunny days!", "", "unable day", "[CLS] good a"]
@@ -56,8 +57,8 @@ def test_tokens_and_ids() -> None:
     vocabulary = Vocabulary.from_json(HOLES)
     assert len(vocabulary.tokens) == len(WHOLE.tokens)
     assert [vocabulary.tokens[index] for index in UNUSED] == ["", ""]
-    assert TextTokenizer(HOLES).unused.tolist() == UNUSED
-    assert not len(TextTokenizer(wordpiece()).unused)
+    assert TextTokenizer(HOLES).unused_ids.tolist() == UNUSED
+    assert not len(TextTokenizer(wordpiece()).unused_ids)
 
 
 @pytest.mark.skipif(not hasattr(Tokenizer, "from_str"), reason="the oracle is written for tokenizers 0.2x")
@@ -150,6 +151,6 @@ def test_added_tokens_have_the_ids_of_the_library(distances: list[int], hole: bo
     raw["added_tokens"] += [special(f"[NEW{i}]", len(WHOLE.tokens) + d) for i, d in enumerate(distances)]
     tokenizer = TextTokenizer(json.dumps(raw))
     for index in range(len(distances)):
-        (there,) = tokenizer([f"[NEW{index}]"], None)[0].tolist()
+        (there,) = tokenizer([f"[NEW{index}]"], None).values.tolist()
         assert tokenizer.vocabulary.tokens[there] == f"[NEW{index}]"
         assert there < tokenizer.n_tokens

@@ -14,7 +14,7 @@ import pytest
 
 from checkpoints import rewrite
 from m2v_core import InvalidInputError, StaticModel
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill import FeatureStore, Teacher, distill, distill_from_model, featurize
 from m2v_distill.fit.groups import WHITENING
 from m2v_distill.teacher.tokenizer import read_tokenizer

@@ -7,7 +7,8 @@ import json
 import pytest
 from tokenizers import Tokenizer
 
-from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill.teacher.tokenizer import TeacherTokenizer
 from m2v_distill.vocabulary.build import student_vocabulary
 from m2v_distill.vocabulary.tokenizer_file import (
@@ -56,7 +57,7 @@ def test_the_unknown_token_of_unigram_students(
     tokenizer = TextTokenizer(student.tokenizer_json)
     assert tokenizer.unk_id is not None
     assert student.tokens[tokenizer.unk_id] == teacher.unknown
-    ids = tokenizer(["a day."], None)[0].tolist()
+    ids = tokenizer(["a day."], None).values.tolist()
     assert "." in [student.tokens[index] for index in ids]
 
 

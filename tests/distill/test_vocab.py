@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from m2v_core import InvalidInputError
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill.teacher.tokenizer import TeacherTokenizer, read_tokenizer
 from m2v_distill.vocabulary.build import student_vocabulary
 from tokenizer_files import byte_bpe, unigram

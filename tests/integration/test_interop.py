@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ pytest.importorskip("sentence_transformers", reason="needs model2vec and sentenc
 
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
-from m2v_core.tokenize.tokens import TextTokenizer, Vocabulary
+from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.teacher.tokenizer import read_tokenizer
 from m2v_distill.teacher.transformers_io import load_tokenizer
@@ -289,8 +289,7 @@ def compare_tokens(ours: TeacherVocabulary, theirs: str, texts: list[str]) -> in
     here, there = TextTokenizer(ours.tokenizer_json), Tokenizer.from_str(theirs)
     there.no_padding()
     there.no_truncation()
-    ids, offsets = here(texts, None)
-    rows = [[ours.tokens[index] for index in ids[start:stop]] for start, stop in pairwise(offsets)]
+    rows = [[ours.tokens[index] for index in ids] for ids in here(texts, None)]
     unknown = None if here.unk_id is None else ours.tokens[here.unk_id]
     encodings = there.encode_batch_fast(texts, add_special_tokens=False)
     expected = [[there.id_to_token(index) for index in encoding.ids] for encoding in encodings]

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="likewise")
 
 from m2v_core import StaticModel, quantize_model
 from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill import distill
 from tokenizer_files import byte_bpe, wordpiece
 

@@ -1,10 +1,16 @@
 """Text embeddings from a static table, with numpy alone.
 
+>>> import numpy as np
 >>> from m2v_core import StaticModel
->>> model = tiny_model()              # or StaticModel.from_pretrained("a-folder")
+>>> from tokenizers import Tokenizer, models, pre_tokenizers
+>>> tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "good": 1, "day": 2}, unk_token="[UNK]"))
+>>> tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+>>> model = StaticModel(np.array([[0, 0], [1, 0], [0, 1]], "float32"), tokenizer)
 >>> model.encode(["good day", "day"])
 array([[0.5, 0.5],
        [0. , 1. ]], dtype=float32)
+
+`StaticModel.from_pretrained("a-folder")` loads a model from a folder.
 """
 
 from m2v_core.__about__ import __version__

@@ -1,4 +1,4 @@
-"""Keywords of model2vec and sentence-transformers that mean what a keyword of ours means."""
+"""Keywords of model2vec and sentence-transformers that are accepted as other names of our own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from m2v_core.errors import InvalidInputError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Their names -> ours. They count wherever ours is a keyword, and theirs is not.
+#: Name in another library -> our name. It is accepted by functions that have our keyword and not the other one.
 ALIASES = {"normalize_embeddings": "normalize", "show_progressbar": "show_progress_bar", "model_name": "path"}
 
-#: Keywords of what gives arrays -> the one value that is right here.
+#: Keywords of functions that return arrays -> the only value that is accepted.
 ARRAYS = {"convert_to_numpy": True, "convert_to_tensor": False}
 
 
 def aliased(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function take the `ALIASES` of its keywords too.
+    """Decorate a function so that it also accepts the `ALIASES` of its keywords.
 
     Raises:
         TypeError: A keyword is given by both of its names, or is unknown; the error then names the nearest one.
@@ -37,19 +37,19 @@ def aliased(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def aliased_arrays(function: Callable[P, R]) -> Callable[P, R]:
-    """The same for a function that gives arrays, which `ARRAYS` ask for.
+    """Decorate a function that returns arrays as `aliased` does, and accept `ARRAYS` too.
 
     Raises:
-        InvalidInputError: Something else than arrays is asked for.
+        InvalidInputError: A keyword of `ARRAYS` has another value.
     """
     return _taking(function, ARRAYS)
 
 
 def renamed(keywords: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Keywords by our names, those that are `known`.
+    """Keywords by our names, where those are `known`.
 
     Raises:
-        TypeError: One is given by both of its names.
+        TypeError: A keyword is given by both of its names.
 
     Example:
         >>> renamed({"show_progressbar": True, "other": 1}, {"show_progress_bar"})

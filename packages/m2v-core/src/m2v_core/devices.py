@@ -1,4 +1,4 @@
-"""Names of devices, as the packages that compute with them take them."""
+"""Names of devices, as m2v-distill and m2v-train accept them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from m2v_core.errors import InvalidInputError
 
 
 def device_name(device: object) -> str | None:
-    """The name of a device in lower case, as `kind` or `kind:number`; `None` stands for none in particular.
+    """The name of a device in lower case, as `kind` or `kind:number`; `None` stands for the default device.
 
     Args:
-        device: A name, `None`, or what has a `type` and an `index`, as `torch.device` has: PyTorch is not imported.
+        device: A name, `None`, or an object with a `type` and an `index`, such as a `torch.device`. PyTorch is not
+            imported.
 
     Raises:
-        InvalidInputError: It is something else, or no such name.
+        InvalidInputError: The argument is none of these, or not the name of a device.
 
     Example:
         >>> device_name("CUDA:1"), device_name(None)

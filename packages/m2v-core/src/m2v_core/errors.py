@@ -1,12 +1,12 @@
 """The errors that m2v raises on purpose.
 
-Each says what was expected, what was found and what to do, and each is also the built-in error that a caller
-would reach for (`ValueError`, `FileNotFoundError`, `ImportError`), so no program has to know these names.
+Each message says what was expected, what was found and what to do. Each class is also the built-in error that fits
+(`ValueError`, `FileNotFoundError`, `ImportError`), so that programs need not know these names.
 """
 
 
 class M2VError(Exception):
-    """Anything that m2v refuses to do. The command line prints it without a traceback."""
+    """Base class of all errors of m2v. The command line prints them without a traceback."""
 
 
 class InvalidInputError(M2VError, ValueError):
@@ -14,10 +14,10 @@ class InvalidInputError(M2VError, ValueError):
 
 
 class BadTextError(InvalidInputError):
-    """A text among those that were passed cannot be tokenised.
+    """One of the given texts cannot be tokenised.
 
     Attributes:
-        index: Its place among them; 0 where one text was passed alone.
+        index: Index of the text; 0 for a single text.
     """
 
     def __init__(self, before: str, index: int, after: str) -> None:
@@ -28,7 +28,7 @@ class BadTextError(InvalidInputError):
         return "".join(map(str, self.args))
 
     def moved(self, by: int) -> "BadTextError":
-        """The same error for a caller who passed `by` more texts before these."""
+        """The same error with an index that is larger by the number of texts before these."""
         before, index, after = self.args
         return BadTextError(before, index + by, after)
 
@@ -42,8 +42,8 @@ class ModelNotFoundError(M2VError, FileNotFoundError):
 
 
 class MissingPackageError(M2VError, ImportError):
-    """The job needs a package that is not installed; the message names it."""
+    """A package that is needed is not installed; the message names it."""
 
 
 class TransferError(M2VError, OSError):
-    """Files could not be fetched from the Hub, or not be published there."""
+    """Files could not be downloaded from the Hub or published there."""

@@ -1,4 +1,4 @@
-"""A trained head, in numpy: from a text's vector to classes, probabilities or other numbers."""
+"""A trained head in numpy: linear layers from a text's vector to classes, probabilities or other numbers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from m2v_core.checks import lone_surrogate
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 
-#: Vectors that go through the layers at a time: all at once would take a hidden layer's width for each text.
+#: Vectors that go through the layers at a time, which limits the memory of hidden layers.
 ROWS = 4096
 
-#: numpy's names of the dtypes that a layer may have.
+#: dtypes of a layer's arrays.
 LAYER_DTYPES = ("float16", "float32", "float64")
 
 
 class Activation(StrEnum):
-    """What becomes of the last layer's outputs, and so what kind of head it is.
+    """Activation of a head's last layer, which decides what the head predicts.
 
-    softmax is for one class a text, sigmoid for any number of classes, identity for numbers as they are.
+    softmax predicts one class for each text, sigmoid any number of classes, identity the outputs themselves.
     """
 
     SOFTMAX = "softmax"
@@ -38,7 +38,7 @@ class Layer:
 
     Attributes:
         weight: [out, in] float16, float32 or float64.
-        bias: [out] likewise.
+        bias: [out] float16, float32 or float64.
 
     Raises:
         InvalidInputError: The arrays have other shapes or dtypes, or hold NaN or infinity.
@@ -79,18 +79,18 @@ class MLPHead:
     """Linear layers with ReLU between them, and an activation at the end.
 
     Attributes:
-        layers: The layers, in order.
-        activation: What becomes of the last layer's outputs.
-        classes_: [C] strings, whole numbers or booleans, one for each output; `None` for a head that has none.
+        layers: Layers, in order.
+        activation: Activation of the last layer.
+        classes_: [C] class of each output: strings, whole numbers or booleans; `None` for a head without classes.
 
     Args:
-        layers: The layers; without any, vectors go through as they are.
+        layers: Layers, in order; without layers the head returns vectors unchanged.
         activation: softmax, sigmoid or identity.
-        classes: The classes; needed unless the activation is identity, which has none.
+        classes: Class of each output; required unless the activation is identity, which has no classes.
 
     Raises:
-        InvalidInputError: A layer does not take what the one before it gives; classes are missing, too many, too few,
-            not all of one kind, or not all different; or the activation is unknown.
+        InvalidInputError: A layer does not fit the one before it; classes are missing, too many, too few, not all of
+            one kind, or not all different; or the activation is unknown.
 
     Example:
         >>> layer = Layer(np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2))
@@ -130,7 +130,7 @@ class MLPHead:
 
     @property
     def widths(self) -> list[int]:
-        """The numbers that go into each layer and, at the end, come out of the last; empty without layers."""
+        """Number of inputs of each layer, and of outputs of the last one; empty without layers."""
         return [layer.weight.shape[1] for layer in self.layers] + [len(layer.bias) for layer in self.layers[-1:]]
 
     def check_takes(self, dim: int) -> None:
@@ -144,10 +144,7 @@ class MLPHead:
             )
 
     def logits(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """The last layer's outputs, [n, out], for vectors [n, in].
-
-        float32, or float64 where the vectors or a layer are.
-        """
+        """The last layer's outputs [n, out] for vectors [n, in]: float32, or float64 if the vectors or a layer are."""
         if len(vectors) <= ROWS:
             return self._logits(vectors)
         return np.concatenate([self._logits(vectors[start : start + ROWS]) for start in range(0, len(vectors), ROWS)])
@@ -158,13 +155,13 @@ class MLPHead:
         return self.layers[-1](vectors) if self.layers else vectors
 
     def probabilities(self, logits: NDArray[Any]) -> NDArray[Any]:
-        """The activation of logits [n, out]: each class's probability; with identity the logits as they are."""
+        """The probability of each class for logits [n, out]; with identity the logits themselves."""
         if self.activation is Activation.IDENTITY:
             return logits
         return softmax(logits) if self.activation is Activation.SOFTMAX else sigmoid(logits)
 
     def labels(self, logits: NDArray[Any], threshold: float = 0.5) -> NDArray[Any]:
-        """What the head says of each text, by logits [n, out].
+        """The predictions for logits [n, out].
 
         Returns:
             softmax: [n] the most likely class of each. sigmoid: [n] objects, an array of the classes whose
@@ -176,34 +173,34 @@ class MLPHead:
             best: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
             return best
         found = np.empty(len(logits), dtype=object)
-        for place, row in enumerate(sigmoid(logits) > threshold):
-            found[place] = self.classes_[row]
+        for text, row in enumerate(sigmoid(logits) > threshold):
+            found[text] = self.classes_[row]
         return found
 
     def predict_proba(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """`probabilities` of vectors [n, in]."""
+        """The probability of each class [n, out] for vectors [n, in]."""
         return self.probabilities(self.logits(vectors))
 
     def predict_index(self, vectors: NDArray[Any]) -> NDArray[np.intp]:
-        """[n] the place of the largest output for vectors [n, in]."""
-        places: NDArray[np.intp] = self.logits(vectors).argmax(axis=1)
-        return places
+        """The index [n] of the largest output for vectors [n, in]."""
+        index: NDArray[np.intp] = self.logits(vectors).argmax(axis=1)
+        return index
 
     def predict_regression(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """`logits` of vectors [n, in], as regressions and projections want them."""
+        """The outputs [n, out] for vectors [n, in], the predictions of regressions and projections."""
         return self.logits(vectors)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    """Shares that sum to one along the last axis; large logits do not overflow.
+    """Probabilities that sum to one along the last axis; large logits do not overflow.
 
     Example:
         >>> softmax(np.array([[1000.0, 1000.0]]))
         array([[0.5, 0.5]])
     """
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: NDArray[Any] = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
+    probabilities: NDArray[Any] = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
@@ -220,23 +217,18 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
 
 def check_threshold(value: object) -> None:
     """Raise `InvalidInputError` unless `value` is a probability."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise InvalidInputError(
-            f"threshold should be a probability, a number from 0 to 1 such as 0.5; found {value!r}."
-        )
+    fits = isinstance(value, int | float | np.floating) and not isinstance(value, bool) and 0 <= value <= 1
+    checks.expect(bool(fits), "threshold", "a probability, a number from 0 to 1 such as 0.5", value)
 
 
 def _activation(value: Any) -> Activation:
-    try:
-        return Activation(getattr(value, "value", value))  # enum members of others count by their value
-    except ValueError:
-        raise InvalidInputError(
-            f"A head's activation should be one of {', '.join(Activation)}; found {value!r}."
-        ) from None
+    name = getattr(value, "value", value)  # members of other libraries' enums count by their value
+    checks.one_of("A head's activation", name, list(Activation))
+    return Activation(name)
 
 
 def _class_array(classes: ArrayLike) -> NDArray[Any]:
-    """Classes as a numpy array that holds just what was given."""
+    """Classes as a numpy array that holds exactly the given values."""
     found = classes if isinstance(classes, Iterable) and not isinstance(classes, str) else [None]
     items = [item.item() if isinstance(item, np.generic) else item for item in found]
     kinds = set(map(type, items))
@@ -244,9 +236,9 @@ def _class_array(classes: ArrayLike) -> NDArray[Any]:
         raise InvalidInputError(
             f"A head's classes should be strings, whole numbers or booleans, all of one kind; found {classes!r:.100}."
         )
-    array = np.array(items)  # which drops zeros at the end of strings, and has no whole numbers above 64 bits
-    spelt = lone_surrogate("".join(map(str, items))) is None
-    if array.dtype.kind not in "Uiub" or array.tolist() != items or not spelt:
+    array = np.array(items)  # it drops zeros at the end of strings, and has no whole numbers above 64 bits
+    is_unicode = checks.lone_surrogate("".join(map(str, items))) is None
+    if array.dtype.kind not in "Uiub" or array.tolist() != items or not is_unicode:
         raise InvalidInputError(
             f"A head's classes should be valid Unicode without zeros at the end, or numbers of 64 bits; found "
             f"{classes!r:.100}."

@@ -1,4 +1,4 @@
-"""How good predicted numbers and vectors are; of classes, see `m2v_core.evaluation`."""
+"""Measures of predicted numbers and vectors. For classes see `m2v_core.evaluation`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from m2v_core.vectors import unit
 
-#: Texts whose neighbours are looked for at a time.
+#: Texts whose nearest neighbours are computed at a time.
 _BLOCK = 1024
 
 
 def number_measures(targets: NDArray[Any], predictions: NDArray[Any]) -> dict[str, float | None]:
-    """Errors of predicted numbers, and the cosine with the targets where each is a vector.
+    """Errors of predicted numbers, and their cosine with the targets if they are vectors.
 
     Args:
-        targets: [n, k] the right numbers.
-        predictions: [n, k] the predicted ones.
+        targets: [n, k] right numbers.
+        predictions: [n, k] predicted numbers.
 
     Returns:
-        "mean squared error" and "mean absolute error" over all outputs; "R2", that is 1 - MSE / variance, the mean over
-        outputs that vary (`None` if none does); for k above 1 "mean cosine".
+        "mean squared error" and "mean absolute error" over all outputs; "R2", which is 1 - MSE / variance, averaged
+        over the outputs that vary (`None` if none does); for k above 1 "mean cosine".
 
     Example:
         >>> number_measures(np.array([[1.0], [3.0]]), np.array([[1.0], [2.0]]))
@@ -43,16 +43,16 @@ def number_measures(targets: NDArray[Any], predictions: NDArray[Any]) -> dict[st
 
 
 def pair_measures(first: NDArray[Any], second: NDArray[Any], texts: Sequence[str]) -> dict[str, float | None]:
-    """How near the vectors of texts are that belong together.
+    """Similarity of the vectors of paired texts.
 
     Args:
         first: [n, D] vectors of the first texts.
-        second: [n, D] vectors of the second texts, row by row those that belong to the first.
+        second: [n, D] vectors of the second texts, in the same order.
         texts: The n second texts; equal ones count as one.
 
     Returns:
         "mean cosine of pairs", and "nearest text_b is right": the fraction of the first texts whose nearest second text
-        is its own.
+        is that of the same pair.
 
     Example:
         >>> pair_measures(np.eye(2), np.eye(2), ["a", "b"])
@@ -69,7 +69,7 @@ def pair_measures(first: NDArray[Any], second: NDArray[Any], texts: Sequence[str
 
 
 def measures_table(measures: Mapping[str, float | None], n: int) -> str:
-    """Measures of n texts as people read them; `-` stands for `None`.
+    """Measures of n texts as a table of text; `-` stands for `None`.
 
     Example:
         >>> print(measures_table({"R2": 0.5}, 20))

@@ -1,4 +1,4 @@
-"""`StaticModelPipeline`: a static model with a trained head."""
+"""`StaticModelPipeline`: a static model with a trained head; and `load`, for a model with a head or without."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.aliases import aliased, aliased_arrays
-from m2v_core.encode.batches import as_texts
+from m2v_core.cache_budget import DEFAULT_CACHE_BYTES
+from m2v_core.data.sources import as_texts
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.head import Activation, MLPHead, check_threshold
-from m2v_core.model import UNSET, StaticModel, _Unset, quantize_model
+from m2v_core.model import UNSET, StaticModel, Unset, quantize_model, save
 from m2v_core.storage import foreign, format
 from m2v_core.storage.files import read_consistently
 from m2v_core.storage.format import StoredModel
 from m2v_core.storage.head_format import read_head
 from m2v_core.storage.resolve import publish, resolve
-from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES
 
 
 class StaticModelPipeline:
-    """A static model with a head: a classifier of texts, or a regression.
+    """A static model with a head: a text classifier, a regression or a projection.
 
     A pipeline may be shared between threads.
 
     Args:
         model: The model.
-        head: A head that takes its vectors.
+        head: A head for the model's vectors.
 
     Raises:
-        InvalidInputError: The head takes vectors of other dimensions.
+        InvalidInputError: The head expects another number of dimensions.
 
     Example:
+        >>> from m2v_core import Layer
         >>> layer = Layer(np.array([[1.0, 0.0], [0.0, 1.0]], "float32"), np.zeros(2, "float32"))
         >>> pipeline = StaticModelPipeline(tiny_model(), MLPHead([layer], "softmax", ["judgement", "time"]))
         >>> pipeline.predict(["good", "day"])
@@ -62,7 +63,7 @@ class StaticModelPipeline:
         subfolder: str | None = None,
         quantize_to: str | None = None,
         vocabulary_quantization: int | None = None,
-        max_length: int | _Unset | None = UNSET,
+        max_length: int | Unset | None = UNSET,
         force_download: bool = True,
         revision: str | None = None,
         memory_map: bool = False,
@@ -70,27 +71,27 @@ class StaticModelPipeline:
     ) -> Self:
         """Load a pipeline from a folder, or `org/name` from the Hugging Face Hub (with m2v-hub installed).
 
-        As in model2vec, values of the table that are NaN become 0 (and infinite ones the largest there are), so that
-        a token without a sound vector does not spoil the texts that hold it; with `memory_map` they stay.
+        As in model2vec, NaN in the table becomes 0 (and infinity the largest number of the dtype), so that a token
+        without a valid vector does not spoil every text with it. With `memory_map` the table is not changed.
 
         Args:
-            path: A folder that a pipeline of m2v or model2vec was saved to, or a repository id.
-            token: A Hub token, for private repositories.
-            subfolder: The pipeline's place inside the folder or repository.
-            quantize_to: float16, float32, float64 or int8, for the table; see `quantize_model`.
-            vocabulary_quantization: Keep this many rows; see `quantize_model`.
-            max_length: Overrules the stored setting; `None` for no limit.
-            force_download: Ask the Hub for the newest state; if False, a cached pipeline is used as it is.
-            revision: A branch, tag or commit on the Hub.
-            memory_map: Leave the table in its file; see `StaticModel.from_pretrained`.
+            path: A folder that m2v or model2vec saved a pipeline to, or a repository id.
+            token: Hub token, for private repositories.
+            subfolder: Path of the pipeline inside the folder or repository.
+            quantize_to: dtype of the table: float16, float32, float64 or int8; see `quantize_model`.
+            vocabulary_quantization: Number of clusters of the vocabulary; see `quantize_model`.
+            max_length: Number of tokens at which a text is truncated, `None` for no limit. Default: the stored setting.
+            force_download: Whether to ask the Hub for the newest version; if False, a cached one is used as it is.
+            revision: Branch, tag or commit on the Hub.
+            memory_map: Whether to leave the table in its file; see `StaticModel.from_pretrained`.
             cache_bytes: See `StaticModel`.
 
         Raises:
-            ModelNotFoundError: There is no pipeline of this name; a model without a head is none.
-            ModelFormatError: A file is damaged, or the head does not fit the model; the message names it. So it is
-                for a `pipeline.skops` of older versions of model2vec; the message says how to convert it.
-            MissingPackageError: The name needs m2v-hub, or `vocabulary_quantization` scikit-learn.
-            InvalidInputError: `quantize_to` or `vocabulary_quantization` does not fit.
+            ModelNotFoundError: There is no pipeline of this name, or a model without a head.
+            ModelFormatError: A file is damaged, or the head does not fit the model; the message names it. Or the head
+                is a `pipeline.skops` of an older version of model2vec; the message says how to convert it.
+            MissingPackageError: The name needs m2v-hub, or `vocabulary_quantization` needs scikit-learn.
+            InvalidInputError: `quantize_to` or `vocabulary_quantization` is out of range.
         """
         folder = resolve(path, subfolder=subfolder, token=token, revision=revision, force_download=force_download)
 
@@ -100,7 +101,7 @@ class StaticModelPipeline:
             return foreign.read_any(folder, memory_map=memory_map), head
 
         stored, head = read_consistently(folder, read)
-        if not isinstance(max_length, _Unset):
+        if not isinstance(max_length, Unset):
             stored = replace(stored, config=replace(stored.config, max_length=max_length))
         if not memory_map:
             stored = _without_nan(stored)
@@ -116,13 +117,12 @@ class StaticModelPipeline:
     def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
         """Save model and head as one folder, which m2v and model2vec load as a pipeline or as a model.
 
-        The folder changes in one step, as that of `StaticModel.save_pretrained`.
+        The folder changes in one step; see `StaticModel.save_pretrained`.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        folder, model = Path(path) / subfolder if subfolder else Path(path), self.model
-        format.write(model.stored, folder, unk_id=model.unk_token_id, has_unused=model._has_unused, head=self.head)
+        save(self.model, path, subfolder, self.head)
 
     def push_to_hub(
         self,
@@ -132,26 +132,12 @@ class StaticModelPipeline:
         subfolder: str | None = None,
         **options: Any,
     ) -> str:
-        """Publish the pipeline on the Hugging Face Hub (with m2v-hub installed).
-
-        Args:
-            repo_id: `org/name`.
-            private: Whether a new repository is private; default: as its owner has set.
-            token: A Hub token with the right to write; default: the stored one.
-            subfolder: The model's place inside the repository.
-            options: Others of `m2v_hub.push_to_hub`: `variants=`, `license=`, `dry_run=`, ...
-
-        Returns:
-            Where it lies now.
-
-        Raises:
-            MissingPackageError: m2v-hub is not installed.
-        """
+        """Publish the pipeline on the Hugging Face Hub; see `StaticModel.push_to_hub`."""
         return publish(self, repo_id, private=private, token=token, subfolder=subfolder, **options)
 
     @property
     def classes_(self) -> NDArray[Any] | None:
-        """[C] the classes, in the order of `predict_proba`'s columns; `None` for a regression."""
+        """[C] classes, in the order of the columns of `predict_proba`; `None` for a head without classes."""
         return self.head.classes_
 
     def __repr__(self) -> str:
@@ -163,7 +149,7 @@ class StaticModelPipeline:
         X: str | Iterable[str],
         *,
         show_progress_bar: bool = False,
-        max_length: int | _Unset | None = UNSET,
+        max_length: int | Unset | None = UNSET,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,
@@ -173,19 +159,19 @@ class StaticModelPipeline:
 
         Args:
             X: A text, or any iterable of texts; one text counts as a list of one.
-            show_progress_bar: See `StaticModel.encode`, for this and the other options.
-            max_length: See there.
-            batch_size: See there.
-            use_multiprocessing: See there.
-            multiprocessing_threshold: See there.
-            threshold: The probability above which a text has a label, where it may have several.
+            show_progress_bar: See `StaticModel.encode`.
+            max_length: See `StaticModel.encode`.
+            batch_size: See `StaticModel.encode`.
+            use_multiprocessing: See `StaticModel.encode`.
+            multiprocessing_threshold: See `StaticModel.encode`.
+            threshold: Probability above which a text has a label, for a head with several labels a text.
 
         Returns:
-            [n] classes, one for each text. If a text may have several labels, [n] objects, an array of classes for
-            each. Of a head without classes (regression, similarity) its outputs, [n, outputs].
+            [n] the class of each text; with several labels a text [n] objects, an array of classes for each; for a
+            head without classes (regression, similarity) the outputs, [n, outputs].
 
         Raises:
-            InvalidInputError: As `StaticModel.encode`; or `threshold` is not from 0 to 1.
+            InvalidInputError: An element is not a text, or an option is out of range.
         """
         check_threshold(threshold)
         logits = self._logits(
@@ -204,7 +190,7 @@ class StaticModelPipeline:
         X: str | Iterable[str],
         *,
         show_progress_bar: bool = False,
-        max_length: int | _Unset | None = UNSET,
+        max_length: int | Unset | None = UNSET,
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,
@@ -212,11 +198,11 @@ class StaticModelPipeline:
         """The probability of each class, for one text or many; options are those of `predict`.
 
         Returns:
-            [n, C] float32 (float64 if the head is), columns as `classes_`. Rows sum to 1, unless a text may have
-            several labels.
+            [n, C] float32, or float64 if the head is; columns in the order of `classes_`. Rows sum to 1, unless a text
+            may have several labels.
 
         Raises:
-            InvalidInputError: As `predict`; or the head has no classes.
+            InvalidInputError: An element is not a text, an option is out of range, or the head has no classes.
         """
         self._check_has_classes("predict_proba")
         logits = self._logits(
@@ -239,20 +225,20 @@ class StaticModelPipeline:
         *,
         show_progress_bar: bool = False,
     ) -> dict[str, Any]:
-        """How well predictions agree with labels: see `m2v_core.evaluation.classification_report`.
+        """Precision, recall and F1 of each class; see `m2v_core.evaluation.classification_report`.
 
         Args:
             X: Texts.
-            y: The label of each; or, if a text may have several, the list of its labels. A list, an array or a tensor,
-                a pandas or pyarrow column, or a column of a Hugging Face dataset. A label that is no class of the model
-                counts as wrong, and a log line says so.
+            y: Label of each text, or the list of its labels if a text may have several. A list, an array or a tensor,
+                a pandas or pyarrow column, or a column of a Hugging Face dataset. A label that is not a class of the
+                model counts as an error, and a log line says so.
             batch_size: See `predict`.
             threshold: See `predict`.
             show_progress_bar: See `predict`.
 
         Raises:
-            InvalidInputError: There are no texts, or not a label for each, or labels are of another kind than the
-                classes; or the head has no classes.
+            InvalidInputError: There are no texts, not one label for each, or labels of another kind than the classes;
+                or the head has no classes.
         """
         from m2v_core.evaluation import check_labels, classification_report, label_rows
 
@@ -260,7 +246,7 @@ class StaticModelPipeline:
         texts, labels = as_texts(X), label_rows(y, "y")
         if not texts or len(texts) != len(labels):
             raise InvalidInputError(
-                f"evaluate needs texts in X, and in y a label for each; found {len(texts)} texts, {len(labels)} labels."
+                f"evaluate needs texts in X and a label for each in y; found {len(texts)} texts, {len(labels)} labels."
             )
         check_labels(labels, self.head)
         predictions = self.predict(
@@ -269,23 +255,23 @@ class StaticModelPipeline:
         return classification_report(labels, predictions)
 
     def _logits(self, X: str | Iterable[str], **options: Any) -> NDArray[Any]:
-        """[n, outputs] of the head; options are those of `StaticModel.encode`."""
+        """The outputs [n, outputs] of the head; options are those of `StaticModel.encode`."""
         return self.head.logits(self.model.encode(as_texts(X), **options))
 
     def _check_has_classes(self, name: str) -> None:
         if self.head.activation is Activation.IDENTITY:
-            raise InvalidInputError(f"{name} is for heads with classes; this one has none. Use predict.")
+            raise InvalidInputError(f"{name} needs a head with classes; this one has none. Use predict.")
 
 
 def load(path: str | os.PathLike[str], **options: Any) -> StaticModel | StaticModelPipeline:
-    """Load what a folder, or `org/name` on the Hub, holds: a pipeline if there is a trained head, else a model.
+    """Load a model from a folder or the Hub: a pipeline if it has a trained head, else a static model.
 
     Args:
         path: A folder, or a repository id.
-        options: Those of `StaticModel.from_pretrained` and `StaticModelPipeline.from_pretrained`.
+        options: Options of `StaticModel.from_pretrained` and `StaticModelPipeline.from_pretrained`.
 
     Raises:
-        M2VError: As `StaticModel.from_pretrained`.
+        M2VError: The model cannot be loaded; see `StaticModel.from_pretrained`.
 
     Example:
         >>> import tempfile
@@ -308,17 +294,17 @@ def _check_has_head(folder: Path) -> None:
     if (folder / format.LEGACY_HEAD_FILE).is_file():
         raise ModelFormatError(
             f"{folder}: expected {format.HEAD_FILE}; found the {format.LEGACY_HEAD_FILE} of an older version of "
-            f"model2vec, which holds objects of scikit-learn. Convert it once: pip install 'm2v-train[skops]', then "
+            f"model2vec, which holds objects of scikit-learn. Convert it: pip install 'm2v-train[skops]', then "
             f"m2v_train.convert_legacy_pipeline({str(folder)!r}).save_pretrained(...)."
         )
     raise ModelNotFoundError(
-        f"{folder} holds no trained head: expected {format.HEAD_FILE}. Load it by StaticModel.from_pretrained, or "
+        f"{folder} holds no trained head: expected {format.HEAD_FILE}. Load it with StaticModel.from_pretrained, or "
         f"train a head (pip install m2v-train)."
     )
 
 
 def _without_nan(stored: StoredModel) -> StoredModel:
-    """The model with 0 for NaN, and the largest number for infinity, in its table."""
+    """The model with 0 in place of NaN, and the largest number in place of infinity, in its table."""
     table = stored.embeddings
     if table.dtype.kind != "f" or np.isfinite(table).all():
         return stored

@@ -22,17 +22,23 @@ def quantized(
     quantize_to: str | None = None,
     dimensionality: int | None = None,
 ) -> StoredModel:
-    """A model with the first `dimensionality` dimensions, and so many clusters, as `quantize_to`.
+    """A smaller copy of a stored model; the model itself does not change.
 
-    The given one is left as it is. Clusters are of the dimensions that are kept, and of the tokens' vectors, so what
-    `weights` said goes into the new ones; see `m2v_core.cluster.clustered`.
+    First dimensions are removed, then the vocabulary is clustered, then the dtype changes. The clusters are those of
+    the tokens' vectors, after weighting, so the old weights go into the new ones; see `m2v_core.cluster.clustered`.
 
-    int8 stores `round(row / scale)` with `scale = max|row| / 127` for each row, after the dimensions are cut. The
-    scale is folded into `weights`, so every reader that knows `weights` computes the same vectors.
+    int8 stores `round(row / scale)` with `scale = max|row| / 127` for each row. The scale is multiplied into
+    `weights`, so every reader that knows `weights` computes the same vectors.
+
+    Args:
+        stored: The model.
+        vocabulary_quantization: Number of clusters of the vocabulary.
+        quantize_to: dtype of the table.
+        dimensionality: Number of dimensions to keep, the first ones.
 
     Raises:
-        InvalidInputError: An unknown dtype, more dimensions than there are, as many clusters as tokens, or a model
-            that has clusters already.
+        InvalidInputError: The dtype is unknown, the model has fewer dimensions or not more tokens than asked for, or
+            its vocabulary is clustered already.
         MissingPackageError: Clusters need scikit-learn.
     """
     embeddings, weights, mapping = stored.embeddings, stored.weights, stored.mapping
@@ -43,8 +49,8 @@ def quantized(
     if vocabulary_quantization is not None:
         if mapping is not None:
             raise InvalidInputError(
-                f"This model's vocabulary has {len(embeddings)} clusters already; for another number start from the "
-                f"model without clusters."
+                f"The vocabulary of this model has {len(embeddings)} clusters already. For another number, start from "
+                f"the model without clusters."
             )
         rows = token_rows(embeddings, np.arange(len(embeddings)), weights, None)
         embeddings, weights, mapping = clustered(rows, vocabulary_quantization)
@@ -60,7 +66,7 @@ def quantized(
 
 
 def int8_rows(embeddings: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Rows [R, D] as int8 and their scales [R] float32: `row ≈ int8 * scale`, off by half a scale at the most.
+    """Rows [R, D] as int8 and their scales [R] float32: `row ≈ int8 * scale`, with an error of at most half a scale.
 
     Example:
         >>> rows, scales = int8_rows(np.array([[1.0, -2.0], [0.0, 0.0]]))
@@ -76,10 +82,10 @@ def int8_rows(embeddings: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.fl
 
 
 def checked_dtype(name: str) -> str:
-    """`name` if the format stores embeddings so; enum members with such a value count too.
+    """The name of a dtype, if the format has it for embeddings; enum members with such a value are accepted too.
 
     Raises:
-        InvalidInputError: It does not.
+        InvalidInputError: The format does not have this dtype.
     """
     value = str(getattr(name, "value", name))
     checks.one_of("quantize_to", value, EMBEDDING_DTYPES.values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,10 +53,14 @@ class Ragged:
             raise IndexError(row)
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self.values[start:stop] for start, stop in pairwise(self.offsets.tolist()))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """[n] the number of values of each row."""
-        return np.diff(self.offsets)
+        lengths: NDArray[np.int64] = self.offsets[1:] - self.offsets[:-1]
+        return lengths
 
     def take(self, rows: NDArray[Any]) -> Ragged:
         """Some rows, in the order given; a row may be taken more than once.
@@ -80,8 +86,54 @@ class Ragged:
             >>> Ragged.of([[3, 4], [5]]).cut(1).values.tolist()
             [3, 5]
         """
+        if max_length is None or len(self.values) <= max_length:
+            return self
         lengths = self.lengths
-        if max_length is None or not len(lengths) or lengths.max() <= max_length:
+        if lengths.max() <= max_length:
             return self
         position = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], lengths)
         return Ragged.with_lengths(self.values[position < max_length], np.minimum(lengths, max_length))
+
+    def without(self, value: Any) -> Ragged:
+        """The rows with each occurrence of a value removed; `None` leaves the rows as they are.
+
+        Example:
+            >>> rows = Ragged.of([[3, 0], [4]]).without(0)
+            >>> rows.values.tolist(), rows.offsets.tolist()
+            ([3, 4], [0, 1, 2])
+        """
+        if value is None:
+            return self
+        kept = self.values != value
+        if kept.all():
+            return self
+        n_kept = np.concatenate(([0], np.cumsum(kept)))
+        return Ragged(self.values[kept], n_kept.take(self.offsets))
+
+
+def concatenated(parts: Sequence[Ragged], dtype: Any = np.int64) -> Ragged:
+    """The rows of all parts in new arrays, one part after the other; without parts no rows, of `dtype`.
+
+    Example:
+        >>> rows = concatenated([Ragged.of([[7], []]), Ragged.of([[8, 9]])])
+        >>> rows.values.tolist(), rows.offsets.tolist()
+        ([7, 8, 9], [0, 1, 1, 3])
+    """
+    values = np.concatenate([part.values for part in parts] or [np.zeros(0, dtype)])
+    return Ragged.with_lengths(values, np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int64)]))
+
+
+def merged(mask: NDArray[np.bool_], chosen: Ragged, others: Ragged) -> Ragged:
+    """The rows of two groups in one order: where `mask` is true the next of `chosen`, elsewhere the next of `others`.
+
+    Example:
+        >>> rows = merged(np.array([False, True]), Ragged.of([[7, 8]]), Ragged.of([[5]]))
+        >>> rows.values.tolist(), rows.offsets.tolist()
+        ([5, 7, 8], [0, 1, 3])
+    """
+    lengths = np.empty(len(mask), np.int64)
+    lengths[mask], lengths[~mask] = chosen.lengths, others.lengths
+    rows = Ragged.with_lengths(np.empty(int(lengths.sum()), chosen.values.dtype), lengths)
+    is_chosen = np.repeat(mask, lengths)
+    rows.values[is_chosen], rows.values[~is_chosen] = chosen.values, others.values
+    return rows

@@ -1,1 +1,1 @@
-"""Tables, columns and what else users hold their data in."""
+"""Data of users: files of texts and labels, and columns of other libraries."""

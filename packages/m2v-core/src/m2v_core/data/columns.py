@@ -1,4 +1,4 @@
-"""Files of texts and labels as streams of rows: a text a line, CSV, JSONL and Parquet, however large."""
+"""Files of texts and labels as streams of rows: lines, CSV, JSONL and Parquet of any size."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from m2v_core.checks import lone_surrogate
 from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.storage.files import check_is_file
 
 #: A text's class, or its classes.
 Label = str | int | list[str] | list[int]
@@ -23,7 +24,12 @@ ROWS = 4096
 
 
 class Row(NamedTuple):
-    """What `read_columns` found, and the number of the line or row where it ends, from 1 on."""
+    """A row of a file.
+
+    Attributes:
+        number: Number of the line or row where it ends, from 1 on.
+        values: Values of the columns that were asked for.
+    """
 
     number: int
     values: tuple[Any, ...]
@@ -33,24 +39,25 @@ _Rows = Iterator[Row]
 
 
 def read_columns(path: str | os.PathLike[str], names: Sequence[str] = (), *, hint: str = "") -> Iterator[Row]:
-    r"""Columns of a file, row by row: no more than a line, or a batch of rows, is held.
+    r"""Columns of a file, row by row, with at most a line or a batch of rows in memory.
 
-    The file's name says what it is: `.txt`, or no ending, a text a line; `.csv` and `.tsv` a table with a header;
-    `.jsonl` and `.ndjson` an object a line; `.parquet` a table (needs pyarrow). All but the last may be compressed
-    (`.csv.gz`). Text is UTF-8, and a byte-order mark is dropped. Rows of a table that are blank lines are skipped.
+    The ending of the file's name is its format: `.txt` or no ending is one text a line; `.csv` and `.tsv` are tables
+    with a header; `.jsonl` and `.ndjson` have a JSON object a line; `.parquet` is a table (needs pyarrow). All but
+    Parquet may be compressed (`.csv.gz`). Text is UTF-8, and a byte-order mark is dropped. Blank lines of a table are
+    skipped.
 
     Args:
         path: The file.
-        names: Columns, or keys of each object; none for a file of lines, whose rows have one value.
-        hint: What to do if a column is missing, for the error.
+        names: Columns, or keys of the objects; none for a file of lines, whose rows have one value.
+        hint: Remedy in the error for a missing column.
 
     Returns:
-        The values in the order of `names`, as the file has them: from lines and CSV strings (of a line without its
-        end), from JSONL and Parquet also numbers, lists, `None` and so on.
+        The rows, with values in the order of `names`: strings from lines (without their ends) and CSV; from JSONL and
+        Parquet also numbers, lists, `None` and so on.
 
     Raises:
         InvalidInputError: At once: there is no such file, its ending is unknown, or `names` are given for lines, or
-            none for a table. While reading: the file is not what its name says, or has no such column; the error
+            none for a table. While reading: the content is not of the format, or there is no such column; the error
             names file and line.
         MissingPackageError: A Parquet file needs pyarrow.
 
@@ -78,10 +85,10 @@ def read_columns(path: str | os.PathLike[str], names: Sequence[str] = (), *, hin
 
 
 def read_texts(path: str | os.PathLike[str], text: str | None = None, *, hint: str = "") -> Iterator[str]:
-    """The texts of a file, blank ones too; `text` names their column where the file has columns.
+    """The texts of a file, including blank ones; `text` names their column in a file with columns.
 
     Raises:
-        InvalidInputError: As `read_columns`; or a value is no text.
+        InvalidInputError: As `read_columns`; or a value is not a text.
         MissingPackageError: A Parquet file needs pyarrow.
     """
     rows, place = read_columns(path, [] if text is None else [text], hint=hint), place_of(path)
@@ -95,14 +102,14 @@ def read_labelled(
 
     Args:
         path: The file; see `read_columns`.
-        text: The column of the texts.
-        label: The column of the labels.
-        separator: What stands between the labels of a text where they are one string, as in CSV; spaces around a
-            label are dropped, and so are empty ones. Default: a string is one label.
-        hint: What to do if a column is missing, for the error.
+        text: Column of the texts.
+        label: Column of the labels.
+        separator: Separator of the labels in a string that holds several, as in CSV. Spaces around labels and empty
+            labels are dropped. Default: a string is one label.
+        hint: Remedy in the error for a missing column.
 
     Raises:
-        InvalidInputError: As `read_columns`; or a value is no text, or no label.
+        InvalidInputError: As `read_columns`; or a value is not a text, or not a label.
         MissingPackageError: A Parquet file needs pyarrow.
     """
     if separator == "":
@@ -135,15 +142,15 @@ def count_lines(path: str | os.PathLike[str]) -> int | None:
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
-    """What stands before a row's number in errors, such as "days.csv, line"."""
+    """Prefix of a row's number in errors, such as "days.csv, line"."""
     return f"{os.fspath(path)}, {'row' if Path(path).suffix.lower() == '.parquet' else 'line'}"
 
 
 def as_text(value: object, place: str, number: int) -> str:
-    """`value` if it is a text that can be encoded; `place` and `number` say where it was found.
+    """A value that should be a text, checked; errors give its `place` (see `place_of`) and `number`.
 
     Raises:
-        InvalidInputError: It is something else, or holds a lone surrogate.
+        InvalidInputError: The value is not a text, or has a lone surrogate.
     """
     if not isinstance(value, str):
         raise InvalidInputError(f"{place} {number}: expected a text (str); found {type(value).__name__}.")
@@ -153,10 +160,10 @@ def as_text(value: object, place: str, number: int) -> str:
 
 
 def as_label(value: object, place: str, number: int) -> Label:
-    """`value` if it is a label: a string or a whole number, or a list of either.
+    """A value that should be a label, checked: a string or a whole number, or a list of either.
 
     Raises:
-        InvalidInputError: It is something else; `place` and `number` say where it was found.
+        InvalidInputError: The value is something else; the error gives its `place` and `number`.
 
     Example:
         >>> as_label(["good", "short"], "days.jsonl, line", 1)
@@ -173,14 +180,12 @@ def as_label(value: object, place: str, number: int) -> Label:
 
 
 def kind_of(path: Path) -> str:
-    """The ending that says what a file holds: one of `TABLES`, or "" or ".txt" for lines.
+    """The format of a file by the ending of its name: one of `TABLES`, or "" or ".txt" for lines.
 
     Raises:
         InvalidInputError: There is no such file, or the ending is unknown.
     """
-    if not path.exists() or path.is_dir():
-        found = "which is a folder" if path.is_dir() else "and there is no such file"
-        raise InvalidInputError(f"Expected a file; found {str(path)!r}, {found}. Check the spelling.")
+    check_is_file(path)
     inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     kind = inner.suffix.lower()
     if kind not in ("", ".txt", *TABLES) or (kind == ".parquet" and inner != path):
@@ -192,7 +197,7 @@ def kind_of(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and lines of a text file, with what ends them; only a line feed does."""
+    """Numbers and lines of a text file, with their line feeds; no other character ends a line."""
     number = 0
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
@@ -221,7 +226,7 @@ def _check_columns(place: str, names: Sequence[str], found: Iterable[object], hi
 
 
 def _delimiter_hint(header: Sequence[str], delimiter: str) -> str:
-    """What to do if a header's only column seems to be several, separated by something else than `delimiter`."""
+    """Remedy for a header whose only column seems to be several, with another separator than `delimiter`."""
     other = next((one for one in "\t;|," if one != delimiter and len(header) == 1 and one in header[0]), None)
     if other is None:
         return ""
@@ -234,7 +239,7 @@ def _csv(path: Path, names: Sequence[str], hint: str, delimiter: str = ",") -> _
     try:
         header = next(rows, [])
         _check_columns(f"{path}, line 1", names, header, _delimiter_hint(header, delimiter) or hint)
-        places = [header.index(name) for name in names]
+        indices = [header.index(name) for name in names]
         for row in rows:
             if row and len(row) != len(header):
                 raise InvalidInputError(
@@ -242,7 +247,7 @@ def _csv(path: Path, names: Sequence[str], hint: str, delimiter: str = ",") -> _
                     f"A field that holds {delimiter!r} should be in double quotes."
                 )
             if row:
-                yield Row(rows.line_num, tuple(row[place] for place in places))
+                yield Row(rows.line_num, tuple(row[index] for index in indices))
     except csv.Error as error:
         raise InvalidInputError(
             f"{path}, line {rows.line_num}: expected fields separated by {delimiter!r}, in double quotes where they "
@@ -296,7 +301,7 @@ def _parquet(path: Path, names: Sequence[str], hint: str) -> _Rows:
         ) from None
 
 
-#: Kinds of files with columns, by the end of their names.
+#: Readers of files with columns, by the ending of their names.
 TABLES: dict[str, Callable[[Path, Sequence[str], str], _Rows]] = {
     ".csv": _csv,
     ".tsv": _tsv,

@@ -1,4 +1,4 @@
-"""What users hold data in, as columns that are read in order, a part at a time: by duck typing, nothing is imported."""
+"""Columns of users' data, of many libraries: recognised by duck typing, without imports, and read a part at a time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from m2v_core.errors import InvalidInputError
 #: Rows that are turned into Python objects at a time.
 ROWS = 4096
 
-#: Kinds of rows that are left as they are.
+#: Types of rows that need no conversion.
 _OWN = frozenset((str, int, float, bool, list, tuple, set, frozenset, type(None)))
 
 
 def as_column(value: Any, name: str) -> Any:
     """A column that has a length and can be sliced by rows.
 
-    Lists and tuples, arrays (numpy's, JAX's, PyTorch's), pandas Series, pyarrow arrays and chunked arrays, columns of
-    Hugging Face datasets: none of these is copied, if numpy can read it. Any other sequence, as a list.
+    It may be a list, a tuple, an array of numpy, JAX or PyTorch, a pandas Series, a pyarrow array or chunked array, or
+    a column of a Hugging Face dataset; these are not copied if numpy can read them. Any other sequence becomes a list.
 
     Args:
         value: The column.
-        name: What errors call it.
+        name: Name of the argument in errors.
 
     Raises:
-        InvalidInputError: It is a single text, a whole table, or has no length.
+        InvalidInputError: The argument is a single text, a whole table, or has no length.
 
     Example:
         >>> as_column((1, 2), "y")
@@ -39,15 +39,15 @@ def as_column(value: Any, name: str) -> Any:
     if column is None and _is_datasets_column(value):
         raise InvalidInputError(
             f"{name} should be a column of a Hugging Face dataset without a transform; found one with a transform. "
-            f"Apply it first, dataset.map(transform, batched=True), or pass a list."
+            f"Apply it first by dataset.map(transform, batched=True), or pass a list."
         )
     if column is None and isinstance(value, Sequence):
         column = list(value)
     if column is None:
         raise InvalidInputError(
             f"{name} should be a list, an array or a column; found {type(value).__name__}, which has no length or no "
-            f"order. Make a list of it: list(...). (Of a Hugging Face dataset: load it without streaming=True, and "
-            f"take a column.)"
+            f"order. Make a list of it: list(...). (If it is a Hugging Face dataset, load it without streaming=True "
+            f"and take a column.)"
         )
     return column
 
@@ -56,7 +56,7 @@ def rows_of(value: Any, name: str) -> list[Any]:
     """All rows of a column (see `as_column`), or of any other iterable, as Python objects.
 
     Raises:
-        InvalidInputError: It is a single text, a whole table, or cannot be iterated over.
+        InvalidInputError: The argument is a single text, a whole table, or not iterable.
 
     Example:
         >>> rows_of(np.array([[1, 2], [3, 4]]), "y"), rows_of(iter([np.int64(3)]), "y")
@@ -70,20 +70,38 @@ def rows_of(value: Any, name: str) -> list[Any]:
     return rows
 
 
+def as_texts(sentences: Any) -> list[str]:
+    """One text or many as a list; see `rows_of`. The elements are not checked.
+
+    Raises:
+        InvalidInputError: The argument is neither a text nor an iterable.
+
+    Example:
+        >>> from m2v_core.data.sources import as_texts
+        >>> as_texts("good day"), as_texts(iter(["good", "day"]))
+        (['good day'], ['good', 'day'])
+    """
+    if isinstance(sentences, str):
+        return [sentences]
+    if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
+        raise InvalidInputError(f"Expected a text (str) or an iterable of texts; found {type(sentences).__name__}.")
+    return rows_of(sentences, "The input")
+
+
 def in_parts(column: Any) -> Iterator[Sequence[Any]]:
-    """The rows of what `as_column` gave, in order, as sequences of Python objects.
+    """The rows of a column, as `as_column` returns it, in order, as sequences of Python objects.
 
     Example:
         >>> list(in_parts(np.array(["a", "b"])))
         [['a', 'b']]
     """
-    rows = getattr(column, "iloc", column)  # pandas: by place, whatever the index
+    rows = getattr(column, "iloc", column)  # pandas: by position, not by index
     for start in range(0, len(column), ROWS):
         yield plain(rows[start : start + ROWS])
 
 
 def plain(value: Any) -> Any:
-    """Arrays, tensors and their scalars, of whichever library, as Python's own lists, strings and numbers.
+    """An array, a tensor or a scalar, of any library, as Python's own lists, strings and numbers.
 
     Example:
         >>> from m2v_core.data import sources
@@ -91,7 +109,7 @@ def plain(value: Any) -> Any:
         [[1, 2], 0.5, 'a']
     """
     if isinstance(value, str):
-        return str.__str__(value)  # of members of an enum, too
+        return str.__str__(value)  # a member of an enum becomes its value
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     for name in ("tolist", "to_pylist", "as_py"):  # numpy, JAX, PyTorch and pandas; pyarrow's arrays; its scalars
@@ -101,7 +119,7 @@ def plain(value: Any) -> Any:
 
 
 def plain_rows(rows: Any) -> Any:
-    """Rows, each made `plain`: `rows` itself if they are.
+    """Rows as Python's own objects, each converted by `plain`; `rows` itself if all are.
 
     Example:
         >>> plain_rows([np.array([1]), [2], "c"])
@@ -111,7 +129,7 @@ def plain_rows(rows: Any) -> Any:
 
 
 def as_array(value: Any) -> np.ndarray:
-    """As numpy has it; bfloat16, and tensors that numpy cannot read (on a GPU, with gradients), by way of lists.
+    """A value as a numpy array; bfloat16 and tensors that numpy cannot read (on a GPU, with gradients) too.
 
     Raises:
         ValueError: Rows have different lengths.
@@ -139,7 +157,7 @@ def shown(value: object) -> str:
 
 
 def is_missing(value: object) -> bool:
-    """Whether it is `None`, NaN, or what pandas has for those.
+    """Whether a value is `None`, NaN, or one of pandas' missing values.
 
     Example:
         >>> is_missing(None), is_missing(float("nan")), is_missing("")
@@ -150,10 +168,10 @@ def is_missing(value: object) -> bool:
 
 
 def _known_column(value: Any, name: str) -> Any:
-    """The column that a list, an array or an object of a known library is; `None` for anything else.
+    """A list, an array or an object of a known library as a column; `None` for anything else.
 
     Raises:
-        InvalidInputError: It is a single text or a whole table.
+        InvalidInputError: The argument is a single text or a whole table.
     """
     found = type(value).__name__
     if isinstance(value, list | tuple):
@@ -167,7 +185,7 @@ def _known_column(value: Any, name: str) -> Any:
         listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
         raise InvalidInputError(
             f"{name} should be one column; found a {found} of {listed or 'no columns'}. Take a column of it: "
-            f"data[{names[0] if names else 'text'!r}], say."
+            f"data[{names[0] if names else 'text'!r}], for example."
         )
     if hasattr(value, "to_pylist") or hasattr(value, "iloc"):
         return value
@@ -190,9 +208,9 @@ def _is_datasets_column(value: Any) -> bool:
 
 
 def _unformatted(column: Any) -> Any:
-    """A column of a Hugging Face dataset, or of a column of such, that gives Python objects, whatever its format.
+    """A column of a Hugging Face dataset, or of such a column, that returns Python objects in any format.
 
-    `None` for one with a transform.
+    `None` for a column with a transform.
     """
     if _is_datasets_column(column.source):
         source = _unformatted(column.source)

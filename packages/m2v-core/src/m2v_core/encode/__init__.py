@@ -1,1 +1,1 @@
-"""Token ids to vectors."""
+"""Texts to vectors."""

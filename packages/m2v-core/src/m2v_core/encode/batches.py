@@ -1,4 +1,4 @@
-"""The input of `encode` and its kin: checked, cut into batches, worked on in order, by threads if it is long."""
+"""Work on many texts: in spans of a few batches, in order, by several threads if there is much text."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import math
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core import checks
-from m2v_core.data.sources import rows_of
 from m2v_core.errors import InvalidInputError
 from m2v_core.progress import progress_bar
-from m2v_core.tokenize.backend import bad_text
 
 T = TypeVar("T")
 
@@ -26,70 +24,80 @@ T = TypeVar("T")
 #: instead of 3, two threads are a tenth faster, and hold 20 MB more.
 _BATCHES = 3
 
-#: Threads that do not yet stand in each other's way.
+#: Threads that do not yet wait much for the interpreter's lock.
 _SHARE_A_LOCK = 4
 
 #: Characters of a text that counts as one of many; longer ones count for more.
 _LONG = 100
 
-#: Characters worked on at a time, so that long texts do not take memory by the thousand. A text is not cut.
+#: Characters worked on at a time, which limits the memory that many long texts take. A text is not split.
 _CHARS = 2**20
 
 
-def as_texts(sentences: Any) -> list[str]:
-    """One text or many as a list (see `m2v_core.data.sources.rows_of`); what is neither is an `InvalidInputError`."""
-    if isinstance(sentences, str):
-        return [sentences]
-    if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
-        raise InvalidInputError(f"Expected a text (str) or an iterable of texts; found {type(sentences).__name__}.")
-    return rows_of(sentences, "The input")
+class Batching(NamedTuple):
+    """Settings for the work on many texts.
+
+    Attributes:
+        size: Texts in a batch.
+        threads: Whether threads share the work if there are many texts.
+        threshold: Number of texts that are many; a long text counts for more, one for each 100 characters.
+        progress: Whether to show progress on stderr.
+    """
+
+    size: int = 1024
+    threads: bool = True
+    threshold: int = 10_000
+    progress: bool = False
 
 
 def in_batches(
     job: Callable[[slice], T],
     texts: list[str],
-    *,
-    batch_size: int,
-    max_length: int | None,
-    threads: bool,
-    threshold: int,
-    progress: bool,
-    bad_text: Callable[[list[str]], InvalidInputError] = bad_text,
+    batching: Batching,
+    bad_text: Callable[[list[str]], InvalidInputError],
 ) -> list[T]:
-    """`job(span)` for spans that cover `texts`, in order.
+    """The results of `job(span)` for spans that cover `texts`, in order.
 
-    With `threads`, several are at work if there are more than `threshold` texts, or as much text as so many of
-    `_LONG` characters.
+    Args:
+        job: A function of a slice of the texts; threads may call it at the same time.
+        texts: All texts.
+        batching: Size of the spans, and who works on them.
+        bad_text: The error for texts of which one is bad, which names the first one.
 
     Raises:
-        InvalidInputError: An option is out of range, or a job found a bad text; the error is that of `bad_text`, which
-            names the first one.
+        InvalidInputError: The batch size is out of range; or an element is not a text, or a job refused its texts,
+            and then the error is that of `bad_text` for all texts.
     """
-    checks.whole("batch_size", batch_size, 1)
-    checks.whole("max_length", max_length, 1, or_none=True)
+    checks.whole("batch_size", batching.size, 1)
     try:
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     except TypeError:
         raise bad_text(texts) from None
-    many = len(texts) > threshold or int(sizes.sum()) > threshold * _LONG
-    spans, workers = _spans(sizes, batch_size * _BATCHES, _most_threads() if threads and many else 1)
-    with progress_bar("Encoding", unit="texts", total=len(texts), show=True) if progress else nullcontext() as bar:
+    many = len(texts) > batching.threshold or int(sizes.sum()) > batching.threshold * _LONG
+    spans, workers = _spans(sizes, batching.size * _BATCHES, _most_threads() if batching.threads and many else 1)
+    bar = progress_bar("Encoding", unit="texts", total=len(texts), show=True) if batching.progress else nullcontext()
+    with bar as shown:
         try:
-            return _results(job, spans, workers, bar.update if bar else None)
-        except InvalidInputError:  # which knows only its span
+            return _results(job, spans, workers, shown.update if shown else None)
+        except InvalidInputError:  # it knows only its own span
             raise bad_text(texts) from None
 
 
 def _spans(sizes: NDArray[np.int64], max_texts: int, most_workers: int) -> tuple[list[slice], int]:
-    """Spans of about the same size, of at most about `max_texts` texts and `_CHARS` characters, and who works on them.
+    """Spans of about the same size, and the number of workers for them.
 
-    Small spans would cost more than another worker brings.
+    A span has at most about `max_texts` texts and `_CHARS` characters. Small spans would cost more than another worker
+    saves.
     """
+    if not len(sizes):
+        return [], 1
+    if int(sizes.sum()) / _CHARS + len(sizes) / max_texts <= 1:
+        return [slice(0, len(sizes))], 1
     ends = np.cumsum(sizes / _CHARS + 1 / max_texts)
-    count = math.ceil(ends[-1]) if len(ends) else 1
+    count = math.ceil(ends[-1])
     workers = min(most_workers, count)
     count = -(-count // workers) * workers
-    bounds = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count).tolist() if count > 1 else []
+    bounds = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count).tolist()
     return [slice(start, stop) for start, stop in pairwise([0, *bounds, len(sizes)]) if start < stop], workers
 
 
@@ -101,25 +109,25 @@ def _most_threads() -> int:
 
 
 def _results(
-    job: Callable[[slice], T], spans: list[slice], workers: int, done: Callable[[int], object] | None
+    job: Callable[[slice], T], spans: list[slice], workers: int, count: Callable[[int], object] | None
 ) -> list[T]:
-    """`job(span)` for each span, by the calling thread and others; `done` hears how many texts a span had."""
+    """The results of `job` for each span, by the calling thread and others; `count` gets the texts of each span."""
     results: list[Any] = [None] * len(spans)
     waiting = deque(enumerate(spans))
 
     def work() -> None:
         while True:
             try:
-                place, span = waiting.popleft()
+                number, span = waiting.popleft()
             except IndexError:
                 return
             try:
-                results[place] = job(span)
+                results[number] = job(span)
             except BaseException:
                 waiting.clear()  # the others stop too
                 raise
-            if done:
-                done(span.stop - span.start)
+            if count:
+                count(span.stop - span.start)
 
     helpers = min(workers, len(spans)) - 1
     if helpers < 1:

@@ -1,1 +1,1 @@
-"""What is on disk: reading, checking and writing it."""
+"""Files of models: reading, checking and writing them."""

@@ -26,7 +26,12 @@ MAX_HEADER = 100_000_000
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file."""
+    """The text of a UTF-8 file of a model.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFormatError: The file is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -45,9 +50,7 @@ def read_user_text(path: str | os.PathLike[str]) -> str:
         InvalidInputError: There is no such file, or it is not UTF-8.
     """
     path = Path(path)
-    if not path.exists() or path.is_dir():
-        found = "which is a folder" if path.is_dir() else "and there is no such file"
-        raise InvalidInputError(f"Expected a file; found {str(path)!r}, {found}. Check the spelling.")
+    check_is_file(path)
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -57,8 +60,20 @@ def read_user_text(path: str | os.PathLike[str]) -> str:
         ) from None
 
 
+def check_is_file(path: Path) -> None:
+    """Raise `InvalidInputError` unless a file that a user names as an input exists; it may be a FIFO or a device."""
+    if not path.exists() or path.is_dir():
+        found = "which is a folder" if path.is_dir() else "and there is no such file"
+        raise InvalidInputError(f"Expected a file; found {str(path)!r}, {found}. Check the spelling.")
+
+
 def read_json(path: Path, kind: type[Any] = dict) -> Any:
-    """The content of a JSON file whose outermost value is a `kind`."""
+    """The content of a JSON file with a value of type `kind` at the outermost level.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFormatError: The file is not JSON, or its outermost value is of another type.
+    """
     try:
         raw = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -73,7 +88,7 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON as people read it."""
+    """Write a file of indented JSON."""
     path.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -84,14 +99,20 @@ def read_tensors(
     optional: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     mapped: Collection[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """Tensors of a safetensors file by name; each name comes with the dtypes it may have.
+    """Tensors of a safetensors file by name.
 
-    Header, offsets and dtypes are checked before any data is touched. Those in `mapped` stay in the file, read-only,
-    and are read where and when they are used; but those of a dtype that numpy does not have are read, as float32.
+    Header, offsets and dtypes are checked before any data is read.
+
+    Args:
+        path: The file.
+        required: Tensors that must be there: name -> the dtypes that it may have (name in safetensors -> in numpy).
+        optional: Tensors that may be there, likewise.
+        mapped: Tensors that stay in the file, read-only, and are read when they are used. Those of a dtype that numpy
+            does not have are read as float32 all the same.
 
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: It is truncated or damaged, lacks a required tensor, or one has another dtype.
+        ModelFormatError: The file is truncated or damaged, lacks a required tensor, or has one of another dtype.
     """
     if not path.is_file():
         read_text(path)  # raises the error that lists what the folder holds
@@ -124,7 +145,7 @@ def read_tensors(
 
 
 def _stored(path: Path, name: str, dtype: np.dtype[Any], *, mapped: bool = False) -> NDArray[Any]:
-    """A tensor of a sound safetensors file, as a read-only view of the file if it should be `mapped`."""
+    """A tensor of an undamaged safetensors file; if `mapped`, a read-only view of the file."""
     with path.open("rb") as file:
         data = _data_start(file)
         entry = json.loads(file.read(data - 8))[name]
@@ -136,13 +157,13 @@ def _stored(path: Path, name: str, dtype: np.dtype[Any], *, mapped: bool = False
 
 
 def _data_start(file: IO[bytes]) -> int:
-    """Where the tensors begin: after eight bytes that hold the header's length, and the header."""
+    """Position of the first tensor: after eight bytes that hold the header's length, and the header."""
     (length,) = struct.unpack("<Q", file.read(8))
     return 8 + int(length)
 
 
 def describe_damage(path: Path) -> str | None:
-    """Why a safetensors file cannot be read, in bytes expected and found; `None` if its sizes are in order."""
+    """Reason why a safetensors file cannot be read, in bytes expected and found; `None` if its sizes are right."""
     size = path.stat().st_size
     if size < 8:
         return f"expected a safetensors file; found only {size} bytes. Copy or download it again."
@@ -167,7 +188,7 @@ def describe_damage(path: Path) -> str | None:
 
 
 def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
-    """Call `reader(folder)` again if the folder was replaced meanwhile, so that no two models are mixed."""
+    """Result of `reader(folder)`, read again if the folder was replaced meanwhile: no two models are mixed."""
     for _ in range(100):
         with _watched(folder) as is_the_same:
             try:
@@ -178,14 +199,14 @@ def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
                 continue
             if is_the_same():
                 return result
-    raise ModelFormatError(f"{folder} was replaced 100 times while it was read; try again when it is at rest.")
+    raise ModelFormatError(f"{folder} was replaced 100 times while it was read. Try again when nobody writes to it.")
 
 
 @contextmanager
 def _watched(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether `folder` is still the folder that it was.
+    """Yield a function that tells whether `folder` is still the same folder.
 
-    The folder is held open meanwhile: the number of a removed one could go to its successor otherwise.
+    The folder is held open meanwhile: otherwise the inode number of a removed folder could be given to its successor.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY)

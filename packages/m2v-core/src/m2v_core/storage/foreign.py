@@ -1,7 +1,7 @@
-"""Folders that others wrote, read into the same record as our own.
+"""Reads the model folders of other libraries into the same record as our own.
 
-sentence-transformers keeps a static model's table as `embedding.weight`, at the root of the folder or under
-`0_StaticEmbedding/`, and says in `modules.json` whether vectors are normalised.
+sentence-transformers stores a static model's table as `embedding.weight`, at the root of the folder or under
+`0_StaticEmbedding/`, and `modules.json` tells whether vectors are normalised.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from m2v_core.storage.format import (
     StoredModel,
     read,
 )
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 
 EMBEDDING_WEIGHT = "embedding.weight"
 NESTED = "0_StaticEmbedding"
 SENTENCE_TRANSFORMERS_CONFIG = "config_sentence_transformers.json"
 
-#: What to do about a model whose first module is another one.
+#: Remedy in the error for a model with another first module.
 ADVICE = {
-    "SparseStaticEmbedding": "It gives a number for each token of the vocabulary, so a vector of a text has as many "
-    "dimensions: load it by SparseEncoder of sentence-transformers",
-    "WordEmbeddings": "Its words are found by a tokenizer of its own, not by a tokenizer.json: load it by "
-    "SentenceTransformer, or make a model of its vectors and a tokenizer of its words, StaticModel(vectors, tokenizer)",
-    "StaticEmbedding": "A static model cannot compute what comes after it: load it by SentenceTransformer",
+    "SparseStaticEmbedding": "It gives a number for each token of the vocabulary, so the vector of a text has as many "
+    "dimensions: load it with SparseEncoder of sentence-transformers",
+    "WordEmbeddings": "It has a tokenizer of its own, and no tokenizer.json: load it with SentenceTransformer, or make "
+    "a model from its vectors and a tokenizer of its words, StaticModel(vectors, tokenizer)",
+    "StaticEmbedding": "A static model cannot compute the modules after it: load it with SentenceTransformer",
     "Transformer": "Make a static model of it: m2v distill {folder} OUT (pip install m2v-distill)",
 }
-OTHER_ADVICE = "A static model cannot compute these: load it by sentence-transformers"
+OTHER_ADVICE = "A static model cannot compute these: load it with sentence-transformers"
 
 
 def read_any(folder: Path, *, memory_map: bool = False) -> StoredModel:
-    """Read a model folder of any known layout: m2v's and model2vec's, or one of sentence-transformers'.
+    """Read a model folder of any known layout: that of m2v and model2vec, or one of sentence-transformers.
 
     With `memory_map` the table stays in its file, and rows are read when they are used.
 
     Raises:
-        ModelNotFoundError: The folder holds none of them.
-        ModelFormatError: A file is damaged, or the model does more than a static table can.
+        ModelNotFoundError: The folder holds no static model.
+        ModelFormatError: A file is damaged, or the model has modules that a static model cannot compute.
     """
     config = folder / CONFIG_FILE
     model_type = read_json(config).get("model_type", MODEL_TYPE) if config.is_file() else None
@@ -58,8 +58,8 @@ def read_any(folder: Path, *, memory_map: bool = False) -> StoredModel:
         return read_sentence_transformers(folder, memory_map=memory_map)
     if model_type is not None:
         raise ModelFormatError(
-            f'{config}: expected "model_type": "{MODEL_TYPE}", found {model_type!r}. Of a sentence transformer '
-            f"make a static model first: m2v distill {folder} OUT (pip install m2v-distill)."
+            f'{config}: expected "model_type": "{MODEL_TYPE}", found {model_type!r}. If it is a sentence '
+            f"transformer, make a static model of it: m2v distill {folder} OUT (pip install m2v-distill)."
         )
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
     raise ModelNotFoundError(
@@ -69,36 +69,36 @@ def read_any(folder: Path, *, memory_map: bool = False) -> StoredModel:
 
 
 def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> StoredModel:
-    """Read a sentence-transformers folder of one StaticEmbedding, with Normalize after it or without.
+    """Read a sentence-transformers folder with a StaticEmbedding, and Normalize after it or not.
 
-    As there, a text is cut only if `tokenizer.json` says so. Rows past the last token, which no text can reach, are
-    left out.
+    As in sentence-transformers, texts are truncated only if `tokenizer.json` says so. Rows after the last token, which
+    no text can use, are left out.
     """
-    place, normalize = _static_module(folder)
-    _check_has_table(place)
+    inner, normalize = _static_module(folder)
+    _check_has_table(inner)
     tensors = read_tensors(
-        place / TENSOR_FILE,
+        inner / TENSOR_FILE,
         required={EMBEDDING_WEIGHT: READ_EMBEDDING_DTYPES},
         mapped=(EMBEDDING_WEIGHT,) if memory_map else (),
     )
-    tokenizer_json = read_text(place / TOKENIZER_FILE)
-    n_tokens = len(Vocabulary.from_json(tokenizer_json, str(place / TOKENIZER_FILE)).tokens)
+    tokenizer_json = read_text(inner / TOKENIZER_FILE)
+    n_tokens = len(Vocabulary.from_json(tokenizer_json, str(inner / TOKENIZER_FILE)).tokens)
     truncation = json.loads(tokenizer_json).get("truncation") or {"max_length": None}
     if not isinstance(truncation, dict):
         raise ModelFormatError(
-            f'{place / TOKENIZER_FILE}: "truncation" should be an object or null; found {truncation!r}.'
+            f'{inner / TOKENIZER_FILE}: "truncation" should be an object or null; found {truncation!r}.'
         )
     raw = {"normalize": normalize, "max_length": truncation.get("max_length")}
     table = tensors[EMBEDDING_WEIGHT]
     return StoredModel(
         embeddings=table[:n_tokens] if table.ndim else table,
         tokenizer_json=tokenizer_json,
-        config=Config.from_json(raw, str(place / TOKENIZER_FILE)),
+        config=Config.from_json(raw, str(inner / TOKENIZER_FILE)),
     )
 
 
 def _static_module(folder: Path) -> tuple[Path, bool]:
-    """Where the StaticEmbedding lies and whether Normalize follows, by `modules.json`."""
+    """Folder of the StaticEmbedding, and whether Normalize follows, according to `modules.json`."""
     path = folder / MODULES_FILE
     if not path.is_file():
         return (folder / NESTED if (folder / NESTED).is_dir() else folder), False
@@ -107,30 +107,29 @@ def _static_module(folder: Path) -> tuple[Path, bool]:
     if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
         advice = ADVICE.get(kinds[0], OTHER_ADVICE) if kinds else OTHER_ADVICE
         raise ModelFormatError(
-            f"{path}: expected a StaticEmbedding, and Normalize at the most after it; found "
+            f"{path}: expected a StaticEmbedding, and at most Normalize after it; found "
             f"{', '.join(kinds) or 'no module'}. {advice.format(folder=folder)}."
         )
-    inner = str(modules[0].get("path", ""))
-    place = folder / inner
-    if not place.resolve().is_relative_to(folder.resolve()):
-        raise ModelFormatError(f"{path}: expected paths inside the folder; found {inner!r}.")
-    return place, len(kinds) == 2
+    name = str(modules[0].get("path", ""))
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise ModelFormatError(f"{path}: expected paths inside the folder; found {name!r}.")
+    return folder / name, len(kinds) == 2
 
 
-def _check_has_table(place: Path) -> None:
-    """Say what to do about a folder that has the numbers in another file."""
-    if (place / TENSOR_FILE).is_file():
+def _check_has_table(folder: Path) -> None:
+    """Raise `ModelNotFoundError`, with a remedy, for a folder that has the table in another kind of file."""
+    if (folder / TENSOR_FILE).is_file():
         return
-    pickled = next((name for name in ("pytorch_model.bin", "model.bin") if (place / name).is_file()), None)
-    exports = [*place.glob("*.onnx"), *place.glob("onnx/*.onnx")]
+    pickled = next((name for name in ("pytorch_model.bin", "model.bin") if (folder / name).is_file()), None)
+    exports = [*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")]
     if pickled:
         raise ModelNotFoundError(
-            f"{place / TENSOR_FILE} is missing; found {pickled}, which is pickled: reading it can run code. Where that "
-            f"model is trusted, SentenceTransformer({str(place)!r}).save_pretrained(OUT) writes it as safetensors."
+            f"{folder / TENSOR_FILE} is missing; found {pickled}, which is pickled: reading it can run code. If you "
+            f"trust the model, SentenceTransformer({str(folder)!r}).save_pretrained(OUT) writes it as safetensors."
         )
     if exports:
-        export = min(exports).relative_to(place).as_posix()
+        export = min(exports).relative_to(folder).as_posix()
         raise ModelNotFoundError(
-            f"{place / TENSOR_FILE} is missing; found {export}, an ONNX export, which m2v does not read. Load "
-            f"the model that it was made of, or put its {TENSOR_FILE} here; or run the export by onnxruntime."
+            f"{folder / TENSOR_FILE} is missing; found {export}, an ONNX export, which m2v does not read. Load "
+            f"the model that was exported, or copy its {TENSOR_FILE} here; or run the export with onnxruntime."
         )

@@ -1,7 +1,7 @@
-"""What a model is on disk: THE definition of file names, tensor names and dtypes, with the reader and the writer.
+"""The format of a model on disk: file names, tensor names and dtypes, the config, the reader and the writer.
 
-A model is a folder; `docs/format.md` says the same in prose, rule by rule. Nothing else in m2v names a file or a
-tensor of a model, but `head_format` those of a head. Other layouts are read by `foreign` into the same `StoredModel`.
+A model is a folder; `docs/format.md` describes it in prose, rule by rule. Only this module names the files and tensors
+of a model, and only `head_format` those of a head. `foreign` reads other layouts into the same `StoredModel`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,48 +38,61 @@ MODEL_TYPE = "model2vec"
 DEFAULT_MAX_LENGTH = 512
 TOKENIZER_VERSION = "1.0"
 
-#: safetensors' name of a dtype -> numpy's, for the tensors of a model.
+#: dtypes of a model's tensors: name in safetensors -> name in numpy.
 EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
 WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32"}
 
-#: What is read too, as float32: dtypes that numpy does not have.
+#: dtypes that can be read; those that numpy does not have are read as float32.
 READ_EMBEDDING_DTYPES = EMBEDDING_DTYPES | NARROW_DTYPES
 READ_WEIGHT_DTYPES = WEIGHT_DTYPES | NARROW_DTYPES
 
-#: Keys that other writers store although they follow from the tensors, or that belong to a head.
+#: Keys that are not part of a `Config`: other writers store them although they follow from the tensors, or they
+#: describe a head.
 DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", HEAD_CONFIG})
 
-#: Files that a save owns: one of them that a new save does not write is removed with the old model.
+#: Files of a model: a save removes those that it does not write.
 OWNED_FILES = frozenset({CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, MODULES_FILE, HEAD_FILE})
 
-#: What older versions of model2vec kept a head in: objects of scikit-learn, which core does not load.
+#: Head of older versions of model2vec, as objects of scikit-learn, which core does not load.
 LEGACY_HEAD_FILE = "pipeline.skops"
 
-#: sentence-transformers' modules, by the names that every version since 2.0 resolves.
+#: Modules of sentence-transformers, by names that every version since 2.0 resolves.
 STATIC_MODULE = {"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}
 NORMALIZE_MODULE = {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"}
 
 
+#: Annotation of a field of `Config` -> the types that its value may have, and their description in errors.
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int | None": ((int,), "a whole number of tokens, or null"),
+    "float | None": ((int, float), "a number"),
+    "str | None": ((str,), "a string"),
+    "int | float | str | None": ((int, float, str), "a number or a string"),
+    "tuple[str, ...] | None": ((tuple,), "a language code or a list of them"),
+    "Mapping[str, Any] | None": ((dict,), "an object"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All that a model knows of itself, as `config.json` holds it.
+    """Settings and origin of a model, as `config.json` holds them.
 
     Attributes:
         normalize: Whether `encode` scales vectors to unit length (L2).
-        max_length: Tokens of a text that count; `None` for all of them.
-        base_model: The teacher: a Hub id, or the name of its folder.
-        language: ISO 639 codes of the languages that the teacher was made for.
+        max_length: Number of tokens at which a text is truncated; `None` for no limit.
+        base_model: Teacher: a Hub id, or the name of its folder.
+        language: ISO 639 codes of the teacher's languages.
         license: SPDX identifier inherited from the teacher; `None` if it names none.
-        pooling: How the teacher's outputs became one vector: mean, first, last or pooler.
+        pooling: Pooling of the teacher's outputs: mean, first, last or pooler.
         apply_pca: The `pca_dims` of the distillation.
-        sif_coefficient: The `a` of SIF weighting, `None` if the tokens are not weighted.
-        distillation: How the table was made: "token" (each token through the teacher alone), "composed" (fitted to
-            random groups of tokens), "corpus" (fitted to texts).
-        base_model_revision: The teacher's commit on the Hub.
-        distillation_settings: What else decided on the table: option -> plain value.
-        package_versions: What made it: package -> version.
-        extra: Keys that m2v does not know; kept as they are.
+        sif_coefficient: The `a` of SIF weighting; `None` if the tokens are not weighted.
+        distillation: Method of the distillation: "token" (the teacher's vector of each token alone), "composed"
+            (fitted to random groups of tokens), "corpus" (fitted to texts).
+        base_model_revision: Commit of the teacher on the Hub.
+        distillation_settings: Other settings of the distillation, by option.
+        package_versions: Versions of the packages that made the model, by package.
+        extra: Keys that m2v does not know; they are kept.
 
     Example:
         >>> config = Config.from_json({"model_type": "model2vec", "normalize": True})
@@ -108,69 +121,77 @@ class Config:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
-        """Check and take over the content of a `config.json`; `where` names the file in errors.
+        """Read and check the content of a `config.json`; `where` names the file in errors.
 
         Raises:
             ModelFormatError: A known key holds a value of the wrong kind.
         """
         known: dict[str, Any] = {}
-        for key, (kinds, expected) in _KINDS.items():
-            if key not in raw or (raw[key] is None and key != "max_length"):
-                continue
-            value = raw[key]
-            if key == "language" and isinstance(value, list) and all(isinstance(code, str) for code in value):
-                value = tuple(value)
-            elif key == "language" and isinstance(value, str):
-                value = (value,)
-            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise ModelFormatError(f'{where}: "{key}" should be {expected}, found {value!r}.')
-            known[key] = value
+        for f in _fields():
+            if raw.get(f.name) is not None:
+                known[f.name] = _checked(f, raw[f.name], where)
+            elif f.name in raw and "None" in str(f.type):
+                known[f.name] = None
         name = raw.get("tokenizer_name")  # where model2vec keeps the teacher: a Hub id, or a path on its machine
-        if "base_model" not in known and isinstance(name, str) and name and not Path(name).is_absolute():
+        if known.get("base_model") is None and isinstance(name, str) and name and not Path(name).is_absolute():
             known["base_model"] = name
-        ours = {*_KINDS, *_FIXED, *DERIVED_KEYS, "tokenizer_name"}
+        ours = {*(f.name for f in _fields()), *_FIXED, *DERIVED_KEYS, "tokenizer_name"}
         extra = {key: value for key, value in raw.items() if key not in ours}
         try:
             return cls(**known, extra=extra)
         except InvalidInputError as error:
             raise ModelFormatError(f"{where}: {error}") from None
 
+    def by_name(self) -> dict[str, Any]:
+        """The values of all fields by their names in `config.json`, without `extra`.
+
+        Example:
+            >>> Config(language=("en",)).by_name()["language"]
+            ('en',)
+        """
+        return {f.name: getattr(self, f.name) for f in _fields()}
+
     def to_json(self) -> dict[str, Any]:
-        """The content of `config.json`; what is unknown (`None`) is left out, but for `max_length`."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        """The content of `config.json`. Fields that are `None` are left out, unless their default is another value."""
+        own = self.by_name()
         if self.language is not None:
             own["language"] = list(self.language)
-        stated = {k: v for k, v in own.items() if v is not None or k == "max_length"}
+        stated = {f.name: own[f.name] for f in _fields() if own[f.name] is not None or f.default is not None}
         return {**_FIXED, **stated, **self.extra}
 
 
 _FIXED: Mapping[str, Any] = {"model_type": MODEL_TYPE, "architectures": ["StaticModel"]}
-_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "normalize": ((bool,), "true or false"),
-    "max_length": ((int, type(None)), "a whole number of tokens, or null"),
-    "base_model": ((str,), "a string"),
-    "language": ((tuple,), "a language code or a list of them"),
-    "license": ((str,), "a string"),
-    "pooling": ((str,), "a string"),
-    "apply_pca": ((int, float, str), "a number or a string"),
-    "sif_coefficient": ((int, float), "a number"),
-    "distillation": ((str,), "a string"),
-    "base_model_revision": ((str,), "a string"),
-    "distillation_settings": ((dict,), "an object"),
-    "package_versions": ((dict,), "an object"),
-}
+
+
+def _fields() -> list[Field[Any]]:
+    """The fields of `Config` that `config.json` stores under their names."""
+    return [f for f in fields(Config) if f.name != "extra"]
+
+
+def _checked(f: Field[Any], value: Any, where: str) -> Any:
+    """A value of `config.json` for a field, checked."""
+    if f.name == "language":
+        value = (value,) if isinstance(value, str) else tuple(value) if _are_strings(value) else value
+    kinds, expected = _KINDS[str(f.type)]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise ModelFormatError(f'{where}: "{f.name}" should be {expected}, found {value!r}.')
+    return value
+
+
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model as it is stored: arrays, the text of `tokenizer.json`, and the config.
+    """Content of a model's folder: arrays, the text of `tokenizer.json`, and the config.
 
     Attributes:
         embeddings: [R, D] float16, float32, float64 or int8; R is the vocabulary's size, or the number of clusters.
-        tokenizer_json: The text of `tokenizer.json`.
-        config: What the model knows of itself.
-        weights: [V] float, a factor for each token id; `None` for ones.
-        mapping: [V] integers, token id to row of `embeddings`; `None` for the identity.
+        tokenizer_json: Text of `tokenizer.json`.
+        config: Settings and origin.
+        weights: [V] factor of each token id, a float; `None` for ones.
+        mapping: [V] row of `embeddings` for each token id, an integer; `None` for the identity.
     """
 
     embeddings: NDArray[Any]
@@ -187,7 +208,7 @@ def check_arrays(
     n_tokens: int,
     where: str,
 ) -> None:
-    """Raise `ModelFormatError` unless the arrays fit each other and the tokens; `where` names their source."""
+    """Raise `ModelFormatError` unless the arrays fit each other and the tokens; errors name the source `where`."""
     if embeddings.ndim != 2 or embeddings.shape[1] < 1:
         raise ModelFormatError(f"{where}: embeddings should have shape [rows, dimensions], found {embeddings.shape}.")
     if embeddings.dtype.name not in EMBEDDING_DTYPES.values():
@@ -216,7 +237,7 @@ def check_arrays(
 
 
 def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
-    """Read a model folder in m2v's (and model2vec's) own layout; with `memory_map` the table stays in its file.
+    """Read a model folder in the layout of m2v and model2vec; with `memory_map` the table stays in its file.
 
     Raises:
         ModelNotFoundError: One of the three files is missing.
@@ -246,11 +267,20 @@ def write(
 ) -> None:
     """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
 
-    Files of the folder that are not part of a model (a README, say) stay. The head of an old model does not: it was
-    trained on another table. Without a new `head` there is a warning of that.
+    Files that are not part of a model, such as a README, are kept. An existing head is removed, with a warning if
+    `head` is `None`: it was trained on another table.
 
-    Where it `has_unused` ids, which no token has, each id is mapped to its own row: without a mapping model2vec wants
-    as many rows as tokens.
+    Args:
+        stored: The model.
+        folder: The folder.
+        unk_id: Id of the unknown token, or `None`.
+        has_unused: Whether there are ids that no token has. Each id is then mapped to its own row, since model2vec
+            expects as many rows as tokens of a model without a mapping.
+        head: A head to store with the model.
+
+    Raises:
+        OSError: The folder cannot be written.
+        InvalidInputError: The tokenizer has a form that only tokenizers 1.x reads.
     """
     import shutil  # only saving needs these, and they take memory
 
@@ -267,7 +297,7 @@ def write(
         warnings.warn(
             f"{folder} holds a trained head, which this save removes: a static model has none. To keep it, load and "
             f"save the folder by StaticModelPipeline, or save to another folder.",
-            stacklevel=3,
+            stacklevel=4,
         )
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
         save_file(tensors, staging / TENSOR_FILE)
@@ -278,22 +308,22 @@ def write(
         if head is not None:
             save_file(head_tensors(head), staging / HEAD_FILE)
         write_json(staging / CONFIG_FILE, config)
-        for file in staging.glob("*.safetensors"):  # which are private to the user; a model is as public as its config
+        for file in staging.glob("*.safetensors"):  # safetensors makes files that only their owner may read
             shutil.copymode(staging / CONFIG_FILE, file)
 
 
 def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> str:
-    """`tokenizer.json` with truncation at `max_length` and no padding, as readers that obey it need it.
+    """`tokenizer.json` with truncation at `max_length` and without padding, for readers that obey these settings.
 
     Raises:
-        InvalidInputError: It has a form that only tokenizers 1.x reads.
+        InvalidInputError: The text has a form that only tokenizers 1.x reads.
     """
     raw = json.loads(tokenizer_json)
     if raw.get("version", TOKENIZER_VERSION) != TOKENIZER_VERSION:
         raise InvalidInputError(
             f"A saved model needs a tokenizer.json of version {TOKENIZER_VERSION}, which every reader knows; found "
-            f"version {raw['version']}, as tokenizers 1.x keeps in memory. Make the model of the file instead of the "
-            f"object: StaticModel(vectors, Path('tokenizer.json'))."
+            f"version {raw['version']}, which tokenizers 1.x keeps in memory. Make the model from the file instead of "
+            f"the object: StaticModel(vectors, Path('tokenizer.json'))."
         )
     raw["padding"] = None
     raw["truncation"] = max_length and {
@@ -306,11 +336,11 @@ def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> 
 
 
 def sentence_transformers_agrees(stored: StoredModel, unk_id: int | None) -> bool:
-    """Whether sentence-transformers, old or new, computes the same vectors from this model.
+    """Whether every version of sentence-transformers computes the same vectors from this model.
 
-    It averages the rows of all ids, the unknown token's among them, and versions before 6 ignore `weights` and
-    `mapping`. So both must be absent, and the unknown token must be impossible, or a zero row whose only effect,
-    a larger divisor, is undone by normalisation.
+    It averages the rows of all ids, including the unknown token's, and versions before 6 ignore `weights` and
+    `mapping`. So both must be absent, and the unknown token must be impossible, or have a row of zeros; its only
+    effect, a larger divisor, is then undone by normalisation.
     """
     if stored.weights is not None or stored.mapping is not None or stored.embeddings.dtype == np.int8:
         return False

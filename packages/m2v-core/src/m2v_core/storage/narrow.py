@@ -1,4 +1,4 @@
-"""Floats that numpy does not have: bfloat16 and the kinds of float8, as float32, which holds their values exactly."""
+"""Dtypes that numpy does not have, bfloat16 and the kinds of float8, converted to float32, which holds them exactly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: safetensors' names of them -> what they are read as.
+#: Narrow dtypes: name in safetensors -> dtype that they are read as.
 NARROW_DTYPES = dict.fromkeys(("BF16", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), "float32")
 
-_CHUNK = 1 << 20  # numbers that are looked up at a time: their places take eight bytes each
+_CHUNK = 1 << 20  # numbers that are looked up at a time: their indices take eight bytes each
 
 
 def raw_dtype(name: str) -> np.dtype[Any]:
@@ -20,10 +20,10 @@ def raw_dtype(name: str) -> np.dtype[Any]:
 
 
 def widened(bits: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """Numbers of a narrow dtype as float32, exactly.
+    """Convert numbers of a narrow dtype to float32, exactly.
 
     Args:
-        bits: Their bits, of `raw_dtype(name)`.
+        bits: Bits of the numbers, of `raw_dtype(name)`.
         name: One of `NARROW_DTYPES`.
 
     Example:
@@ -38,17 +38,17 @@ def widened(bits: NDArray[Any], name: str) -> NDArray[np.float32]:
         words[...] = bits
         words <<= 16
         return values
-    table, flat, places = _float8_values(name), values.reshape(-1), bits.reshape(-1)
+    table, flat, indices = _float8_values(name), values.reshape(-1), bits.reshape(-1)
     for start in range(0, len(flat), _CHUNK):
-        flat[start : start + _CHUNK] = table.take(places[start : start + _CHUNK])
+        flat[start : start + _CHUNK] = table.take(indices[start : start + _CHUNK])
     return values
 
 
 @cache
 def _float8_values(name: str) -> NDArray[np.float32]:
-    """[256] the value of each byte, by OCP 8-bit Floating Point Specification (2023) and, for E8M0, OCP Microscaling.
+    """[256] value of each byte, by the OCP 8-bit Floating Point Specification (2023), and for E8M0 OCP Microscaling.
 
-    FNUZ: finite, and the byte of -0 stands for NaN (Noune et al., 8-bit Numerical Formats for Deep Neural Networks).
+    FNUZ dtypes are finite, and the byte of -0 is NaN (Noune et al., 8-bit Numerical Formats for Deep Neural Networks).
     """
     values: NDArray[np.float32]
     byte = np.arange(256)

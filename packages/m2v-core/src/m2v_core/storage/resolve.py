@@ -1,4 +1,4 @@
-"""From what a user calls a model (a folder, or `org/name`) to a folder on this machine, and back to the Hub."""
+"""Finds the local folder of a model named by a folder or `org/name`, and publishes models, through entry points."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelNotFoundError
 
-#: Packages that know where `org/name` lives register a function here, with the signature of the call below.
+#: Entry-point group of functions that find `org/name`, with the signature of `resolve`.
 RESOLVERS = "m2v.resolvers"
 
-#: Packages that know how to publish a model or a pipeline register a function here, with the signature of `publish`.
+#: Entry-point group of functions that publish a model or a pipeline, with the signature of `publish`.
 PUBLISHERS = "m2v.publishers"
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*[\w-]", re.ASCII)
@@ -29,19 +29,19 @@ def resolve(
 ) -> Path:
     """The local folder of a model.
 
-    A folder wins; else `org/name` is asked of the resolvers that are installed (m2v-hub brings one).
+    A local folder has priority; else an installed resolver finds `org/name` (m2v-hub has one).
 
     Args:
         reference: A folder, or a repository id `org/name`.
-        subfolder: A folder inside it.
-        token: Passed on to the resolver.
-        revision: A branch, tag or commit of the repository.
-        force_download: Ask for the newest state; if False, what is cached will do.
+        subfolder: Path of the model inside the folder or repository.
+        token: Hub token for the resolver.
+        revision: Branch, tag or commit of the repository.
+        force_download: Whether to ask for the newest version; if False, a cached one is used as it is.
 
     Raises:
         ModelNotFoundError: There is no such folder or repository.
         MissingPackageError: `org/name` needs a resolver and none is installed.
-        InvalidInputError: `subfolder` leaves the folder.
+        InvalidInputError: `subfolder` is not inside the folder.
     """
     inner = PurePosixPath(subfolder or ".")
     if inner.is_absolute() or ".." in inner.parts or "\\" in str(inner):
@@ -63,20 +63,20 @@ def resolve(
 
 
 def publish(model: object, repo_id: str, **options: Any) -> str:
-    """Publish a `StaticModel` or a `StaticModelPipeline` by the publisher that is installed; says where it lies now.
+    """Publish a `StaticModel` or a `StaticModelPipeline` with the installed publisher, and return its URL.
 
     Args:
         model: The model or pipeline.
-        repo_id: `org/name`.
-        options: Those of the publisher; m2v-hub's is `m2v_hub.push_to_hub`.
+        repo_id: Repository id, `org/name`.
+        options: Options of the publisher; that of m2v-hub is `m2v_hub.push_to_hub`.
 
     Raises:
-        MissingPackageError: There is no publisher.
+        MissingPackageError: No publisher is installed.
     """
     push = _first_of(PUBLISHERS)
     if push is None:
         raise MissingPackageError(
-            f"To publish {repo_id!r} on the Hugging Face Hub another package is needed: pip install m2v-hub"
+            f"Publishing {repo_id!r} on the Hugging Face Hub needs another package: pip install m2v-hub"
         )
     return str(push(model, repo_id, **options))
 
@@ -85,15 +85,15 @@ def _ask_resolvers(name: str, **options: str | bool | None) -> Path:
     ask = _first_of(RESOLVERS)
     if ask is None:
         raise MissingPackageError(
-            f"There is no folder {name!r} here, and to look for it on the Hugging Face Hub another package is "
-            f"needed: pip install m2v-hub"
+            f"There is no folder {name!r} here, and looking for it on the Hugging Face Hub needs another package: "
+            f"pip install m2v-hub"
         )
     return Path(ask(name, **options))
 
 
 def _first_of(group: str) -> Callable[..., Any] | None:
-    """What the first entry point of a group names, by name; `None` if there is none."""
-    from importlib.metadata import entry_points  # a tenth of the time that importing m2v_core takes
+    """The function of a group's first entry point, in the order of names; `None` if there is none."""
+    from importlib.metadata import entry_points  # slow to import, and few need it
 
     found = sorted(entry_points(group=group), key=lambda point: point.name)
     return found[0].load() if found else None

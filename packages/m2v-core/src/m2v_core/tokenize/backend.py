@@ -1,13 +1,12 @@
-"""The tokenizers library, 0.2x and 1.x alike: the ordinary way from texts to ids.
+"""The tokenizers library, 0.2x and 1.x alike: from texts to ids without any cache.
 
-The tokenizer object is built once, without truncation and padding, and never changed after: many threads may share it.
+The tokenizer object is made once, without truncation and padding, and never changes: many threads may share it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,15 @@ import numpy as np
 import tokenizers
 from tokenizers import Tokenizer
 
-from m2v_core.checks import lone_surrogate
-from m2v_core.errors import BadTextError, InvalidInputError, ModelFormatError
-from m2v_core.tokenize.ragged import Ids
+from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.ragged import Ragged, concatenated
+from m2v_core.tokenize import bad_texts
 
-# tokenizers 1.x names options per call (`padding=None`); 0.2x keeps them in the object.
-_IMMUTABLE_API = not hasattr(Tokenizer, "from_str")
+#: Whether the library is 1.x, whose calls take options (`padding=None`), while 0.2x keeps them in the object.
+IS_IMMUTABLE = not hasattr(Tokenizer, "from_str")
 
 _RUN = 2048  # about so many characters of words in a text
-_RUNS = 32  # such texts at a time: what 0.2x makes of them takes a hundred times the memory of their ids
-_SEARCHED = 1024  # texts among which a bad one is looked for at a time
-_SHOWN = 40  # characters of a text in an error
+_RUNS = 32  # such texts at a time: the encodings of 0.2x take a hundred times the memory of their ids
 
 
 class CannotSpellError(Exception):
@@ -38,13 +35,13 @@ class Backend:
 
     Args:
         tokenizer_json: The text of a `tokenizer.json`.
-        where: What errors call it.
+        where: Name of the tokenizer in errors.
 
     Attributes:
         tokenizer: The `tokenizers.Tokenizer`, without truncation and padding. Do not change it.
 
     Raises:
-        ModelFormatError: The library does not accept it.
+        ModelFormatError: The library does not accept the tokenizer.
     """
 
     def __init__(self, tokenizer_json: str, where: str) -> None:
@@ -56,8 +53,8 @@ class Backend:
                 f"Check that the file is whole, or try another version of tokenizers."
             ) from None
 
-    def ids_of_texts(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
-        """The ids of all texts, flat, and how many each text has: no special tokens added.
+    def ids_of_texts(self, texts: Sequence[str]) -> Ragged:
+        """The ids of each text, without special tokens.
 
         Raises:
             TypeError: An element is not a string, or not valid Unicode; see `bad_text`.
@@ -66,8 +63,8 @@ class Backend:
         if not all(issubclass(kind, str) for kind in set(map(type, texts))):  # the library takes a tuple for a pair
             raise TypeError
         try:
-            if not _IMMUTABLE_API:
-                return _joined_ids(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+            if not IS_IMMUTABLE:
+                return _ids_of_encodings(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
             encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
         except (TypeError, UnicodeEncodeError, MemoryError):
             raise
@@ -75,84 +72,70 @@ class Backend:
             raise CannotSpellError(str(error)) from None
         arrays = [encoding.ids_array for encoding in encodings]
         flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
-        return flat, np.fromiter(map(len, arrays), np.int64, len(arrays))
+        return Ragged.with_lengths(flat, np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
-    def ids_of_words(self, words: list[str], separator: tuple[str, int]) -> tuple[Ids, Ids]:
-        """The same as `ids_of_texts`, faster: a text costs more than a word of it, so many words go as one text.
+    def ids_of_words(self, words: list[str], separator: tuple[str, int]) -> Ragged:
+        """The same as `ids_of_texts`, but faster: a text costs more than a word, so many words are joined to a text.
 
         Args:
-            words: n texts.
-            separator: An added token, and its id, that is put between them; see `m2v_core.tokenize.splitting`.
+            words: n words.
+            separator: An added token to put between words, and its id; see `m2v_core.tokenize.splitting`.
         """
-        content, mark = separator
+        content, separator_id = separator
         chars = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
         bounds = [0, *(np.flatnonzero(np.diff(chars // _RUN)) + 1).tolist(), len(words)]
         runs = [content.join(words[start:stop]) for start, stop in pairwise(bounds)]
-        parts = [self.ids_of_texts(runs[start : start + _RUNS]) for start in range(0, len(runs), _RUNS)]
-        ids, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        is_mark = ids == mark
-        if np.count_nonzero(is_mark) != len(words) - len(runs):  # some word holds the separator
+        ids = concatenated([self.ids_of_texts(runs[start : start + _RUNS]) for start in range(0, len(runs), _RUNS)])
+        is_separator = ids.values == separator_id
+        if np.count_nonzero(is_separator) != len(words) - len(runs):  # a word contains the separator
             return self.ids_of_texts(words)
-        word_of = np.cumsum(is_mark) + np.repeat(np.arange(len(runs)), lengths)
-        return ids.compress(~is_mark), np.bincount(word_of.compress(~is_mark), minlength=len(words))
+        word_of = np.cumsum(is_separator) + np.repeat(np.arange(len(runs)), ids.lengths)
+        lengths = np.bincount(word_of.compress(~is_separator), minlength=len(words))
+        return Ragged.with_lengths(ids.values.compress(~is_separator), lengths)
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
-        """The error for texts that the library refuses, naming the first bad one."""
-        error = bad_text(texts)
-        before = texts[: error.index] if isinstance(error, BadTextError) else texts
-        for start in range(0, len(before), _SEARCHED):
-            part = before[start : start + _SEARCHED]
-            if self._cannot_spell(part):
-                place = next(place for place, text in enumerate(part) if self._cannot_spell([text]))
-                return self._unspelt(part[place], start + place)
-        return error
+        """The error for texts that the library refuses, which names the first bad one."""
+        return bad_texts.bad_text(texts, self._complaint)
 
-    def _cannot_spell(self, texts: Sequence[str]) -> str | None:
-        """Why the library cannot spell texts, in its words; `None` if it can."""
+    def _complaint(self, texts: Sequence[str]) -> str | None:
+        """The library's reason for not spelling texts; `None` if it can."""
         try:
             self.ids_of_texts(texts)
         except CannotSpellError as why:
             return str(why) or type(why).__name__
         return None
 
-    def _unspelt(self, text: str, index: int) -> BadTextError:
-        words = (word for word in re.finditer(r"\S+", text) if self._cannot_spell([word[0]]))
-        start, stop = next((word.span() for word in words), (0, len(text)))
-        first = start  # texts without spaces are long: which beginning of one is the first that cannot be spelt
-        while stop - start > _SHOWN:
-            middle = (start + stop) // 2
-            start, stop = (start, middle) if self._cannot_spell([text[first:middle]]) else (middle, stop)
-        return BadTextError(
-            "The tokenizer cannot spell text ",
-            index,
-            f", {text[:_SHOWN]!r}{'...' * (len(text) > _SHOWN)}, and has no unknown token for {text[start:stop]!r} "
-            f"({self._cannot_spell([text])}). Take that out of the text, or name the unknown token in tokenizer.json "
-            f"(unk_id or unk_token of its model): unknown tokens are left out.",
-        )
 
+def json_of(tokenizer: Tokenizer | str) -> str:
+    """The text of `tokenizer.json` for a tokenizer object, or that text itself.
 
-def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """The ids of a model's tokens and of `added_tokens`, as the library gives them.
+    An object of tokenizers 1.x gives a form that only 1.x reads: its model works, but cannot be saved.
 
-    An added token that the model lacks gets the next id, whatever the file says: that after the number of the model's
-    tokens, or after the largest of an added token. 0.2x takes them in the order of the file, 1.x by their ids.
+    Raises:
+        InvalidInputError: The argument is neither.
     """
-    known, following = dict(ids), len(ids)
-    for token in sorted(added, key=lambda token: int(token["id"])) if _IMMUTABLE_API else added:
-        index = known.setdefault(token["content"], following)
-        following = max(following, index + 1)
-    return known
+    if isinstance(tokenizer, str):
+        return tokenizer
+    if isinstance(tokenizer, Tokenizer):
+        # 1.x has no to_str, but pickles its own form of the file (version 2.0).
+        return str(tokenizer.__reduce__()[1][0]) if IS_IMMUTABLE else str(tokenizer.to_str())
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # a fast tokenizer of transformers
+    if isinstance(backend, Tokenizer):
+        return json_of(backend)
+    raise InvalidInputError(
+        f"Expected a tokenizers.Tokenizer, a Path to tokenizer.json or its text; found {type(tokenizer).__name__}."
+    )
 
 
-def _joined_ids(encodings: Sequence[Any]) -> tuple[Ids, Ids]:
-    """The ids of all encodings of 0.2x, flat, and how many each has."""
+def _ids_of_encodings(encodings: Sequence[Any]) -> Ragged:
+    """The ids of encodings of 0.2x."""
     lists = [encoding.ids for encoding in encodings]
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-    return np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum())), lengths
+    return Ragged.with_lengths(np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum())), lengths)
 
 
 def _build(tokenizer_json: str) -> Any:
-    if not _IMMUTABLE_API:
+    if not IS_IMMUTABLE:
         backend = Tokenizer.from_str(tokenizer_json)
         backend.no_truncation()
         backend.no_padding()
@@ -166,9 +149,9 @@ def _build(tokenizer_json: str) -> Any:
 
 
 def _without_prefix_space(tokenizer_json: str) -> str:
-    """The same tokenizer with a normalizer that puts a space before a text, in place of what 1.x refuses.
+    """The same tokenizer with a normalizer that puts a space before a text, in place of settings that 1.x refuses.
 
-    That is `add_prefix_space` of ByteLevel, and a Metaspace that is a space before other pre-tokenizers.
+    These are `add_prefix_space` of ByteLevel, and a Metaspace that is a space before other pre-tokenizers.
     """
     raw = json.loads(tokenizer_json)
     splitter = raw.get("pre_tokenizer") or {}
@@ -184,41 +167,3 @@ def _without_prefix_space(tokenizer_json: str) -> str:
     space = {"type": "Replace", "pattern": {"Regex": r"\A(?! )"}, "content": " "}
     raw["normalizer"] = {"type": "Sequence", "normalizers": [*filter(None, [raw.get("normalizer")]), space]}
     return json.dumps(raw, ensure_ascii=False)
-
-
-def bad_text(texts: Sequence[Any]) -> InvalidInputError:
-    """The error for what is no text, naming the first bad one."""
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            return BadTextError(f"Expected texts (str); found {type(text).__name__} at index ", index, ".")
-        if (position := lone_surrogate(text)) is not None:
-            return BadTextError(
-                "Expected valid Unicode; text ",
-                index,
-                f" has a lone surrogate, {text[position]!r}, at character {position}. Decode it with "
-                f"errors='replace', or remove it.",
-            )
-    return InvalidInputError("Expected a list of texts (str).")
-
-
-def json_of(tokenizer: Tokenizer | str | Path) -> str:
-    """The text of `tokenizer.json` for a tokenizer object, a path, or that text itself.
-
-    An object of tokenizers 1.x gives a form that only 1.x reads: a model of it works, but cannot be saved.
-
-    Raises:
-        InvalidInputError: It is none of these.
-    """
-    if isinstance(tokenizer, Path):
-        return tokenizer.read_text(encoding="utf-8")
-    if isinstance(tokenizer, str):
-        return tokenizer
-    if isinstance(tokenizer, Tokenizer):
-        # 1.x has no to_str, but pickles its own form of the file (version 2.0).
-        return str(tokenizer.__reduce__()[1][0]) if _IMMUTABLE_API else str(tokenizer.to_str())
-    backend = getattr(tokenizer, "backend_tokenizer", None)  # a fast tokenizer of transformers
-    if isinstance(backend, Tokenizer):
-        return json_of(backend)
-    raise InvalidInputError(
-        f"Expected a tokenizers.Tokenizer, a Path to tokenizer.json or its text; found {type(tokenizer).__name__}."
-    )

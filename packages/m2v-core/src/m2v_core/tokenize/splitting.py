@@ -1,10 +1,10 @@
-"""Whether texts may be cut at spaces before they are tokenised, decided from `tokenizer.json` alone.
+"""Decides from `tokenizer.json` whether texts may be split at spaces before they are tokenised.
 
-A word that was tokenised once need not be tokenised again, if its ids do not depend on the words around it. This
-module says for which tokenizers that is so, and which words are exceptions. Whatever it does not know for certain is
-not cut: rules are lists of what is known to be safe.
+A word need not be tokenised twice if its ids do not depend on the words around it. This module decides for which
+tokenizers that is so, and which words are exceptions. Its rules are lists of what is known to be safe; texts of any
+other tokenizer are not split.
 
-Texts are cut at U+0020 only. It is inert in every Unicode normal form, no token crosses it in the pre-tokenizers
+Texts are split at U+0020 only. It is inert in every Unicode normal form, no token crosses it in the pre-tokenizers
 below, and models see one pre-token at a time.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Literal
 _DROP_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
 _LOCAL = frozenset({"Punctuation", "Digits"})
 
-#: Normalizers that map each character by itself (or compose it with its marks) and leave something of it.
+#: Normalizers that map each character by itself (or compose it with its marks), and never to nothing.
 _KEEPING = frozenset({"NFC", "NFD", "NFKC", "NFKD", "Lowercase"})
 
 #: Normalizers that may turn a character into nothing or into a space.
@@ -40,25 +40,24 @@ _SPLITS = frozenset(
 _MAX_WHOLE = 16
 _FIRST_CJK = 0x2E80
 
-#: Letters and symbols that normalizers may treat as nothing or as a space.
+#: Letters and symbols that normalizers may remove or treat as a space.
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\ufffd\u2800")
 
 
 class CannotSplitError(Exception):
-    """Why a tokenizer needs whole texts."""
+    """The texts of a tokenizer must not be split; the message says why."""
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """How texts are cut into pieces whose ids, one after the other, are the text's.
+    """Rule for splitting texts into pieces whose ids, one piece after the other, are those of the text.
 
     Attributes:
-        spaced: A piece is a word with the spaces before it; else words alone, spaces falling away.
-        ends: What the last character of a piece must be for the cut after it to be safe: any character, a `solid`
-            one (no white space, control or format character), or a `visible` one (a letter, number, punctuation
-            mark or symbol).
-        whole: A text that contains one of these strings (added tokens) must not be cut.
-        separator: An added token, and its id, that may stand between pieces to tokenise many as one text.
+        spaced: Whether a piece is a word with the spaces before it, or a word alone, without any spaces.
+        ends: Last characters of a piece after which splitting is safe: any character, a `solid` one (no white space,
+            control or format character), or a `visible` one (a letter, number, punctuation mark or symbol).
+        whole: Added tokens; a text that contains one of them must not be split.
+        separator: Added token that may be put between pieces to tokenise many as one text, and its id.
     """
 
     spaced: bool
@@ -89,10 +88,10 @@ class Splitting:
 
 
 def splitting_of(raw: dict[str, Any]) -> Splitting:
-    """The rule for the tokenizer in the parsed content of a `tokenizer.json`.
+    """The rule for splitting, from the parsed content of a `tokenizer.json`.
 
     Raises:
-        CannotSplitError: Its texts cannot be cut; the message says why.
+        CannotSplitError: Its texts must not be split; the message says why.
     """
     try:
         return _decide(raw)
@@ -146,7 +145,7 @@ def _check_model(model: dict[str, Any]) -> None:
 
 
 def _drops_space(splitters: list[dict[str, Any]]) -> bool:
-    """Whether white space is dropped before anything that minds it."""
+    """Whether white space is dropped before any part that depends on it."""
     kinds = [part["type"] for part in splitters if part["type"] not in _LOCAL]
     if not kinds or kinds[0] not in _DROP_SPACE:
         return False
@@ -156,7 +155,7 @@ def _drops_space(splitters: list[dict[str, Any]]) -> bool:
 
 
 def _keeps_space(splitters: list[dict[str, Any]]) -> bool:
-    """Whether it is a Metaspace (True) or a byte-level (False) pre-tokenizer of a known kind."""
+    """Whether the pre-tokenizer is a Metaspace (True) or byte-level (False), of a known kind."""
     match splitters:
         case [{"type": "Metaspace"} as metaspace] if metaspace.get("split", True):
             return True
@@ -182,7 +181,7 @@ def _check_normalizers(parts: list[dict[str, Any]], allowed: set[str], content_m
         elif kind not in allowed:
             raise CannotSplitError(f"the normalizer {kind} may look past a space here")
         elif kind == "Strip" and part.get("strip_left") and not content_may_hold_space:
-            raise CannotSplitError("the normalizer Strip takes away the space that a piece begins with")
+            raise CannotSplitError("the normalizer Strip removes the space that a piece begins with")
 
 
 def _check_replace(part: dict[str, Any], collapse: bool, content_may_hold_space: bool) -> None:
@@ -214,9 +213,9 @@ def _whole(added: list[dict[str, Any]], normalizers: list[dict[str, Any]], space
 
 
 def _separator(added: list[dict[str, Any]], unknown: str | None) -> tuple[str, int] | None:
-    """An added token that is found wherever it stands, and takes nothing from the text around it.
+    """An added token that is found at any position and never changes the text around it, and its id.
 
-    What is between two of them is normalised and tokenised by itself.
+    The text between two of them is normalised and tokenised by itself.
     """
     for token in added:
         content = token["content"]
@@ -231,6 +230,6 @@ def _separator(added: list[dict[str, Any]], unknown: str | None) -> tuple[str, i
 
 
 def _stays_one_word(content: str) -> bool:
-    """Whether no normalizer puts a space into it; around CJK characters, some do."""
+    """Whether no normalizer puts a space into an added token, as some do around CJK characters."""
     plain = unicodedata.normalize("NFKD", content)
     return all(char.isascii() or (ord(char) < _FIRST_CJK and not char.isspace()) for char in plain)

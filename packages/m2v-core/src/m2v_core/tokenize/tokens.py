@@ -1,122 +1,97 @@
 """The one way from texts to token ids.
 
-A word that was tokenised before is not tokenised again: texts are cut at spaces, and pieces looked up by their bytes
-(`word_cache`). Only pieces that are new go to the tokenizers library (`backend`), and so do whole texts
-where cutting is not safe (`splitting`). The ids are the library's own on any text.
-
-Vocabulary and settings are read from the text of `tokenizer.json`, because the immutable tokenizer of tokenizers 1.x
-does not tell them.
+No word is tokenised twice: texts are split at spaces (`pieces`), and pieces are looked up by their bytes
+(`word_cache`). Only new pieces go to the tokenizers library (`backend`), and so do whole texts where splitting is not
+safe (`splitting`). The ids are those of the library for every text.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import threading
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.tokenize import pieces as p
-from m2v_core.tokenize.backend import Backend, CannotSpellError, with_added
-from m2v_core.tokenize.ragged import Ids, cut, merged, without
+from m2v_core.cache_budget import DEFAULT_CACHE_BYTES, cache_budget
+from m2v_core.errors import InvalidInputError
+from m2v_core.ragged import Ragged, merged
+from m2v_core.tokenize.backend import Backend, CannotSpellError
+from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
-from m2v_core.tokenize.word_cache import DEFAULT_CACHE_BYTES, MAX_BYTES, UNSAFE, Found, Memory, Recent, shares
+from m2v_core.tokenize.vocabulary import Vocabulary, n_ids, ordinary_unknown, parsed, tokens_by_id
+from m2v_core.tokenize.word_cache import MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
+
+Ids = NDArray[np.int64]
 
 # Few short texts are looked up piece by piece.
 _FEW_TEXTS = 24
 _FEW_CHARS = 4096
 
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What `tokenizer.json` says of its tokens.
-
-    Attributes:
-        tokens: All tokens, `tokens[i]` being that of id `i`; an empty string for an id that no token has.
-        unk_id: The id that stands for whatever the vocabulary cannot spell; `None` if there is none.
-    """
-
-    tokens: tuple[str, ...]
-    unk_id: int | None
-
-    @classmethod
-    def from_json(cls, tokenizer_json: str, where: str = "tokenizer.json") -> Vocabulary:
-        """Read the vocabulary out of the text of a `tokenizer.json`; `where` names it in errors.
-
-        Raises:
-            ModelFormatError: The text is not a tokenizer, or an id is no number that a table could have as a row.
-
-        Example:
-            >>> import json
-            >>> model = {"type": "WordLevel", "vocab": {"[UNK]": 0, "cat": 1}, "unk_token": "[UNK]"}
-            >>> Vocabulary.from_json(json.dumps({"added_tokens": [], "model": model}))
-            Vocabulary(tokens=('[UNK]', 'cat'), unk_id=0)
-        """
-        by_id, unk_id = _tokens_by_id(_parsed(tokenizer_json, where), where)
-        return cls(tokens=tuple(by_id.get(index, "") for index in range(_n_ids(by_id))), unk_id=unk_id)
+_SPACED = re.compile(r" *[^ ]+| +")
+_ID_BYTES = 8
+_REFUSED = (TypeError, UnicodeEncodeError, CannotSpellError)
 
 
 class TextTokenizer:
-    """Texts to flat token ids; safe to share between threads.
+    """Texts to token ids; it may be shared between threads.
 
     Args:
         tokenizer_json: The text of a `tokenizer.json`.
-        where: What errors call it.
-        cache_bytes: What a model may use to remember; a part of it is for words. 0 for nothing.
+        where: Name of the tokenizer in errors.
+        cache_bytes: Bytes that all caches of a model may use, of which a part is for words; 0 for no cache.
 
     Attributes:
-        json: The text it was made from.
-        n_tokens: How many ids there are, those that no token has among them.
-        unused: [n] int64, the ids below the largest that no token has.
-        unk_id: The id of the unknown token, or `None`.
-        odd_unknown: The unknown token where it seems to be an ordinary piece, which is then left out of every text;
-            else `None`.
-        splitting: How texts are cut, or why they are not.
-        cache_bytes: As given.
+        json: The text of its `tokenizer.json`.
+        n_tokens: Number of ids, including unused ones.
+        unused_ids: [n] int64, ids below the largest that no token has.
+        unk_id: Id of the unknown token, or `None`.
+        ordinary_unknown: The unknown token if it looks like an ordinary piece, else `None`. It is removed from every
+            text.
+        splitting: Rule for splitting texts, or the reason for not splitting them.
+        cache_bytes: Bytes that all caches of a model may use.
 
     Raises:
-        ModelFormatError: The tokenizers library does not accept it.
+        ModelFormatError: The tokenizers library does not accept the tokenizer.
     """
 
     def __init__(
         self, tokenizer_json: str, where: str = "tokenizer.json", cache_bytes: int = DEFAULT_CACHE_BYTES
     ) -> None:
-        raw = _parsed(tokenizer_json, where)
+        raw = parsed(tokenizer_json, where)
         self.json = tokenizer_json
-        by_id, self.unk_id = _tokens_by_id(raw, where)
-        self.n_tokens = _n_ids(by_id)
-        self.odd_unknown = _odd_unknown(raw)
-        has_none = np.full(self.n_tokens, len(by_id) < self.n_tokens)
-        if has_none.any():
-            has_none[list(by_id)] = False
-        self.unused = np.flatnonzero(has_none)
+        token_of, self.unk_id = tokens_by_id(raw, where)
+        self.n_tokens = n_ids(token_of)
+        self.ordinary_unknown = ordinary_unknown(raw)
+        is_unused = np.full(self.n_tokens, len(token_of) < self.n_tokens)
+        if is_unused.any():
+            is_unused[list(token_of)] = False
+        self.unused_ids = np.flatnonzero(is_unused)
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
-        del raw, by_id  # large, and so is what comes next
+        del raw, token_of  # large, and so is the backend
         self._backend = Backend(tokenizer_json, where)
-        self._forget()
+        self._reset_caches()
 
-    def _forget(self) -> None:
-        for_recent, for_memory, _ = shares(self.cache_bytes)
-        self._recent, self._memory = Recent(for_recent), Memory(for_memory)
-        self._learning = threading.Lock()
+    def _reset_caches(self) -> None:
+        budget = cache_budget(self.cache_bytes)
+        self._small_texts, self._words = SmallTextCache(budget.small_texts), WordCache(budget.words)
+        self._adding = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.json, "tokenizer.json", self.cache_bytes)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokens: read when they are first asked for, because few need them and they take memory."""
+        """The tokens, read when they are first asked for, because they take memory and few callers need them."""
         return Vocabulary.from_json(self.json)
 
     @property
@@ -124,17 +99,17 @@ class TextTokenizer:
         """The `tokenizers.Tokenizer`, without truncation and padding. Do not change it."""
         return self._backend.tokenizer
 
-    def __call__(self, texts: Sequence[str], max_length: int | None) -> tuple[Ids, Ids]:
+    def __call__(self, texts: Sequence[str], max_length: int | None) -> Ragged:
         """Tokenise texts.
 
-        Special tokens are not added, the unknown token is left out, and then each text is cut to `max_length` ids.
+        Special tokens are not added, the unknown token is removed, and then each text is truncated.
 
         Args:
             texts: n texts.
-            max_length: The most ids of a text; `None` for no limit.
+            max_length: Most ids of a text; `None` for no limit.
 
         Returns:
-            ids [total] and offsets [n + 1], both int64: text i has `ids[offsets[i]:offsets[i + 1]]`.
+            The ids of each text, int64.
 
         Raises:
             BadTextError: An element is not a string, is not valid Unicode, or has what the tokenizer cannot spell.
@@ -142,186 +117,124 @@ class TextTokenizer:
         rule = self.splitting
         try:
             if isinstance(rule, CannotSplitError) or not self.cache_bytes:
-                ids, lengths = self._whole(texts)
+                ids = self._whole(texts)
             elif len(texts) <= _FEW_TEXTS and sum(map(len, texts)) <= _FEW_CHARS:
-                rows = [self._short(text, rule) for text in texts]
-                ids = np.frombuffer(b"".join(rows), np.int64)
+                rows = [self._small(text, rule) for text in texts]
                 lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // _ID_BYTES
+                ids = Ragged.with_lengths(np.frombuffer(b"".join(rows), np.int64), lengths)
             else:
-                ids, lengths = self._many(texts, rule)
+                ids = self._batch(texts, rule)
         except _REFUSED:
             raise self.bad_text(texts) from None
-        return cut(ids, lengths, max_length)
+        return ids.cut(max_length)
 
     def one(self, text: str, max_length: int | None) -> Ids:
         """The ids of one text; see `__call__`."""
         rule = self.splitting
         if isinstance(rule, CannotSplitError) or not self.cache_bytes or len(text) > _FEW_CHARS:
-            return self([text], max_length)[0]
+            return self([text], max_length).values
         try:
-            return np.frombuffer(self._short(text, rule), np.int64)[:max_length]
+            return np.frombuffer(self._small(text, rule), np.int64)[:max_length]
         except _REFUSED:
             raise self.bad_text([text]) from None
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
-        """The error for texts of which some cannot be tokenised, naming the first."""
+        """The error for texts of which some cannot be tokenised, which names the first."""
         return self._backend.bad_text(texts)
 
-    def _whole(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
-        return without(self.unk_id, *self._backend.ids_of_texts(texts))
+    def _whole(self, texts: Sequence[str]) -> Ragged:
+        return self._backend.ids_of_texts(texts).without(self.unk_id)
 
-    def _short(self, text: str, rule: Splitting) -> bytes:
-        """The ids of one text as bytes, piece by piece: numpy's calls would cost more than they save."""
+    def _small(self, text: str, rule: Splitting) -> bytes:
+        """The ids of a small text as bytes, piece by piece: numpy's calls would cost more than they save."""
         if not isinstance(text, str):
             raise TypeError
         pieces = _SPACED.findall(text) if rule.spaced else text.split(" ")
         try:
-            if rule.whole and _holds(text, rule.whole):
-                return self._whole([text])[0].tobytes()
-            return b"".join(map(self._recent.known.get, pieces))  # type: ignore[arg-type]
+            if rule.whole and _contains_any(text, rule.whole):
+                return self._whole([text]).values.tobytes()
+            return b"".join(map(self._small_texts.known.get, pieces))  # type: ignore[arg-type]
         except TypeError:  # None among them
-            found = self._recalled(pieces, rule)
-        return self._whole([text])[0].tobytes() if None in found else b"".join(found)  # type: ignore[arg-type]
+            found = self._small_pieces(pieces, rule)
+        return self._whole([text]).values.tobytes() if None in found else b"".join(found)  # type: ignore[arg-type]
 
-    def _recalled(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
-        """The ids of each piece as bytes, `None` for one that is not safe."""
-        known = self._recent.known
+    def _small_pieces(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
+        """The ids of each piece as bytes, `None` for a piece that is not safe."""
+        known = self._small_texts.known
         unseen = [piece for piece in dict.fromkeys(pieces) if piece not in known]
         ids, counts = self._ids_of_pieces(unseen, rule)
         ends = np.cumsum(np.where(counts == UNSAFE, 0, counts)).tolist()
-        learnt: dict[str, bytes | None] = {}
+        new: dict[str, bytes | None] = {}
         for piece, start, end, count in zip(unseen, [0, *ends], ends, counts.tolist(), strict=False):
-            learnt[piece] = None if count == UNSAFE else ids[start:end].tobytes()
-        self._recent.learn(learnt)
-        return [learnt[piece] if piece in learnt else known[piece] for piece in pieces]
+            new[piece] = None if count == UNSAFE else ids[start:end].tobytes()
+        self._small_texts.add(new)
+        return [new[piece] if piece in new else known[piece] for piece in pieces]
 
-    def _many(self, texts: Sequence[str], rule: Splitting) -> tuple[Ids, Ids]:
-        data = p.joined(texts)
-        pieces = p.cut(data, spaced=rule.spaced)
+    def _batch(self, texts: Sequence[str], rule: Splitting) -> Ragged:
+        """The ids of many texts: all their pieces are looked up at once."""
+        data = encoded(texts)
+        pieces = split(data, spaced=rule.spaced)
         whole = np.zeros(len(texts), bool)
-        if len(pieces.bounds) != len(texts) + 1 or any(token.encode() in data for token in rule.whole):
-            whole[:] = [_holds(text, ("\0", *rule.whole)) for text in texts]  # U+0000 looks like the end of a text
-            data = p.joined(["" if apart else text for text, apart in zip(texts, whole, strict=True)])
-            pieces = p.cut(data, spaced=rule.spaced)
-        starts, counts, store = self._found(pieces, rule)
+        if len(pieces.offsets) != len(texts) + 1 or any(token.encode() in data for token in rule.whole):
+            # U+0000 looks like the end of a text
+            whole[:] = [_contains_any(text, ("\0", *rule.whole)) for text in texts]
+            data = encoded(["" if is_whole else text for text, is_whole in zip(texts, whole, strict=True)])
+            pieces = split(data, spaced=rule.spaced)
+        starts, counts, store = self._find(pieces, rule)
         unsafe = np.flatnonzero(counts == UNSAFE)
         if len(unsafe):
-            whole[np.searchsorted(pieces.bounds, unsafe, side="right") - 1] = True
-            counts[np.repeat(whole, np.diff(pieces.bounds))] = 0
+            whole[np.searchsorted(pieces.offsets, unsafe, side="right") - 1] = True
+            counts[np.repeat(whole, np.diff(pieces.offsets))] = 0
         ends = np.concatenate(([0], np.cumsum(counts)))
         ids = store.take(np.repeat(starts - ends[:-1], counts) + np.arange(ends[-1]))
-        lengths = np.diff(ends.take(pieces.bounds))
+        rows = Ragged(ids, ends.take(pieces.offsets))
         if not whole.any():
-            return ids, lengths
-        return merged(whole, self._whole(list(compress(texts, whole))), (ids, lengths[~whole]))
+            return rows
+        others = Ragged.with_lengths(ids, rows.lengths[~whole])  # whole texts have no ids yet
+        return merged(whole, self._whole(list(compress(texts, whole))), others)
 
-    def _found(self, pieces: p.Pieces, rule: Splitting) -> tuple[Ids, Ids, Ids]:
-        """Where the ids of each piece start, how many they are (or `UNSAFE`), and the array that holds them."""
-        by = p.keys(pieces, self._memory.factor, MAX_BYTES)
-        found = self._memory.find(by)
-        if found.known.all():
-            return found.starts, found.counts, found.store
-        if not self._learning.acquire(blocking=False):
-            self._learning.acquire()  # another thread was learning, perhaps these very words
-            found = self._memory.find(by)
+    def _find(self, pieces: Pieces, rule: Splitting) -> tuple[Ids, Ids, Ids]:
+        """The position of each piece's first id, the number of its ids (or `UNSAFE`), and the array of all ids."""
+        keys = hashed(pieces, self._words.factor, MAX_BYTES)
+        lookup = self._words.find(keys)
+        if lookup.known.all():
+            return lookup.starts, lookup.counts, lookup.store
+        if not self._adding.acquire(blocking=False):
+            self._adding.acquire()  # another thread was adding pieces, perhaps the same ones
+            lookup = self._words.find(keys)
         try:
-            return self._learned(pieces, by, found, rule)
+            return self._add_missing(pieces, keys, lookup, rule)
         finally:
-            self._learning.release()
+            self._adding.release()
 
-    def _learned(self, pieces: p.Pieces, by: p.Keys, found: Found, rule: Splitting) -> tuple[Ids, Ids, Ids]:
-        """What `_found` says, after learning the pieces that are new."""
-        counts, missing = found.counts, np.flatnonzero(~found.known)
+    def _add_missing(self, pieces: Pieces, keys: PieceKeys, lookup: Lookup, rule: Splitting) -> tuple[Ids, Ids, Ids]:
+        """The result of `_find`, after adding the new pieces to the cache."""
+        counts, missing = lookup.counts, np.flatnonzero(~lookup.known)
         too_long = pieces.sizes.take(missing) > MAX_BYTES
         counts[missing.compress(too_long)] = UNSAFE
         missing = missing.compress(~too_long)
-        same_as = by.one_of_equals(missing)
-        new = missing.compress(same_as == missing)
+        representatives = keys.representatives(missing)
+        new = missing.compress(representatives == missing)
         ids, new_counts = self._ids_of_pieces(pieces.texts_of(new), rule)
-        new_starts, store = self._memory.learn(found, by, new, ids, new_counts)
-        starts = found.starts
+        new_starts, store = self._words.add(lookup, keys, new, ids, new_counts)
+        starts = lookup.starts
         starts[new], counts[new] = new_starts, new_counts
-        starts[missing], counts[missing] = starts.take(same_as), counts.take(same_as)
+        starts[missing], counts[missing] = starts.take(representatives), counts.take(representatives)
         return starts, counts, store
 
     def _ids_of_pieces(self, pieces: list[str], rule: Splitting) -> tuple[Ids, Ids]:
-        """The ids of pieces, flat, and how many each has: none and `UNSAFE` for one that is not safe."""
-        safe = rule.safe(pieces)
-        pieces = list(compress(pieces, safe))
+        """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
+        is_safe = rule.safe(pieces)
+        pieces = list(compress(pieces, is_safe))
         if rule.separator is None:
-            ids, lengths = self._backend.ids_of_texts(pieces)
+            ids = self._backend.ids_of_texts(pieces)
         else:
-            ids, lengths = self._backend.ids_of_words(pieces, rule.separator)
-        ids, lengths = without(self.unk_id, ids, lengths)
-        counts = np.full(len(safe), UNSAFE)
-        counts[np.array(safe, bool)] = lengths
-        return ids, counts
+            ids = self._backend.ids_of_words(pieces, rule.separator)
+        ids = ids.without(self.unk_id)
+        counts = np.full(len(is_safe), UNSAFE)
+        counts[np.array(is_safe, bool)] = ids.lengths
+        return ids.values, counts
 
 
-_SPACED = re.compile(r" *[^ ]+| +")
-_ID_BYTES = 8
-_MAX_IDS = 1 << 24  # so that a stranger's file cannot ask for much memory by one number
-_REFUSED = (TypeError, UnicodeEncodeError, CannotSpellError)
-
-
-def _holds(text: str, parts: Sequence[str]) -> bool:
+def _contains_any(text: str, parts: Sequence[str]) -> bool:
     return any(part in text for part in parts)
-
-
-def _parsed(tokenizer_json: str, where: str) -> dict[str, Any]:
-    try:
-        raw = json.loads(tokenizer_json)
-        if not isinstance(raw, dict):
-            raise TypeError(f"{type(raw).__name__} as the outermost value")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _no_tokenizer(where, error) from None
-    return raw
-
-
-def _tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int | None]:
-    """The token of each id that has one, and the id of the unknown token."""
-    try:
-        model, added = raw["model"], raw.get("added_tokens") or []
-        ids: dict[str, int]
-        if isinstance(model["vocab"], list):  # Unigram: [[token, score], ...]
-            ids = {token: index for index, (token, _) in enumerate(model["vocab"])}
-            unk_id = model.get("unk_id")
-        else:
-            ids = dict(model["vocab"])
-            unk_id = None
-        ids = with_added(ids, added)
-        if unk_id is None and model.get("unk_token") is not None:
-            unk_id = ids.get(model["unk_token"])
-        by_id = {index: token for token, index in ids.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_tokenizer(where, error) from None
-    limit = max(_MAX_IDS, len(by_id))
-    bad = next((index for index in by_id if type(index) is not int or not 0 <= index < limit), None)
-    if bad is not None:
-        raise ModelFormatError(
-            f"{where}: token ids should be whole numbers from 0 to {limit - 1}, the rows of a table; found {bad!r} for "
-            f"{by_id[bad]!r}."
-        )
-    return by_id, unk_id
-
-
-def _odd_unknown(raw: dict[str, Any]) -> str | None:
-    """A Unigram model's unknown token where it is no special token and has no such name.
-
-    Some tools remove tokens before it, and leave its id as it was.
-    """
-    model, index = raw["model"], raw["model"].get("unk_id")
-    if not isinstance(model["vocab"], list) or index is None or not 0 <= index < len(model["vocab"]):
-        return None
-    token = str(model["vocab"][index][0])
-    added = {other["content"] for other in raw.get("added_tokens") or []}
-    return None if token in added or "unk" in token.lower() else token
-
-
-def _n_ids(by_id: Collection[int]) -> int:
-    return max(by_id, default=-1) + 1
-
-
-def _no_tokenizer(where: str, error: Exception) -> ModelFormatError:
-    reason = f"{type(error).__name__}: {error}"
-    return ModelFormatError(f"{where}: expected a tokenizer of the tokenizers library ({reason}).")

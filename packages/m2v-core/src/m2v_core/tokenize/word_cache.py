@@ -1,8 +1,8 @@
-"""What is remembered of pieces: a bounded hash table from their bytes to their token ids, in numpy arrays.
+"""Caches of token ids: a bounded hash table in NumPy arrays for batches, and a dictionary for small texts.
 
-Open addressing with linear probing, looked up for all pieces of a batch at once. The table only grows; when it is
-full, a new one takes its place. Slots are read and written under a lock, briefly; the records that they point to are
-never changed once written, so they may be read without it.
+The table uses open addressing with linear probing, and all pieces of a batch are looked up at once. It only grows;
+when it is full, an empty one replaces it. Slots are read and written under a lock, for a short time. The records that
+they point to never change once they are written, so they may be read without the lock.
 """
 
 from __future__ import annotations
@@ -16,45 +16,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.pieces import WORD, Keys, Positions, Words
+from m2v_core.tokenize.pieces import BLOCK, Blocks, PieceKeys, Positions
 
-#: About how many bytes a model may use to remember, if nothing else is said.
-DEFAULT_CACHE_BYTES = 28 * 2**20
+#: Longer pieces, in bytes, are not cached.
+MAX_BYTES = 256
 
-MAX_BYTES = 256  # longer pieces are not remembered
-UNSAFE = 0xFFFF  # in place of a count of ids: texts with this piece must not be cut
+#: Stands in place of a number of ids: texts with this piece must not be split.
+UNSAFE = 0xFFFF
 
 _MAX_PROBES = 16
 _FIRST_SLOTS = 1 << 12
 _SLOT_BYTES = 16
 _SLOTS_PER_ENTRY = 2  # at least
-_MAX_RECENT = 64  # characters
-_RECENT_ENTRY = 100  # bytes of a dictionary's entry, with room for its growth
+_MAX_CHARS = 64  # of a piece in the cache of small texts
+_ENTRY_BYTES = 100  # of a dictionary's entry, including its growth
 _START_BITS, _COUNT_BITS = np.uint64(32), np.uint64(16)
 _LOW = np.uint64(0xFFFF)
 
 
-def shares(cache_bytes: int) -> tuple[int, int, int]:
-    """The parts of it for `Recent`, `Memory` and `m2v_core.encode.rows.Rows`.
-
-    Example:
-        >>> shares(32)
-        (4, 20, 8)
-    """
-    recent, rows = cache_bytes // 8, cache_bytes // 4
-    return recent, cache_bytes - recent - rows, rows
-
-
 @dataclass(frozen=True)
-class Found:
-    """What the table knows of the pieces of a batch.
+class Lookup:
+    """Result of looking up the pieces of a batch.
 
     Attributes:
-        table: Where it was found; new pieces of the batch go there.
-        known: [n] whether a piece is known.
-        starts: [n] where its ids begin in `store`, if it is.
-        counts: [n] how many ids it has, or `UNSAFE`.
-        store: Holds the ids of all known pieces.
+        table: Table that was searched; new pieces of the batch are added to it.
+        known: [n] whether a piece is in the table.
+        starts: [n] position in `store` of the first id of each known piece.
+        counts: [n] number of ids of each known piece, or `UNSAFE`.
+        store: Ids of all known pieces.
     """
 
     table: _Table
@@ -64,15 +53,15 @@ class Found:
     store: Positions
 
 
-class Memory:
-    """Ids of pieces, in at most about `max_bytes` bytes. Safe to share between threads.
+class WordCache:
+    """Ids of pieces, in at most about `max_bytes` bytes; it may be shared between threads.
 
     Attributes:
-        factor: The secret factor of the hashes: `keys` needs it.
+        factor: Secret factor of the hashes, for `m2v_core.tokenize.pieces.hashed`.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.factor = np.uint64(int.from_bytes(os.urandom(WORD)) | 1)  # the module secrets would load OpenSSL
+        self.factor = np.uint64(int.from_bytes(os.urandom(BLOCK)) | 1)  # the module secrets would load OpenSSL
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._table = _Table(max_bytes)
@@ -82,7 +71,7 @@ class Memory:
         """Bytes in use."""
         return self._table.nbytes
 
-    def find(self, keys: Keys) -> Found:
+    def find(self, keys: PieceKeys) -> Lookup:
         """Look pieces up."""
         with self._lock:
             if self._table.full:
@@ -91,164 +80,166 @@ class Memory:
             known, meta = table.probe(keys)
             store = table.store
         starts = (meta >> _START_BITS).view(np.int64)
-        words = store.view(np.uint64)
-        for level, (index, expected) in enumerate(keys.longer()):
-            known[index] &= words.take(starts.take(index) + level, mode="clip") == expected
-        starts += _n_words(keys.sizes)
-        return Found(table, known, starts, (meta >> _COUNT_BITS & _LOW).view(np.int64), store)
+        stored_blocks = store.view(np.uint64)
+        for level, (index, expected) in enumerate(keys.all_blocks()):
+            known[index] &= stored_blocks.take(starts.take(index) + level, mode="clip") == expected
+        starts += _n_blocks(keys.sizes)
+        return Lookup(table, known, starts, (meta >> _COUNT_BITS & _LOW).view(np.int64), store)
 
-    def learn(
-        self, found: Found, keys: Keys, new: Positions, ids: Positions, counts: Positions
+    def add(
+        self, lookup: Lookup, keys: PieceKeys, new: Positions, ids: Positions, counts: Positions
     ) -> tuple[Positions, Positions]:
         """Add pieces.
 
         Args:
-            found: What `find` gave for `keys`.
-            keys: The pieces of the batch.
-            new: [m] those to add, each a different one.
-            ids: Their ids, one after the other.
-            counts: [m] how many ids each has, or `UNSAFE` for one that has none.
+            lookup: Result of `find` for `keys`.
+            keys: Keys of all pieces of the batch.
+            new: [m] indices of the pieces to add, which are all different.
+            ids: Ids of the new pieces, one piece after the other.
+            counts: [m] number of ids of each new piece, or `UNSAFE` for one without ids.
 
         Returns:
-            starts [m] of their ids, and the array that holds these and all others.
+            The positions [m] of the first ids in the store, and the store.
         """
-        records, starts, ids_at = _records(keys, new, ids, counts)
+        records, starts, id_starts = _records(keys, new, ids, counts)
         with self._lock:
-            base = found.table.add(keys.hashes.take(new), keys.sizes.take(new), starts, counts, records)
-            store = found.table.store
-        return ids_at + base, store
+            base = lookup.table.add(keys.hashes.take(new), keys.sizes.take(new), starts, counts, records)
+            store = lookup.table.store
+        return id_starts + base, store
 
 
-class Recent:
-    """Ids of short pieces of short texts, in at most about `max_bytes` bytes: a dictionary, quick for one piece.
+class SmallTextCache:
+    """Ids of the pieces of small texts, in at most about `max_bytes` bytes: a dictionary, which is fast for one piece.
 
     Attributes:
-        known: Ids of pieces as bytes, `None` for a piece that is not safe. To be read only; `learn` may replace it.
+        known: Ids of each piece as bytes, `None` for a piece that is not safe. For reading only; `add` may replace it.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._start_again()
+        self._reset()
 
-    def _start_again(self) -> None:
+    def _reset(self) -> None:
         self.known: dict[str, bytes | None] = {"": b""}
         self._nbytes = 0
 
-    def learn(self, new: Mapping[str, bytes | None]) -> None:
-        """Add pieces; when there is no room, the old ones go."""
+    def add(self, new: Mapping[str, bytes | None]) -> None:
+        """Add pieces; a cache that is full is emptied first. Long pieces are not added."""
         with self._lock:
             for piece, ids in new.items():
-                if len(piece) > _MAX_RECENT:
+                if len(piece) > _MAX_CHARS:
                     continue
                 if self._nbytes > self._max_bytes:
-                    self._start_again()
-                self._nbytes += _RECENT_ENTRY + sys.getsizeof(piece) + sys.getsizeof(ids)
+                    self._reset()
+                self._nbytes += _ENTRY_BYTES + sys.getsizeof(piece) + sys.getsizeof(ids)
                 self.known[piece] = ids
 
 
 class _Table:
-    """One generation of the memory; whoever calls it holds the lock."""
+    """One generation of the word cache; its caller holds the lock."""
 
     def __init__(self, max_bytes: int) -> None:
         self.full = False
-        self.store = np.zeros(_FIRST_SLOTS, np.int64)  # records: the words of a piece, then its ids
+        self.store = np.zeros(_FIRST_SLOTS, np.int64)  # records: the blocks of a piece, then its ids
         self._used = 0
         self._entries = 0
         self._max_bytes = max_bytes
         self._allocate(_FIRST_SLOTS)
 
-    def _allocate(self, slots: int) -> None:
+    def _allocate(self, n_slots: int) -> None:
         # A hash (0: free), and start of the record << 32 | number of ids << 16 | bytes of the piece.
-        self._slots = np.zeros((slots, 2), np.uint64)
-        self._shift = np.uint64(64 - slots.bit_length() + 1)
+        self._slots = np.zeros((n_slots, 2), np.uint64)
+        self._shift = np.uint64(64 - n_slots.bit_length() + 1)
 
     @property
     def nbytes(self) -> int:
         return self._slots.nbytes + self.store.nbytes
 
-    def probe(self, keys: Keys) -> tuple[NDArray[np.bool_], Words]:
-        """Whether a slot has the hash and size of each piece, and what that slot says."""
+    def probe(self, keys: PieceKeys) -> tuple[NDArray[np.bool_], Blocks]:
+        """Whether a slot has the hash and size of each piece, and the second number of that slot."""
         hashes, sizes = keys.hashes, keys.sizes.view(np.uint64)
-        places = (hashes >> self._shift).view(np.int64)
-        slots = self._slots.take(places, axis=0)
-        held, meta = slots[:, 0], slots[:, 1]
+        slots = (hashes >> self._shift).view(np.int64)
+        entries = self._slots.take(slots, axis=0)
+        held, meta = entries[:, 0], entries[:, 1]
         known = (held == hashes) & (meta & _LOW == sizes)
-        rest = np.flatnonzero(known < (held != 0))  # taken, but by another
+        rest = np.flatnonzero(known < (held != 0))  # the slot holds another piece
         for _ in range(_MAX_PROBES):
             if not len(rest):
                 break
-            at = (places.take(rest) + 1) & (len(self._slots) - 1)
-            places[rest] = at
-            slots = self._slots.take(at, axis=0)
-            held, here = slots[:, 0], slots[:, 1]
+            next_slots = (slots.take(rest) + 1) & (len(self._slots) - 1)
+            slots[rest] = next_slots
+            entries = self._slots.take(next_slots, axis=0)
+            held, here = entries[:, 0], entries[:, 1]
             match = (held == hashes.take(rest)) & (here & _LOW == sizes.take(rest))
-            won = rest.compress(match)
-            known[won] = True
-            meta[won] = here.compress(match)
+            matched = rest.compress(match)
+            known[matched] = True
+            meta[matched] = here.compress(match)
             rest = rest.compress(match < (held != 0))
         return known, meta
 
-    def add(self, hashes: Words, sizes: Positions, starts: Positions, counts: Positions, records: Positions) -> int:
-        """Append records; returns where they begin."""
+    def add(self, hashes: Blocks, sizes: Positions, starts: Positions, counts: Positions, records: Positions) -> int:
+        """Append records; returns the position in the store where they begin."""
         base, end = self._used, self._used + len(records)
         if end > len(self.store):
             larger = np.zeros(max(end, 2 * len(self.store)), np.int64)
             larger[:base] = self.store[:base]
-            self.store = larger  # who reads the old one goes on doing so
+            self.store = larger  # a thread that reads the old one may go on doing so
         self.store[base:end] = records
         self._used = end
-        self._make_room(len(hashes))
+        self._grow(len(hashes))
         if not self.full:
             meta = (starts + base).view(np.uint64) << _START_BITS | counts.view(np.uint64) << _COUNT_BITS
-            self._place(np.stack((hashes, meta | sizes.view(np.uint64)), axis=1))
+            self._insert(np.stack((hashes, meta | sizes.view(np.uint64)), axis=1))
             self._entries += len(hashes)
         return base
 
-    def _make_room(self, more: int) -> None:
-        slots = len(self._slots)
-        while (self._entries + more) * _SLOTS_PER_ENTRY > slots:
-            slots *= 2
-        growing = slots + len(self._slots) if slots != len(self._slots) else slots
+    def _grow(self, more: int) -> None:
+        """Enlarge the table for so many more entries, or mark it as full."""
+        n_slots = len(self._slots)
+        while (self._entries + more) * _SLOTS_PER_ENTRY > n_slots:
+            n_slots *= 2
+        growing = n_slots + len(self._slots) if n_slots != len(self._slots) else n_slots
         if growing * _SLOT_BYTES + self.store.nbytes > self._max_bytes:
             self.full = True
-        elif slots != len(self._slots):
-            held = self._slots[self._slots[:, 0] != 0]
-            self._allocate(slots)
-            self._place(held)
+        elif n_slots != len(self._slots):
+            entries = self._slots[self._slots[:, 0] != 0]
+            self._allocate(n_slots)
+            self._insert(entries)
 
-    def _place(self, entries: Words) -> None:
-        """Put entries [m, 2] into free slots; the few that find none near are not remembered."""
-        places = (entries[:, 0] >> self._shift).view(np.int64)
+    def _insert(self, entries: Blocks) -> None:
+        """Put entries [m, 2] into free slots; the few without a free slot nearby are left out."""
+        slots = (entries[:, 0] >> self._shift).view(np.int64)
         for _ in range(_MAX_PROBES):
             if not len(entries):
                 break
-            free = self._slots.take(places, axis=0)[:, 0] == 0
-            at = places.compress(free)
-            self._slots[at] = entries.compress(free, axis=0)  # of several for one slot, one stays
-            left = (self._slots.take(places, axis=0) != entries).any(axis=1)
-            entries, places = entries.compress(left, axis=0), (places.compress(left) + 1) & (len(self._slots) - 1)
+            is_free = self._slots.take(slots, axis=0)[:, 0] == 0
+            self._slots[slots.compress(is_free)] = entries.compress(is_free, axis=0)  # for each slot one wins
+            left = (self._slots.take(slots, axis=0) != entries).any(axis=1)
+            entries, slots = entries.compress(left, axis=0), (slots.compress(left) + 1) & (len(self._slots) - 1)
 
 
-def _n_words(sizes: Positions) -> Positions:
-    return (sizes + (WORD - 1)) // WORD
+def _n_blocks(sizes: Positions) -> Positions:
+    return (sizes + (BLOCK - 1)) // BLOCK
 
 
-def _records(keys: Keys, new: Positions, ids: Positions, counts: Positions) -> tuple[Positions, Positions, Positions]:
-    """The words and ids of each new piece, one record after the other; where each begins, and where its ids do."""
-    n_words = _n_words(keys.sizes.take(new))
+def _records(
+    keys: PieceKeys, new: Positions, ids: Positions, counts: Positions
+) -> tuple[Positions, Positions, Positions]:
+    """Records of the new pieces, one after the other; the start of each, and the start of its ids."""
+    n_blocks = _n_blocks(keys.sizes.take(new))
     n_ids = np.where(counts == UNSAFE, 0, counts)
-    ends = np.cumsum(n_words + n_ids)
-    starts = ends - n_words - n_ids
+    ends = np.cumsum(n_blocks + n_ids)
+    starts = ends - n_blocks - n_ids
     records = np.empty(int(ends[-1]) if len(ends) else 0, np.int64)
-    words = records.view(np.uint64)
-    words[starts] = keys.first.take(new)
+    blocks = records.view(np.uint64)
+    blocks[starts] = keys.first.take(new)
     start_of = np.full(len(keys.sizes), -1)
     start_of[new] = starts
     for level, (index, further) in enumerate(keys.further, 1):
-        at = start_of.take(index)
-        words[at.compress(at >= 0) + level] = further.compress(at >= 0)
-    ids_at = starts + n_words
+        start = start_of.take(index)
+        blocks[start.compress(start >= 0) + level] = further.compress(start >= 0)
+    id_starts = starts + n_blocks
     before = np.cumsum(n_ids) - n_ids
-    records[np.repeat(ids_at - before, n_ids) + np.arange(len(ids))] = ids
-    return records, starts, ids_at
+    records[np.repeat(id_starts - before, n_ids) + np.arange(len(ids))] = ids
+    return records, starts, id_starts

@@ -56,7 +56,7 @@ def token_counts(model: StaticModel, texts: Iterable[str], *, batch_size: int = 
     before = 0
     while batch := list(islice(left, batch_size)):
         try:
-            counts += np.bincount(tokenizer(batch, None)[0], minlength=len(counts))
+            counts += np.bincount(tokenizer(batch, None).values, minlength=len(counts))
         except BadTextError as error:
             raise error.moved(before) from None
         before += len(batch)

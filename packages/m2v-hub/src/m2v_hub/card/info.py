@@ -11,7 +11,7 @@ from m2v_core.errors import ModelNotFoundError
 from m2v_core.storage.files import read_json, read_text
 from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import CONFIG_FILE, HEAD_FILE, MODEL_TYPE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
-from m2v_core.tokenize.tokens import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_hub.names import COMMIT, is_repo_id
 from m2v_hub.onnx_file import read_signature
 

@@ -1,0 +1,90 @@
+"""The path from texts to vectors: tokenise, look up the rows of the tokens, average.
+
+Texts are worked on in spans of a few batches, by several threads where there are many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2v_core import checks
+from m2v_core.encode import pool
+from m2v_core.encode.batches import Batching, in_batches
+from m2v_core.encode.rows import Rows
+from m2v_core.errors import BadTextError
+from m2v_core.ragged import Ragged, concatenated
+from m2v_core.tokenize.tokens import TextTokenizer
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A tokenizer and the rows of its tokens; it may be shared between threads.
+
+    In all methods `max_length` is the number of tokens at which a text is truncated (`None` for no limit), and
+    `normalize` scales vectors to unit length.
+
+    Attributes:
+        tokenizer: Texts to token ids.
+        rows: Token ids to rows.
+    """
+
+    tokenizer: TextTokenizer
+    rows: Rows
+
+    def vector(self, text: str, max_length: int | None, normalize: bool) -> NDArray[np.float32]:
+        """The vector [D] of one text."""
+        checks.whole("max_length", max_length, 1, or_none=True)
+        return pool.embed_one(self.rows.take(self.tokenizer.one(text, max_length)), normalize=normalize)
+
+    def vectors(
+        self, texts: list[str], max_length: int | None, normalize: bool, batching: Batching
+    ) -> NDArray[np.float32]:
+        """The vectors [n, D] of texts."""
+        checks.whole("max_length", max_length, 1, or_none=True)
+        vectors = np.empty((len(texts), self.rows.dim), np.float32)
+
+        def embed(span: slice) -> None:
+            ids = self.tokenizer(texts[span], max_length)
+            rows, positions = self.rows.of(ids.values)
+            pool.embed(rows, Ragged(positions, ids.offsets), normalize=normalize, out=vectors[span])
+
+        in_batches(embed, texts, batching, self.tokenizer.bad_text)
+        return vectors
+
+    def stream(
+        self, texts: Iterable[str], n_texts: int, max_length: int | None, normalize: bool, batching: Batching
+    ) -> Iterator[NDArray[np.float32]]:
+        """The vectors of texts as they come, an array for each `n_texts` texts."""
+        remaining, n_before = iter(texts), 0
+        while batch := list(islice(remaining, n_texts)):
+            try:
+                vectors = self.vectors(batch, max_length, normalize, batching)
+            except BadTextError as error:
+                raise error.moved(n_before) from None
+            yield vectors
+            n_before += len(batch)
+
+    def sequences(self, texts: list[str], max_length: int | None, batching: Batching) -> list[NDArray[np.float32]]:
+        """The vectors of each text's tokens, [tokens, D]."""
+        checks.whole("max_length", max_length, 1, or_none=True)
+
+        def embed(span: slice) -> list[NDArray[np.float32]]:
+            ids = self.tokenizer(texts[span], max_length)
+            rows, positions = self.rows.of(ids.values)
+            return pool.sequences(rows, Ragged(positions, ids.offsets))
+
+        return list(chain.from_iterable(in_batches(embed, texts, batching, self.tokenizer.bad_text)))
+
+    def token_ids(self, texts: list[str], max_length: int | None, batching: Batching) -> Ragged:
+        """The token ids of each text, without the unknown token."""
+        checks.whole("max_length", max_length, 1, or_none=True)
+
+        def tokenize(span: slice) -> Ragged:
+            return self.tokenizer(texts[span], max_length)
+
+        return concatenated(in_batches(tokenize, texts, batching, self.tokenizer.bad_text))

@@ -1,0 +1,63 @@
+"""Errors for texts that cannot be tokenised, which name the first such text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from m2v_core.checks import lone_surrogate
+from m2v_core.errors import BadTextError, InvalidInputError
+
+_SEARCHED = 1024  # texts that are tried together in the search for a bad one
+_SHOWN = 40  # characters of a text in an error
+
+#: Why the tokenizer cannot spell texts; `None` if it can.
+Complaint = Callable[[Sequence[str]], str | None]
+
+
+def bad_text(texts: Sequence[Any], complaint: Complaint) -> InvalidInputError:
+    """The error for the first text that is not a valid text, or that the tokenizer cannot spell.
+
+    Args:
+        texts: Texts of which at least one is refused by the tokenizer.
+        complaint: Tries valid texts, and says why the tokenizer refuses them.
+    """
+    error = _invalid_text(texts)
+    before = texts[: error.index] if isinstance(error, BadTextError) else texts
+    for start in range(0, len(before), _SEARCHED):
+        part = before[start : start + _SEARCHED]
+        if complaint(part):
+            first = next(index for index, text in enumerate(part) if complaint([text]))
+            return _cannot_spell(part[first], start + first, complaint)
+    return error
+
+
+def _invalid_text(texts: Sequence[Any]) -> InvalidInputError:
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            return BadTextError(f"Expected texts (str); found {type(text).__name__} at index ", index, ".")
+        if (position := lone_surrogate(text)) is not None:
+            return BadTextError(
+                "Expected valid Unicode; text ",
+                index,
+                f" has a lone surrogate, {text[position]!r}, at character {position}. Decode it with "
+                f"errors='replace', or remove it.",
+            )
+    return InvalidInputError("Expected a list of texts (str).")
+
+
+def _cannot_spell(text: str, index: int, complaint: Complaint) -> BadTextError:
+    words = (word for word in re.finditer(r"\S+", text) if complaint([word[0]]))
+    start, stop = next((word.span() for word in words), (0, len(text)))
+    first = start  # a text without spaces is one long word: halve it until its first bad part is short
+    while stop - start > _SHOWN:
+        middle = (start + stop) // 2
+        start, stop = (start, middle) if complaint([text[first:middle]]) else (middle, stop)
+    return BadTextError(
+        "The tokenizer cannot spell text ",
+        index,
+        f", {text[:_SHOWN]!r}{'...' * (len(text) > _SHOWN)}, and has no unknown token for {text[start:stop]!r} "
+        f"({complaint([text])}). Take that out of the text, or name the unknown token in tokenizer.json "
+        f"(unk_id or unk_token of its model): unknown tokens are left out.",
+    )

@@ -1,0 +1,127 @@
+"""Tokens and their ids, read from the text of `tokenizer.json`.
+
+The immutable tokenizer of tokenizers 1.x does not give its vocabulary and settings, so they are read from the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from m2v_core.errors import ModelFormatError
+from m2v_core.tokenize.backend import IS_IMMUTABLE
+
+_MAX_IDS = 1 << 24  # an untrusted file cannot claim much memory by one number
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens of a `tokenizer.json`.
+
+    Attributes:
+        tokens: Token of each id; an empty string for an unused id.
+        unk_id: Id of the unknown token, which stands for what the vocabulary cannot spell; `None` if there is none.
+    """
+
+    tokens: tuple[str, ...]
+    unk_id: int | None
+
+    @classmethod
+    def from_json(cls, tokenizer_json: str, where: str = "tokenizer.json") -> Vocabulary:
+        """Read the vocabulary from the text of a `tokenizer.json`; `where` names it in errors.
+
+        Raises:
+            ModelFormatError: The text is not a tokenizer, or an id cannot be a row of a table.
+
+        Example:
+            >>> import json
+            >>> model = {"type": "WordLevel", "vocab": {"[UNK]": 0, "cat": 1}, "unk_token": "[UNK]"}
+            >>> Vocabulary.from_json(json.dumps({"added_tokens": [], "model": model}))
+            Vocabulary(tokens=('[UNK]', 'cat'), unk_id=0)
+        """
+        token_of, unk_id = tokens_by_id(parsed(tokenizer_json, where), where)
+        return cls(tokens=tuple(token_of.get(index, "") for index in range(n_ids(token_of))), unk_id=unk_id)
+
+
+def parsed(tokenizer_json: str, where: str) -> dict[str, Any]:
+    """The content of a `tokenizer.json`; `where` names it in errors.
+
+    Raises:
+        ModelFormatError: The text is not a JSON object.
+    """
+    try:
+        raw = json.loads(tokenizer_json)
+        if not isinstance(raw, dict):
+            raise TypeError(f"{type(raw).__name__} as the outermost value")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _not_a_tokenizer(where, error) from None
+    return raw
+
+
+def tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int | None]:
+    """The token of each id that is in use, and the id of the unknown token.
+
+    Raises:
+        ModelFormatError: The content is not a tokenizer, or an id cannot be a row of a table.
+    """
+    try:
+        model, added = raw["model"], raw.get("added_tokens") or []
+        ids: dict[str, int]
+        if isinstance(model["vocab"], list):  # Unigram: [[token, score], ...]
+            ids = {token: index for index, (token, _) in enumerate(model["vocab"])}
+            unk_id = model.get("unk_id")
+        else:
+            ids = dict(model["vocab"])
+            unk_id = None
+        ids = with_added(ids, added)
+        if unk_id is None and model.get("unk_token") is not None:
+            unk_id = ids.get(model["unk_token"])
+        token_of = {index: token for token, index in ids.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _not_a_tokenizer(where, error) from None
+    limit = max(_MAX_IDS, len(token_of))
+    bad = next((index for index in token_of if type(index) is not int or not 0 <= index < limit), None)
+    if bad is not None:
+        raise ModelFormatError(
+            f"{where}: token ids should be whole numbers from 0 to {limit - 1}, the rows of a table; found {bad!r} for "
+            f"{token_of[bad]!r}."
+        )
+    return token_of, unk_id
+
+
+def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The ids of a model's tokens and of `added_tokens`, as the tokenizers library assigns them.
+
+    An added token that the model lacks gets the next id, whatever the file says: the one after the number of the
+    model's tokens, or after the largest id of an added token. 0.2x takes them in the order of the file, 1.x by id.
+    """
+    known, following = dict(ids), len(ids)
+    for token in sorted(added, key=lambda token: int(token["id"])) if IS_IMMUTABLE else added:
+        index = known.setdefault(token["content"], following)
+        following = max(following, index + 1)
+    return known
+
+
+def ordinary_unknown(raw: dict[str, Any]) -> str | None:
+    """The unknown token of a Unigram model if it looks like an ordinary piece: not special, and without "unk" in it.
+
+    Some tools remove tokens before the unknown token, and do not update its id.
+    """
+    model, index = raw["model"], raw["model"].get("unk_id")
+    if not isinstance(model["vocab"], list) or index is None or not 0 <= index < len(model["vocab"]):
+        return None
+    token = str(model["vocab"][index][0])
+    added = {other["content"] for other in raw.get("added_tokens") or []}
+    return None if token in added or "unk" in token.lower() else token
+
+
+def n_ids(used: Collection[int]) -> int:
+    """The number of ids, from 0 to the largest one in use."""
+    return max(used, default=-1) + 1
+
+
+def _not_a_tokenizer(where: str, error: Exception) -> ModelFormatError:
+    reason = f"{type(error).__name__}: {error}"
+    return ModelFormatError(f"{where}: expected a tokenizer of the tokenizers library ({reason}).")
