@@ -61,7 +61,7 @@ def open_pickled(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
         )
         raise ModelFormatError(
             f"{path}: expected tensors by name; found content that could run code or is damaged ({reason.strip()}). "
-            f"Nothing was run. Use another revision of the model, with safetensors, from a source that you trust."
+            f"It was not run. Use another revision of the model, with safetensors, from a source that you trust."
         ) from None
     except DAMAGE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
