@@ -33,6 +33,9 @@ def table(teacher, **options):
     return teacher.encode_ids(sequences, batch_tokens=64, **options)
 """
 ONE_PROCESS = """
+from m2v_distill.teacher.engine.placement import devices_of
+assert devices_of("cpu") == devices_of(None) == jax.devices() and len(jax.devices()) == 8
+assert devices_of("cpu:3") == [jax.devices()[3]]
 tables, shares = {}, {}
 for case in sys.argv[3:]:
     teacher = Teacher.from_pretrained(f"{teachers}/{case}", device="cpu:0")
