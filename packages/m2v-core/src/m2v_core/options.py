@@ -21,7 +21,7 @@ _KEY = "m2v_core.option"
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """How a field is shown on the command line.
+    """Presentation of a field on the command line.
 
     Attributes:
         help: Help text. The default value is added to it, unless that is `None` or a bool.

@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _asked(options: argparse.Namespace) -> str | None:
-    """What the options say that should be measured; `None` if they leave it to the model."""
+    """The kind of measures that the options ask for; `None` if the model decides."""
     if options.text_a_column or options.text_b_column:
         return _PAIRS
     if options.target_column:

@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def describe(model: StaticModel, head: MLPHead | None = None) -> dict[str, object]:
-    """What a model, and its head, is, as plain values: sizes in tokens, dimensions and bytes.
+    """A model and its head as plain values: sizes in tokens, dimensions and bytes, and the fields of its config.
 
     Example:
         >>> describe(tiny_model())["tokens"]
@@ -45,7 +45,7 @@ def describe(model: StaticModel, head: MLPHead | None = None) -> dict[str, objec
     arrays = (model.embedding, model.weights, model.token_mapping)
     unknown = None if model.unk_token_id is None else model.tokens[model.unk_token_id]
     if model.unknown_is_ordinary:
-        unknown = f"{unknown} (an ordinary piece, left out of every text)"
+        unknown = f"{unknown} (an ordinary piece, removed from every text)"
     classes = None if head is None or head.classes_ is None else head.classes_.tolist()
     return {
         "tokens": model.n_tokens,
@@ -54,15 +54,7 @@ def describe(model: StaticModel, head: MLPHead | None = None) -> dict[str, objec
         "table_bytes": sum(array.nbytes for array in arrays if array is not None),
         "clusters": model.vocabulary_quantization,
         "unknown_token": unknown,
-        "normalize": model.normalize,
-        "max_length": model.max_length,
-        "base_model": model.base_model_name,
-        "language": model.language,
-        "license": model.config.license,
-        "pooling": model.config.pooling,
-        "pca": model.config.apply_pca,
-        "sif_coefficient": model.config.sif_coefficient,
-        "distillation": model.config.distillation,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in model.config.by_name().items()},
         "head": None if head is None else head.activation.value,
         "head_widths": None if head is None else head.widths,
         "classes": classes,

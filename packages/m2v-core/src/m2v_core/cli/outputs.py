@@ -85,14 +85,14 @@ def label_output(path: Path | None, names: Sequence[str] | None) -> Iterator[Wri
         with _text(path) as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["label", *(names or ())])
-            yield lambda rows: table.writerows([_plain(label, file), *(shares or ())] for label, shares in rows)
+            yield lambda rows: table.writerows([_plain(label, file), *(values or ())] for label, values in rows)
     elif kind == ".parquet":
         pa, _ = _parquet()
         held: list[Any] = []
         yield held.extend
         columns = {"label": pa.array([label for label, _ in held])}
         for index, name in enumerate(names or ()):
-            columns[name] = pa.array([shares[index] for _, shares in held], pa.float32())
+            columns[name] = pa.array([values[index] for _, values in held], pa.float32())
         assert path is not None  # noqa: S101 - for the type checker
         table = pa.table(columns)
         with _parquet_rows(path, table.schema) as write:
@@ -100,9 +100,9 @@ def label_output(path: Path | None, names: Sequence[str] | None) -> Iterator[Wri
     else:
         with _text(path) as file:
 
-            def line(label: Any, shares: Sequence[float] | None) -> str:
-                if shares is not None:
-                    probabilities = dict(zip(names or (), shares, strict=True))
+            def line(label: Any, values: Sequence[float] | None) -> str:
+                if values is not None:
+                    probabilities = dict(zip(names or (), values, strict=True))
                     return json_line({"label": label, "probabilities": probabilities}, file)
                 return json_line({"label": label}, file) if kind == ".jsonl" else _plain(label, file)
 

@@ -78,8 +78,8 @@ def _run(options: argparse.Namespace) -> int:
                     raise error.moved(n_texts) from None
                 logits = head.logits(vectors)
                 labels = map(_plain, head.labels(logits, options.threshold))
-                shares = head.probabilities(logits).tolist() if names else [None] * len(batch)
-                write(zip(labels, shares, strict=True))
+                probabilities = head.probabilities(logits).tolist() if names else [None] * len(batch)
+                write(zip(labels, probabilities, strict=True))
                 unknown.add(vectors)
                 n_texts += len(batch)
                 bar.update(len(batch))

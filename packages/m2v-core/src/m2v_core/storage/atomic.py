@@ -25,7 +25,7 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
 
     Args:
         folder: The target. Its parents are made; a link is followed.
-        owned: File names that belong to what is replaced: old ones go, every other file of the folder stays.
+        owned: Names of the files that are replaced or removed. Every other file of the folder stays.
         last: The file without which a reader takes the folder for empty. Where no exchange is possible (Windows,
             some network drives, a mount point, a parent that is not ours to write, a folder that is the working
             directory or holds no `last` yet), the old one goes first, then the files move one by one, this one last:
