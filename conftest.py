@@ -14,7 +14,6 @@ if find_spec("jaxtyping") and find_spec("beartype"):
         "m2v_distill.fit",
         "m2v_distill.table",
         "m2v_distill.teacher",
-        "m2v_distill.vocabulary.weighting",
         "m2v_train.data",
         "m2v_train.engine",
     )

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.engine.forward import embed_sequences
+from m2v_distill.teacher.teacher import Teacher
 
 SEQUENCES = [[2, 5, 3], [2, 9, 10, 3]]
 
@@ -19,7 +18,7 @@ Tensors = dict[str, np.ndarray[Any, Any]]
 
 def vectors(folder: Path) -> np.ndarray[Any, Any]:
     """What a teacher makes of two short sequences."""
-    return embed_sequences(Teacher.from_pretrained(folder), SEQUENCES)
+    return Teacher.from_pretrained(folder).encode_ids(SEQUENCES)
 
 
 def rewrite(folder: Path, change: Callable[[Tensors], Tensors | None]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from checkpoints import rewrite, vectors
-from m2v_distill.teacher import Teacher
 from m2v_distill.teacher.families.bert import BertConfig
+from m2v_distill.teacher.teacher import Teacher
 
 
 def test_longest_sequence() -> None:
@@ -44,7 +44,7 @@ def test_prefixes_and_heads(make_teacher: Callable[..., Path], case: str) -> Non
 
 
 def test_alberts_layers_share_the_blocks_of_their_group(make_teacher: Callable[..., Path]) -> None:
-    module = Teacher.from_pretrained(make_teacher("albert")).module
+    module = Teacher.from_pretrained(make_teacher("albert")).encoder
     assert module.config.layers == 3
     (a, b), (c, d) = module.groups
     assert [id(block) for block in module._chain()] == [id(block) for block in (a, b, a, b, c, d)]

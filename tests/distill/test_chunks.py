@@ -8,7 +8,6 @@ import pytest
 import m2v_distill.teacher.engine.resume
 from conftest import GOLDEN
 from m2v_distill import Teacher
-from m2v_distill.teacher.engine.forward import embed_sequences
 from m2v_distill.teacher.engine.resume import ChunkStore
 
 SEQUENCES = [[2, i, 3] for i in range(5, 45)]
@@ -45,16 +44,16 @@ class Counting(ChunkStore):
 
 def interrupted(teacher: Teacher, folder: Path, interval: float = 0.0) -> None:
     with pytest.raises(KilledError):
-        embed_sequences(teacher, SEQUENCES, batch_tokens=32, chunks=KilledAfter(folder, interval=interval))
+        teacher.encode_ids(SEQUENCES, batch_tokens=32, chunks=KilledAfter(folder, interval=interval))
 
 
 @pytest.mark.parametrize("interval", [0.0, 1e9])
 def test_a_later_run_goes_on(teacher: Teacher, tmp_path: Path, interval: float) -> None:
-    whole = embed_sequences(teacher, SEQUENCES, batch_tokens=32)
+    whole = teacher.encode_ids(SEQUENCES, batch_tokens=32)
     interrupted(teacher, tmp_path / "chunks", interval)
     assert len(list((tmp_path / "chunks").iterdir())) == (3 if interval == 0 else 1)
     store = Counting(tmp_path / "chunks")
-    assert np.array_equal(embed_sequences(teacher, SEQUENCES, batch_tokens=32, chunks=store), whole)
+    assert np.array_equal(teacher.encode_ids(SEQUENCES, batch_tokens=32, chunks=store), whole)
     assert store.added == 40 - 3 * 8
     store.discard()
     assert not (tmp_path / "chunks").exists()
@@ -62,16 +61,16 @@ def test_a_later_run_goes_on(teacher: Teacher, tmp_path: Path, interval: float) 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty"])
 def test_damaged_chunks_are_computed_again(teacher: Teacher, tmp_path: Path, damage: str) -> None:
-    whole = embed_sequences(teacher, SEQUENCES, batch_tokens=32)
+    whole = teacher.encode_ids(SEQUENCES, batch_tokens=32)
     interrupted(teacher, tmp_path)
     path = sorted(tmp_path.iterdir())[0]
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes({"truncated": content[:-9], "changed": content, "empty": b""}[damage])
-    store = Counting(tmp_path, interval=0)
-    assert np.array_equal(embed_sequences(teacher, SEQUENCES, batch_tokens=32, chunks=store), whole)
+    store = Counting(tmp_path, interval=0.0)
+    assert np.array_equal(teacher.encode_ids(SEQUENCES, batch_tokens=32, chunks=store), whole)
     assert store.added == 40 - 2 * 8
-    assert embed_sequences(teacher, SEQUENCES, batch_tokens=32, chunks=(again := Counting(tmp_path))) is not None
+    assert teacher.encode_ids(SEQUENCES, batch_tokens=32, chunks=(again := Counting(tmp_path))) is not None
     assert again.added == 0
 
 
@@ -80,17 +79,17 @@ def test_chunks_of_something_else_do_not_count(teacher: Teacher, tmp_path: Path)
     others = [[2, 7, 3], *SEQUENCES[1:]]
     store = Counting(tmp_path)
     assert np.array_equal(
-        embed_sequences(teacher, others, batch_tokens=32, chunks=store),
-        embed_sequences(teacher, others, batch_tokens=32),
+        teacher.encode_ids(others, batch_tokens=32, chunks=store),
+        teacher.encode_ids(others, batch_tokens=32),
     )
     assert store.added == 40
     for other in (teacher.pooled("first"), Teacher.from_pretrained(GOLDEN / "teachers/bert", precision="bfloat16")):
         store = Counting(tmp_path)
-        vectors = embed_sequences(other, SEQUENCES, batch_tokens=32, chunks=store)
-        assert np.array_equal(vectors, embed_sequences(other, SEQUENCES, batch_tokens=32))
+        vectors = other.encode_ids(SEQUENCES, batch_tokens=32, chunks=store)
+        assert np.array_equal(vectors, other.encode_ids(SEQUENCES, batch_tokens=32))
         assert store.added == 40
     fresh = Counting(tmp_path, fresh=True)
-    embed_sequences(teacher, SEQUENCES, batch_tokens=32, chunks=fresh)
+    teacher.encode_ids(SEQUENCES, batch_tokens=32, chunks=fresh)
     assert fresh.added == 40
     assert len(list(tmp_path.iterdir())) == 3  # nothing was written over them
 
@@ -99,16 +98,16 @@ def test_chunks_that_cannot_be_checked_do_not_count(teacher: Teacher, tmp_path: 
     """Of another plan, and no batch of this one is finished: they must not stay beside what this teacher computes."""
     interrupted(teacher, tmp_path)
     other = teacher.pooled("first")
-    whole = embed_sequences(other, SEQUENCES, batch_tokens=1024, chunks=ChunkStore(tmp_path, interval=0))
+    whole = other.encode_ids(SEQUENCES, batch_tokens=1024, chunks=ChunkStore(tmp_path, interval=0.0))
     store = Counting(tmp_path)
-    assert np.array_equal(embed_sequences(other, SEQUENCES, batch_tokens=1024, chunks=store), whole)
+    assert np.array_equal(other.encode_ids(SEQUENCES, batch_tokens=1024, chunks=store), whole)
     assert store.added == 0
     assert len(store.found()) == 1
 
 
 def test_short_runs_write_nothing(teacher: Teacher, tmp_path: Path) -> None:
     assert m2v_distill.teacher.engine.resume.INTERVAL >= 5
-    embed_sequences(teacher, SEQUENCES, chunks=ChunkStore(tmp_path / "chunks"))
+    teacher.encode_ids(SEQUENCES, chunks=ChunkStore(tmp_path / "chunks"))
     assert not (tmp_path / "chunks").exists()
 
 

@@ -91,8 +91,8 @@ def test_known_classes_see_both_sides(make_teacher: Make, case: str, model_type:
     causal = vectors(folder)
     configured(folder, model_type=model_type, **own(name), **({"is_causal": False} if case == "qwen2" else {}))
     teacher = Teacher.from_pretrained(folder)
-    assert not teacher.module.config.causal
-    assert set(teacher.module.config.reaches) == {None}
+    assert not teacher.encoder.config.causal
+    assert set(teacher.encoder.config.reaches) == {None}
     assert np.abs(teacher.encode(TEXTS) - causal).max() > 0.1
     family = case.partition("-")[0]
     assert np.array_equal(vectors(folder, compute_as=f"bidirectional-{family}"), teacher.encode(TEXTS))

@@ -81,7 +81,7 @@ def test_methods_and_corpora(teacher_folder: Path, tmp_path: Path, capfd: pytest
 def test_the_listing_is_light_and_helpful() -> None:
     code = "import sys; from m2v_core.cli.main import build_parser; print(build_parser().format_help()); print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "make a static model of a sentence transformer" in done.stdout
+    assert "distil a sentence transformer into a static model" in done.stdout
     assert done.stdout.strip().endswith("False")
     assert "--pca-dims" in m2v("distill", "--help").stdout
 
@@ -91,17 +91,17 @@ def test_the_listing_is_light_and_helpful() -> None:
     [
         (["distill", "{teacher}/none", "{out}"], 1, "neither a folder here"),
         (["distill", "{teacher}", "{teacher}/config.json"], 1, "found a file"),
-        (["distill", "{teacher}", "{out}", "--pooling", "min"], 1, "found 'min'"),
+        (["distill", "{teacher}", "{out}", "--pooling", "min"], 2, "'min'"),
         (["distill", "{teacher}", "{out}", "--device", "tpu"], 1, "cpu:0"),
         (["distill", "{teacher}", "{out}", "--vocabulary", "none.txt"], 1, "no such file"),
-        (["distill", "{teacher}", "{out}", "--no-subword"], 1, "use_subword=False leaves only"),
+        (["distill", "{teacher}", "{out}", "--no-subword"], 1, "leaves only the words"),
         (["distill", "{teacher}", "{out}", "--frequencies", "{teacher}/tokenizer.json"], 1, "frequencies"),
         (["distill", "{teacher}", "{out}", "--pca-dims", "x"], 2, "--pca-dims"),
-        (["distill", "{teacher}", "{out}", "--model-parallel", "3"], 1, "model_parallel should divide"),
-        (["distill", "{teacher}", "{out}", "--precision", "half"], 1, "found 'half'"),
-        (["distill", "{teacher}", "{out}", "--backend", "tf"], 1, "found 'tf'"),
+        (["distill", "{teacher}", "{out}", "--model-parallel", "3"], 1, "--model-parallel should divide"),
+        (["distill", "{teacher}", "{out}", "--precision", "half"], 2, "'half'"),
+        (["distill", "{teacher}", "{out}", "--backend", "tf"], 2, "'tf'"),
         (["distill", "{teacher}", "{out}", "--prompt", "a", "--prompt-name", "b"], 1, "found both"),
-        (["distill", "{teacher}", "{out}", "--method", "word"], 1, "found 'word'"),
+        (["distill", "{teacher}", "{out}", "--method", "tokn"], 2, "Did you mean 'token'"),
         (["distill", "{teacher}", "{out}", "--method", "token", "--corpus", "a.txt"], 1, "needs method 'composed'"),
         (["distill", "{teacher}", "{out}", "--corpus", "none.txt"], 1, "no such file"),
         (["distill", "{teacher}", "{out}", "--corpus", "{teacher}"], 1, "is a folder"),
@@ -123,3 +123,91 @@ def test_errors(teacher_folder: Path, tmp_path: Path, arguments: list[str], code
     assert part in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+#: The command where neither jax nor transformers can be imported.
+LIGHT = """
+import sys
+sys.modules["jax"] = sys.modules["flax"] = sys.modules["transformers"] = sys.modules["huggingface_hub"] = None
+from m2v_core.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("command", ["distill", "featurize"])
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["{teacher}", "{out}", "--corpus", "{table}", "--text-column", "nope"], "expected the column 'nope'"),
+        (["{teacher}", "{out}", "--corpus", "{table}"], "expected the column 'text'"),
+        (["{teacher}", "{table}/out", "--corpus", "{lines}"], "which is a file"),
+        (["{teacher}", "{table}", "--corpus", "{lines}"], "found a file"),
+        (["{teacher}/none", "{out}", "--corpus", "{lines}"], "neither a folder here"),
+        (["{student}", "{out}", "--corpus", "{lines}"], "found a static model"),
+        (["{teacher}", "{out}", "--corpus", "{lines}", "--model-parallel", "0"], "--model-parallel should be"),
+        (["{teacher}", "{out}", "--corpus", "{lines}", "--device", "gpu:x"], "--device should be"),
+        (
+            ["{teacher}", "{out}", "--corpus", "{lines}", "--backend", "torch", "--compute-as", "bert"],
+            "backend='torch'",
+        ),
+    ],
+)
+def test_checks_come_before_imports_and_downloads(
+    teacher_folder: Path, tmp_path: Path, model: StaticModel, command: str, arguments: list[str], part: str
+) -> None:
+    places = {name: tmp_path / name for name in ("out", "student", "table.csv", "lines.txt")}
+    places["table.csv"].write_text("number,sentence\n1,good\n")
+    places["lines.txt"].write_text("good\n")
+    model.save_pretrained(places["student"])
+    named = {name.partition(".")[0]: path for name, path in places.items()}
+    filled = [argument.format(teacher=teacher_folder, **named) for argument in arguments]
+    done = subprocess.run([sys.executable, "-c", LIGHT, command, *filled], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert part in done.stderr
+    assert not places["out"].exists()
+
+
+def test_files_of_options_are_read_before_imports(teacher_folder: Path, tmp_path: Path) -> None:
+    for option in ("--vocabulary", "--frequencies"):
+        command = [
+            sys.executable,
+            "-c",
+            LIGHT,
+            "distill",
+            str(teacher_folder),
+            str(tmp_path / "out"),
+            option,
+            "none.txt",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, "no such file" in done.stderr) == (1, True)
+
+
+def test_quiet_and_json(teacher_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out, options = tmp_path / "student", ("--pca-dims", "4", "--base-model", "org/teacher")
+    assert cli.main(["distill", str(teacher_folder), str(out), *options, "-q"]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert StaticModel.from_pretrained(out).base_model_name == "org/teacher"
+    assert cli.main(["distill", str(teacher_folder), str(out), *options, "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert (facts["out"], facts["dimensions"], facts["dtype"]) == (str(out), 4, "float16")
+
+
+def test_an_interruption_names_resume(
+    teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from m2v_distill.teacher.engine.resume import ChunkStore
+
+    add = ChunkStore.add
+
+    def interrupted(self: ChunkStore, *arrays: object) -> None:
+        add(self, *arrays)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ChunkStore, "add", interrupted)
+    arguments = ["distill", str(teacher_folder), str(tmp_path / "out"), "--pca-dims", "4"]
+    assert cli.main(arguments) == 130
+    assert "the same command with --resume continues" in capfd.readouterr().err
+    monkeypatch.undo()
+    assert cli.main([*arguments, "--resume"]) == 0
+    assert "resumed: " in capfd.readouterr().err

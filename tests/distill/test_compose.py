@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, product
 
 import jax
@@ -14,7 +15,7 @@ from m2v_distill.fit.groups import (
     GROUP_SIZE,
     fit_corpus,
     fit_groups,
-    joined,
+    group_sequences,
     mean_rows,
     standard,
     text_moments,
@@ -61,7 +62,7 @@ def test_too_few_tokens_for_groups(n_tokens: int) -> None:
 )
 def test_joined(pieces: list[list[int]], longest: int | None) -> None:
     groups = token_groups(np.arange(len(pieces)), size=5, rounds=2, at_least=0)
-    kept, sequences = joined(groups, pieces, longest)
+    kept, sequences = group_sequences(groups, pieces, longest)
     for group, ids in zip(kept, sequences, strict=True):
         assert group
         assert ids == [piece for token in group for piece in pieces[token]]
@@ -121,7 +122,7 @@ def test_a_corpus_corrects_its_prior() -> None:
 def test_the_priors_scale_is_fitted() -> None:
     """Tokens that no text has come along."""
     design, targets, truth = linear_world(2)
-    wider = Design(design.ids, design.ends, 201, MESH)
+    wider = replace(design, n_tokens=201)
     prior = np.concatenate([7 * truth, np.ones((1, 6), np.float32)])
     table = fit_corpus(wider, iter([targets]), prior)
     np.testing.assert_allclose(table[200], 1 / 7, rtol=1e-3)

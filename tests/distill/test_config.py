@@ -1,23 +1,12 @@
 from __future__ import annotations
 
-import inspect
-from dataclasses import fields
 from enum import Enum
-from typing import get_type_hints
+from pathlib import Path
 
 import pytest
 
-from m2v_core import InvalidInputError
+from m2v_core import InvalidInputError, ModelNotFoundError
 from m2v_distill import DistillConfig, distill, distill_from_model
-from m2v_distill.config import DistillOptions
-
-
-def test_one_list_of_parameters() -> None:
-    assert get_type_hints(DistillOptions) == get_type_hints(DistillConfig)
-    for function in (distill, distill_from_model):
-        parameters = inspect.signature(function).parameters
-        for field in fields(DistillConfig):
-            assert parameters[field.name].default == field.default
 
 
 @pytest.mark.parametrize(
@@ -42,8 +31,8 @@ def test_one_list_of_parameters() -> None:
         ),
     ],
 )
-def test_what_decides_on_a_table(options: dict, expected: dict) -> None:
-    assert DistillConfig(**options).decisive == expected
+def test_settings_that_are_recorded(options: dict, expected: dict) -> None:
+    assert DistillConfig(**options).recorded_settings == expected
 
 
 @pytest.mark.parametrize(
@@ -54,13 +43,18 @@ def test_what_decides_on_a_table(options: dict, expected: dict) -> None:
         ({"pca_dims": 1.5}, "found 1.5"),
         ({"pca_dims": True}, "pca_dims"),
         ({"pca_dims": "all"}, "'auto' or None; found 'all'"),
-        ({"sif_coefficient": 0}, "above 0 and below 1"),
-        ({"sif_coefficient": 1.0}, "above 0 and below 1"),
+        ({"sif_coefficient": 0}, "above 0, below 1, or None; found 0"),
+        ({"sif_coefficient": 1.0}, "above 0, below 1"),
         ({"quantize_to": "int4"}, "found 'int4'"),
         ({"vocabulary_quantization": 0}, "1 or more; found 0"),
         ({"vocabulary_quantization": 0.5}, "whole number of clusters"),
         ({"token_remove_pattern": "("}, "regular expression"),
         ({"method": "corpus"}, "composed, token; found 'corpus'"),
+        ({"method": "tokn"}, "Did you mean 'token'"),
+        ({"rounds": 0}, "1 or more; found 0"),
+        ({"base_model": "../teacher"}, "such as 'org/name'; found '../teacher'"),
+        ({"model_parallel": 0}, "1 or more; found 0"),
+        ({"backend": "torch", "compute_as": "bert"}, "backend='torch'"),
         ({"method": "token", "corpus": ["a text"]}, "corpus needs method 'composed'; found 'token'"),
         ({"text_column": "text"}, "no corpus"),
         ({"seed": -1}, "0 or more; found -1"),
@@ -69,24 +63,34 @@ def test_what_decides_on_a_table(options: dict, expected: dict) -> None:
 )
 def test_settings_are_checked(options: dict, part: str) -> None:
     with pytest.raises(InvalidInputError, match=part):
-        DistillConfig.of(**options)
+        DistillConfig(**options)
 
 
 def test_unknown_keywords_are_errors() -> None:
     with pytest.raises(TypeError, match="Did you mean 'pca_dims'"):
         distill("nowhere", pca_dim=3)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="Known ones: method"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'zzz'"):
         distill("nowhere", zzz=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="Did you mean 'seed'"):
+        distill_from_model(None, None, sed=3)  # type: ignore[arg-type, call-arg]
 
 
 def test_enum_members_will_do() -> None:
     class Mode(str, Enum):
         FIRST = "first"
 
-    assert DistillConfig.of(pooling=Mode.FIRST).pooling == "first"
+    assert DistillConfig(pooling=Mode.FIRST).pooling == "first"
 
 
 def test_keywords_of_model2vec() -> None:
-    assert DistillConfig.of(show_progressbar=False).show_progress_bar is False
+    with pytest.raises(ModelNotFoundError):
+        distill("/nowhere", show_progressbar=False)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"show_progress_bar= and show_progressbar= mean the same"):
-        DistillConfig.of(show_progressbar=False, show_progress_bar=False)
+        distill("/nowhere", show_progressbar=False, show_progress_bar=False)  # type: ignore[call-arg]
+
+
+def test_no_file_is_read() -> None:
+    config = DistillConfig(vocabulary=Path("words.txt"), frequencies="counts.tsv", corpus="texts.txt")
+    assert (config.vocabulary, config.frequencies) == (Path("words.txt"), "counts.tsv")
+    with pytest.raises(InvalidInputError, match="no such file"):
+        config.with_files_read()

@@ -12,8 +12,8 @@ import pytest
 
 from checkpoints import rewrite, vectors
 from m2v_core import ModelFormatError
-from m2v_distill.teacher import Teacher
 from m2v_distill.teacher.families.deberta import relative_rows
+from m2v_distill.teacher.teacher import Teacher
 
 Make = Callable[..., Path]
 
@@ -71,7 +71,7 @@ def test_a_config_that_we_cannot_compute(make_teacher: Make, changes: dict, part
 
 
 def test_only_the_rows_of_a_length_are_projected(make_teacher: Make) -> None:
-    config = replace(Teacher.from_pretrained(make_teacher("deberta-v3")).module.config, buckets=0, max_distance=5)
+    config = replace(Teacher.from_pretrained(make_teacher("deberta-v3")).encoder.config, buckets=0, max_distance=5)
     rows, which = relative_rows(config, 3)
     assert rows[which].tolist() == [[5, 4, 3], [6, 5, 4], [7, 6, 5]]
     assert len(rows) == 5

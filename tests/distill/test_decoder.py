@@ -17,9 +17,8 @@ from safetensors.numpy import load_file, save_file
 from conftest import GOLDEN
 from golden.families import TOLERANCE
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.engine.forward import embed_sequences
 from m2v_distill.teacher.families.decoder import DecoderConfig, visible
+from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.teacher.transformers_io import load_config
 
 DECODERS = ("llama", "mistral-left", "qwen2", "qwen3-left", "gemma3")
@@ -32,7 +31,7 @@ def copy(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def weights(teacher: Teacher) -> dict[str, np.ndarray]:
-    return {".".join(map(str, path)): np.asarray(leaf) for path, leaf in nnx.to_flat_state(nnx.state(teacher.module))}
+    return {".".join(map(str, path)): np.asarray(leaf) for path, leaf in nnx.to_flat_state(nnx.state(teacher.encoder))}
 
 
 def reconfigure(folder: Path, change: dict[str, Any], remove: tuple[str, ...] = ()) -> None:
@@ -50,7 +49,7 @@ def test_what_a_query_sees() -> None:
 
 @pytest.mark.parametrize("case", DECODERS)
 def test_the_side_of_padding_is_no_matter(case: str) -> None:
-    module = Teacher.from_pretrained(GOLDEN / "teachers" / case).module
+    module = Teacher.from_pretrained(GOLDEN / "teachers" / case).encoder
     ids = np.zeros((2, len(SEQUENCES), 14), np.int32)
     mask = np.zeros(ids.shape, bool)
     for row, sequence in enumerate(SEQUENCES):
@@ -86,26 +85,26 @@ def test_a_bias_without_a_place_is_refused(copy: Callable[[str], Path]) -> None:
     folder = copy("mistral-left")
     path = folder / "model.safetensors"
     save_file(load_file(path) | {"layers.0.self_attn.q_proj.bias": np.ones(24, np.float32)}, path)
-    with pytest.raises(ModelFormatError, match=r"q_proj\.bias, for which there is no place"):
+    with pytest.raises(ModelFormatError, match=r"q_proj\.bias, which the module does not have"):
         Teacher.from_pretrained(folder)
 
 
 def test_configs_of_older_transformers(copy: Callable[[str], Path]) -> None:
     folder = copy("llama")
-    expected = Teacher.from_pretrained(folder).module.config
+    expected = Teacher.from_pretrained(folder).encoder.config
     rope = json.loads((folder / "config.json").read_text())["rope_parameters"]
     old: dict[str, Any] = {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope}
     reconfigure(folder, old, ("rope_parameters",))
-    assert Teacher.from_pretrained(folder).module.config == expected
+    assert Teacher.from_pretrained(folder).encoder.config == expected
     assert expected.rotaries[0].theta == 500
     reconfigure(folder, {"rope_theta": 30.0})
-    assert Teacher.from_pretrained(folder).module.config.rotaries[0].theta == 30
+    assert Teacher.from_pretrained(folder).encoder.config.rotaries[0].theta == 30
 
     folder = copy("gemma3")
-    expected = Teacher.from_pretrained(folder).module.config
+    expected = Teacher.from_pretrained(folder).encoder.config
     old = {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "rope_scaling": None}
     reconfigure(folder, old, ("rope_parameters",))
-    assert Teacher.from_pretrained(folder).module.config == expected
+    assert Teacher.from_pretrained(folder).encoder.config == expected
     assert [rotary.theta for rotary in expected.rotaries] == [1e4, 1e6, 1e4]
 
 
@@ -121,7 +120,7 @@ def test_windows_of_embedding_gemma(copy: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize("case", ["qwen3-left", "gemma3"])
 def test_bfloat16_kernels(case: str) -> None:
     exact, rounded = (
-        embed_sequences(Teacher.from_pretrained(GOLDEN / "teachers" / case, precision=precision), [SEQUENCES[0] * 2])
+        Teacher.from_pretrained(GOLDEN / "teachers" / case, precision=precision).encode_ids([SEQUENCES[0] * 2])
         for precision in ("float32", "bfloat16")
     )
     assert 0 < np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()

@@ -24,8 +24,8 @@ TEXTS = st.lists(st.lists(st.integers(0, 9), max_size=12), min_size=1, max_size=
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Chunks of 16 tokens and 5 texts."""
-    monkeypatch.setattr(module, "CHUNK", 16)
-    monkeypatch.setattr(module, "CHUNK_TEXTS", 5)
+    monkeypatch.setattr(module, "BATCH_TOKENS", 16)
+    monkeypatch.setattr(module, "BATCH_TEXTS", 5)
     jax.clear_caches()  # compiled functions hold the size
     yield
     jax.clear_caches()
@@ -47,7 +47,7 @@ def parts(array: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
 @given(texts=TEXTS, n_tokens=st.integers(10, 13), width=st.integers(1, 5), sizes=st.lists(st.integers(1, 7)))
 @settings(max_examples=40, deadline=None)
 def test_products(texts: list[list[int]], n_tokens: int, width: int, sizes: list[int]) -> None:
-    """Against float64: repeated and missing tokens, empty texts, more than a chunk."""
+    """Against float64: repeated and missing tokens, empty texts, more than a batch."""
     random = np.random.default_rng(len(texts))
     table = random.normal(size=(n_tokens, width)).astype(np.float32)
     targets = (random.normal(size=(len(texts), width)) + 3).astype(np.float32)
@@ -73,15 +73,15 @@ def test_products(texts: list[list[int]], n_tokens: int, width: int, sizes: list
 
 @given(texts=TEXTS)
 @settings(max_examples=40, deadline=None)
-def test_chunks_hold_each_text_once(texts: list[list[int]]) -> None:
+def test_batches_hold_each_text_once(texts: list[list[int]]) -> None:
     found = []
-    for rows, chunk in Design.of(texts, n_tokens=10, mesh=MESH).chunks():
-        assert (len(chunk.ids), rows.start) == (16, len(found))
+    for rows, batch in Design.of(texts, n_tokens=10, mesh=MESH).batches():
+        assert (len(batch.ids), rows.start) == (16, len(found))
         assert 1 <= rows.stop - rows.start <= 5
-        assert (np.diff(chunk.rows) >= 0).all()
-        real = chunk.shares > 0
-        found += [chunk.ids[real & (chunk.rows == row)].tolist() for row in range(rows.stop - rows.start)]
-        np.testing.assert_allclose(chunk.shares[real], [1 / len(found[rows.start + row]) for row in chunk.rows[real]])
+        assert (np.diff(batch.rows) >= 0).all()
+        real = batch.shares > 0
+        found += [batch.ids[real & (batch.rows == row)].tolist() for row in range(rows.stop - rows.start)]
+        np.testing.assert_allclose(batch.shares[real], [1 / len(found[rows.start + row]) for row in batch.rows[real]])
     assert found == texts
 
 
@@ -89,12 +89,16 @@ def test_of_a_file(tmp_path: Path) -> None:
     texts = [[1, 2, 2], [], [3] * 16, *([token, 1] for token in range(10)), []]
     on_disk = spooled(iter(texts), tmp_path, n_tokens=10, mesh=MESH)
     in_memory = Design.of(texts, n_tokens=10, mesh=MESH)
-    assert isinstance(on_disk.ids, np.memmap)
-    for name in ("ids", "ends", "mean", "scale"):
+    assert isinstance(on_disk.texts.values, np.memmap)
+    np.testing.assert_array_equal(on_disk.texts.values, in_memory.texts.values)
+    np.testing.assert_array_equal(on_disk.texts.offsets, in_memory.texts.offsets)
+    for name in ("mean", "scale"):
         np.testing.assert_array_equal(getattr(on_disk, name), getattr(in_memory, name))
     table = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
     assert np.array_equal(on_disk.gram(table), in_memory.gram(table))
-    assert len(spooled([[1] * 40], tmp_path, n_tokens=10, mesh=MESH).ids) == 16  # cut: a text fits into a chunk
+    assert (
+        len(spooled([[1] * 40], tmp_path, n_tokens=10, mesh=MESH).texts.values) == 16
+    )  # cut: a text fits into a batch
 
 
 @pytest.mark.parametrize("texts", [[], [[], []]])
@@ -105,8 +109,8 @@ def test_no_tokens(tmp_path: Path, texts: list[list[int]]) -> None:
 
 def test_memory_does_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six times as many texts, by 14 MB of ids more, need no more memory."""
-    monkeypatch.setattr(module, "CHUNK", 4096)
-    monkeypatch.setattr(module, "CHUNK_TEXTS", 512)
+    monkeypatch.setattr(module, "BATCH_TOKENS", 4096)
+    monkeypatch.setattr(module, "BATCH_TEXTS", 512)
     jax.clear_caches()
     table = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 

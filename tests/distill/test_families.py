@@ -11,8 +11,7 @@ from safetensors.numpy import load_file
 
 from conftest import GOLDEN
 from golden.families import GOLDEN_CASES, TOLERANCE
-from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.engine.forward import embed_sequences
+from m2v_distill.teacher.teacher import Teacher
 
 TEACHERS = GOLDEN / "teachers"
 
@@ -22,7 +21,7 @@ def test_every_hidden_state_equals_pytorchs(case: str) -> None:
     expected = load_file(TEACHERS / case / "expected.safetensors")
     teacher = Teacher.from_pretrained(TEACHERS / case)
     mask = expected["mask"]
-    states = teacher.module.hidden_states(jnp.asarray(expected["ids"], jnp.int32), jnp.asarray(mask))
+    states = teacher.encoder.hidden_states(jnp.asarray(expected["ids"], jnp.int32), jnp.asarray(mask))
     assert len(states) == sum(name.startswith("hidden.") for name in expected)
     for place, state in enumerate(states):
         reference = expected[f"hidden.{place}"][mask]
@@ -30,7 +29,7 @@ def test_every_hidden_state_equals_pytorchs(case: str) -> None:
         assert np.abs(reference).max() > 0.5  # the tolerance means something
     assert teacher.has_pooler == ("pooled" in expected)
     if teacher.has_pooler:
-        np.testing.assert_allclose(teacher.module.pool(states[-1]), expected["pooled"], atol=TOLERANCE)
+        np.testing.assert_allclose(teacher.encoder.pool(states[-1]), expected["pooled"], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("case", GOLDEN_CASES)
@@ -50,13 +49,13 @@ def test_batches_of_sequences_give_the_same(case: str) -> None:
     if "pooled" in expected:
         references["pooler"] = expected["pooled"]
     for pooling, reference in references.items():
-        vectors = embed_sequences(teacher.pooled(pooling), sequences, pad_id=pad_id, batch_tokens=20)
+        vectors = teacher.pooled(pooling).encode_ids(sequences, pad_id=pad_id, batch_tokens=20)
         np.testing.assert_allclose(vectors, reference, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("case", ["albert", "deberta-v2", "deberta-c2p", "t5-gated"])
 def test_bfloat16_kernels_and_rows_of_padding(case: str) -> None:
-    module = Teacher.from_pretrained(TEACHERS / case).module
+    module = Teacher.from_pretrained(TEACHERS / case).encoder
     ids = jnp.asarray(np.random.default_rng(0).integers(4, 60, (2, 20)), jnp.int32)
     mask = jnp.arange(20)[None] < jnp.array([[20], [0]])
     exact = module(ids, mask)

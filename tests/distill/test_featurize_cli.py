@@ -53,10 +53,11 @@ def test_a_pipe_is_read_once(teacher_folder: Path, tmp_path: Path) -> None:
         (["featurize", "{teacher}", "{out}", "--corpus", "none.txt"], 1, "no such file"),
         (["featurize", "{teacher}", "{out}", "--corpus", "{teacher}/config.json"], 1, "found '.json'"),
         (["featurize", "{teacher}", "{out}", "--corpus", "{bad}"], 1, "bad.txt, line 3: expected UTF-8"),
-        (["featurize", "{bad}", "{out}", "--corpus", "{good}"], 1, "neither a folder here"),
+        (["featurize", "{bad}", "{out}", "--corpus", "{good}"], 1, "which is a file"),
+        (["featurize", "{out}/none", "{out}", "--corpus", "{good}"], 1, "neither a folder here"),
         (["featurize", "{teacher}", "{good}", "--corpus", "{good}"], 1, "found a file"),
         (["featurize", "{teacher}", "{out}", "--corpus", "{good}", "--text-column", "a"], 1, "found 'a' for good.txt"),
-        (["featurize", "{teacher}", "{out}", "--corpus", "{good}", "--shard-size", "0"], 1, "found 0"),
+        (["featurize", "{teacher}", "{out}", "--corpus", "{good}", "--shard-size", "0"], 2, "found '0'"),
         (["featurize", "{teacher}", "{out}", "--corpus", "{good}", "--prompt", "a", "--prompt-name", "b"], 1, "both"),
     ],
 )

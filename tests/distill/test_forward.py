@@ -7,7 +7,6 @@ import pytest
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher
-from m2v_distill.teacher.engine.forward import embed_sequences
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +17,10 @@ def teacher() -> Teacher:
 def test_order_and_neighbours_do_not_matter(teacher: Teacher) -> None:
     rng = np.random.default_rng(0)
     sequences = [rng.integers(1, 60, rng.integers(1, 30)).tolist() for _ in range(50)]
-    whole = embed_sequences(teacher, sequences, batch_tokens=100)
-    alone = np.concatenate([embed_sequences(teacher, [sequence]) for sequence in sequences[:12]])
+    whole = teacher.encode_ids(sequences, batch_tokens=100)
+    alone = np.concatenate([teacher.encode_ids([sequence]) for sequence in sequences[:12]])
     np.testing.assert_allclose(alone, whole[:12], atol=1e-5)
-    np.testing.assert_allclose(embed_sequences(teacher, sequences[::-1], batch_tokens=300)[::-1], whole, atol=1e-5)
+    np.testing.assert_allclose(teacher.encode_ids(sequences[::-1], batch_tokens=300)[::-1], whole, atol=1e-5)
     assert whole.dtype == np.float32
 
 
@@ -29,24 +28,24 @@ def test_order_and_neighbours_do_not_matter(teacher: Teacher) -> None:
 def test_compiled_for_one_sequence(teacher: Teacher, width: int) -> None:
     """Step by step and as one program: jaxlib 0.10.2 merges short attention wrongly if it is let (see `attention`)."""
     ids = np.random.default_rng(width).integers(1, 60, (1, width)).astype(np.int32)
-    steps = teacher.module(jnp.asarray(ids), jnp.ones(ids.shape, bool))
-    np.testing.assert_allclose(embed_sequences(teacher, ids.tolist()), np.asarray(steps).mean(axis=1), atol=1e-5)
+    steps = teacher.encoder(jnp.asarray(ids), jnp.ones(ids.shape, bool))
+    np.testing.assert_allclose(teacher.encode_ids(ids.tolist()), np.asarray(steps).mean(axis=1), atol=1e-5)
 
 
 def test_no_sequences(teacher: Teacher) -> None:
-    assert embed_sequences(teacher, []).shape == (0, 24)
+    assert teacher.encode_ids([]).shape == (0, 24)
 
 
 @pytest.mark.parametrize("sequences", [[[]], [[1], []], [list(range(41))]])
 def test_lengths_are_checked(teacher: Teacher, sequences: list[list[int]]) -> None:
     with pytest.raises(InvalidInputError, match="1 to 40 ids"):
-        embed_sequences(teacher, sequences)
+        teacher.encode_ids(sequences)
 
 
 def test_ids_are_checked(teacher: Teacher) -> None:
     for wrong in (60, -1):
         with pytest.raises(InvalidInputError, match="0 to 59"):
-            embed_sequences(teacher, [[1, wrong]])
+            teacher.encode_ids([[1, wrong]])
 
 
 def test_a_teacher_without_a_pooler() -> None:
@@ -57,11 +56,11 @@ def test_a_teacher_without_a_pooler() -> None:
 
 
 def test_progress(teacher: Teacher, capsys) -> None:
-    embed_sequences(teacher, [[1], [2]], show_progress_bar=True)
+    teacher.encode_ids([[1], [2]], show_progress_bar=True)
     out, err = capsys.readouterr()
     assert not out
     assert "2/2" in err
-    embed_sequences(teacher, [[1], [2]], show_progress_bar=None)  # no terminal here
+    teacher.encode_ids([[1], [2]], show_progress_bar=None)  # no terminal here
     assert capsys.readouterr() == ("", "")
 
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from conftest import make_model
 from m2v_core import InvalidInputError, StaticModel
 from m2v_distill import DistillConfig, distill, token_counts
-from m2v_distill.vocabulary.frequencies import counts_by_id, read_frequencies
-from m2v_distill.vocabulary.weighting import sif_weights, sif_weights_of
+from m2v_distill.vocabulary.weights import counts_by_id, read_frequencies, sif_weights
 from tokenizer_files import KINDS
 
 MODELS = {kind: make_model(kind) for kind in KINDS}
@@ -39,14 +38,10 @@ def test_long_texts_count_wholly(model: StaticModel) -> None:
 
 @given(st.lists(st.integers(0, 10**9), min_size=1).filter(any), st.floats(1e-6, 0.99))
 def test_weights_of_counts(counts: list[int], a: float) -> None:
-    weights = sif_weights_of(np.array(counts, np.float64), a)
+    weights = sif_weights(np.array(counts, np.float64), a)
     total = sum(counts)
     np.testing.assert_allclose(weights, [a / (a + count / total) for count in counts])
     assert (weights[np.array(counts) == 0] == 1).all()
-
-
-def test_zipfs_law_is_a_case_of_it() -> None:
-    np.testing.assert_allclose(sif_weights(50, 1e-4), sif_weights_of(1 / np.arange(2.0, 52.0), 1e-4))
 
 
 def test_files(tmp_path: Path) -> None:
@@ -66,13 +61,13 @@ def test_files(tmp_path: Path) -> None:
         ("a.tsv", b"day 3", "line 1 without a tab"),
         ("a.tsv", b"day\tmany", "could not convert"),
         ("a.tsv", b"day\t-1", "found -1.0 for 'day'"),
-        ("a.tsv", b"\xff\t1", "in UTF-8"),
+        ("a.tsv", b"\xff\t1", "expected UTF-8"),
     ],
 )
 def test_files_that_do_not_hold(tmp_path: Path, name: str, content: bytes, part: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidInputError, match=part):
-        DistillConfig(frequencies=tmp_path / name)
+        DistillConfig(frequencies=tmp_path / name).with_files_read()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +86,7 @@ def test_files_that_do_not_hold(tmp_path: Path, name: str, content: bytes, part:
 )
 def test_frequencies_are_checked(frequencies: object, part: str) -> None:
     with pytest.raises(InvalidInputError, match=part):
-        DistillConfig(frequencies=frequencies)  # type: ignore[arg-type]
+        DistillConfig(frequencies=frequencies).with_files_read()  # type: ignore[arg-type]
 
 
 def test_frequencies_need_weights() -> None:
@@ -112,9 +107,7 @@ def test_a_student_weighted_by_counts(teacher_folder: Path) -> None:
     plain = distill(teacher_folder, sif_coefficient=None, **options)
     counts = token_counts(plain, ["good day", "good bad day", "good"])
     student = distill(teacher_folder, frequencies=counts, **options)
-    np.testing.assert_allclose(
-        student.embedding, plain.embedding * sif_weights_of(counts * 1.0, 1e-4)[:, None], rtol=1e-5
-    )
+    np.testing.assert_allclose(student.embedding, plain.embedding * sif_weights(counts * 1.0, 1e-4)[:, None], rtol=1e-5)
     named = {token: int(count) for token, count in zip(plain.tokens, counts, strict=True) if count}
     assert np.array_equal(distill(teacher_folder, frequencies=named, **options).embedding, student.embedding)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError, ModelFormatError
 from m2v_distill.teacher.nn.layers import LayerNorm
-from m2v_distill.teacher.pooling import ACTIVATIONS, POOLINGS, Head, Normalize, Projection
+from m2v_distill.teacher.pooling import ACTIVATIONS, POOLINGS, Normalize, Projection, SentencePooling
 
 WIDTH = 5
 
@@ -27,9 +27,9 @@ PLAIN = {
 }
 
 
-def pool(head: Head, hidden: np.ndarray, mask: np.ndarray, prompt: int = 0) -> np.ndarray:
+def pool(head: SentencePooling, hidden: np.ndarray, mask: np.ndarray, prompt: int = 0) -> np.ndarray:
     pooled = jnp.full((len(hidden), WIDTH), 7.0)
-    return np.asarray(head(jnp.asarray(hidden), jnp.asarray(mask), lambda: pooled, jnp.int32(prompt)))
+    return np.asarray(head(jnp.asarray(hidden), jnp.asarray(mask), pooled, jnp.int32(prompt)))
 
 
 def test_all_poolings_have_an_oracle() -> None:
@@ -47,7 +47,10 @@ def test_poolings(name: str, lengths: list[int], prompt: int, seed: int) -> None
     hidden = np.random.default_rng(seed).normal(size=(len(lengths), 9, WIDTH)).astype(np.float32)
     mask = np.arange(9) < np.array(lengths)[:, None]
     hidden[~mask] = 1e6  # padding never counts
-    everything, rest = pool(Head([name]), hidden, mask), pool(Head([name], skips_prompt=True), hidden, mask, prompt)
+    everything, rest = (
+        pool(SentencePooling([name]), hidden, mask),
+        pool(SentencePooling([name], skips_prompt=True), hidden, mask, prompt),
+    )
     for row, length in enumerate(lengths):
         places = np.arange(length)
         np.testing.assert_allclose(everything[row], PLAIN[name](hidden[row, places], places), atol=1e-5)
@@ -61,16 +64,16 @@ def test_poolings(name: str, lengths: list[int], prompt: int, seed: int) -> None
 def test_several_stand_side_by_side() -> None:
     hidden = np.random.default_rng(0).normal(size=(2, 3, WIDTH)).astype(np.float32)
     mask = np.ones((2, 3), bool)
-    both = pool(Head(["last", "pooler", "mean"]), hidden, mask)
+    both = pool(SentencePooling(["last", "pooler", "mean"]), hidden, mask)
     np.testing.assert_allclose(
         both, np.hstack([hidden[:, -1], np.full((2, WIDTH), 7.0), hidden.mean(axis=1)]), atol=1e-6
     )
-    assert Head(["last", "pooler", "mean"]).width(WIDTH) == 15
+    assert SentencePooling(["last", "pooler", "mean"]).output_size(WIDTH) == 15
 
 
 def test_an_unknown_pooling() -> None:
     with pytest.raises(InvalidInputError, match=r"mean, first, last.*found 'cls'"):
-        Head(["cls"])
+        SentencePooling(["cls"])
 
 
 def projection(inner: int, outer: int, *, act: str = "Identity", residual: bool = False) -> Projection:
@@ -112,18 +115,20 @@ def test_normalize_leaves_zeros() -> None:
 def test_a_closing_normalize_can_be_left_out() -> None:
     hidden = np.random.default_rng(0).normal(size=(2, 3, WIDTH)).astype(np.float32)
     mask = np.ones((2, 3), bool)
-    head = Head(["mean"], [Normalize(), projection(WIDTH, 3), Normalize()], truncate_dim=2)
+    head = SentencePooling(["mean"], [Normalize(), projection(WIDTH, 3), Normalize()], truncate_dim=2)
     out = pool(head.unnormalized(), hidden, mask)
-    np.testing.assert_allclose(out, pool(Head(["mean"], [Normalize(), projection(WIDTH, 3)]), hidden, mask)[:, :2])
-    whole = pool(Head(["mean"], list(head.layers)), hidden, mask)
+    np.testing.assert_allclose(
+        out, pool(SentencePooling(["mean"], [Normalize(), projection(WIDTH, 3)]), hidden, mask)[:, :2]
+    )
+    whole = pool(SentencePooling(["mean"], list(head.layers)), hidden, mask)
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
-    assert (head.width(WIDTH), pool(head, hidden, mask).shape) == (2, (2, 2))
-    assert pool(Head(["mean"]).unnormalized(), hidden, mask).shape == (2, WIDTH)
+    assert (head.output_size(WIDTH), pool(head, hidden, mask).shape) == (2, (2, 2))
+    assert pool(SentencePooling(["mean"]).unnormalized(), hidden, mask).shape == (2, WIDTH)
 
 
 @pytest.mark.parametrize("layer", [projection(WIDTH, 3), LayerNorm(WIDTH, 1e-5)])
 def test_layers_that_do_not_fit(layer: Projection | LayerNorm) -> None:
-    with pytest.raises(ModelFormatError, match=r"takes vectors of 5 .* gives 10"):
-        Head(["mean", "max"], [Normalize(), layer]).width(WIDTH)
-    with pytest.raises(ModelFormatError, match=r"takes vectors of 5 .* gives 4"):
-        Head(["mean"], [projection(WIDTH, 4), layer]).width(WIDTH)
+    with pytest.raises(ModelFormatError, match=r"takes vectors of 5 .* give 10"):
+        SentencePooling(["mean", "max"], [Normalize(), layer]).output_size(WIDTH)
+    with pytest.raises(ModelFormatError, match=r"takes vectors of 5 .* give 4"):
+        SentencePooling(["mean"], [projection(WIDTH, 4), layer]).output_size(WIDTH)

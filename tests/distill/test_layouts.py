@@ -23,7 +23,6 @@ import jax, numpy as np
 from flax import nnx
 from m2v_distill import Teacher
 from m2v_distill.teacher.engine.resume import ChunkStore
-from m2v_distill.teacher.engine.forward import embed_sequences
 from m2v_distill.teacher.engine.placement import Placement
 
 teachers, out = sys.argv[1:3]
@@ -31,9 +30,12 @@ rng = np.random.default_rng(0)
 sequences = [rng.integers(1, 60, n).tolist() for n in rng.choice([3, 3, 3, 20], 300)]
 
 def table(teacher, **options):
-    return embed_sequences(teacher, sequences, batch_tokens=64, **options)
+    return teacher.encode_ids(sequences, batch_tokens=64, **options)
 """
 ONE_PROCESS = """
+from m2v_distill.teacher.engine.placement import devices_of
+assert devices_of("cpu") == devices_of(None) == jax.devices() and len(jax.devices()) == 8
+assert devices_of("cpu:3") == [jax.devices()[3]]
 tables, shares = {}, {}
 for case in sys.argv[3:]:
     teacher = Teacher.from_pretrained(f"{teachers}/{case}", device="cpu:0")
@@ -43,7 +45,7 @@ for case in sys.argv[3:]:
         copies, groups = placed.placement.mesh.devices.shape
         tables[f"{case} {copies}x{groups}"] = table(placed)
     tables[f"{case} moved"] = table(teacher.placed(placed.placement))
-    for path, variable in nnx.to_flat_state(nnx.state(placed.module)):
+    for path, variable in nnx.to_flat_state(nnx.state(placed.encoder)):
         array = variable[...]
         name = ".".join(map(str, path))
         shares[f"{case} {name}"] = [array.size] + [shard.data.size for shard in array.addressable_shards]
@@ -70,7 +72,7 @@ for parallel in (1, 2):
     tables[f"moved {2 // parallel}x{parallel}"] = table(alone.placed(teacher.placement))
     first = process == "0"
     folder = f"{out}/chunks-{parallel}" if first else f"{out}/never"
-    table(teacher, chunks=ChunkStore(folder, interval=0, writes=first))
+    table(teacher, chunks=ChunkStore(folder, interval=0.0, writes=first))
     if first:
         ChunkStore(folder).found()[1].unlink()
     store = Counting(folder, writes=first)

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from conftest import GOLDEN
 from m2v_core import ModelFormatError
-from m2v_distill.teacher import Teacher
 from m2v_distill.teacher.families.modernbert import ModernBertConfig
+from m2v_distill.teacher.teacher import Teacher
 
 FOLDER = GOLDEN / "teachers/modernbert"
 IDS = jnp.asarray([[2, 5, 3, 9, 10, 12, 4, 17, 40]])
@@ -31,7 +31,7 @@ def copy(folder: Path, prefix: str = "", drop: tuple[str, ...] = (), **changes: 
 
 
 def last(folder: Path) -> np.ndarray:
-    return np.asarray(Teacher.from_pretrained(folder).module(IDS, MASK))
+    return np.asarray(Teacher.from_pretrained(folder).encoder(IDS, MASK))
 
 
 @pytest.mark.parametrize("prefix", ["model.", "0.auto_model."])

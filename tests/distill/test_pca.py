@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from m2v_distill.fit.pca import apply_pca, apply_whitened_pca
-from m2v_distill.vocabulary.weighting import sif_weights
+from m2v_distill.vocabulary.weights import sif_weights, zipf_frequencies
 
 TABLE = (np.random.default_rng(0).normal(size=(200, 12)) * np.arange(1, 13)).astype(np.float32)
 
@@ -61,7 +61,7 @@ def test_equal_rows() -> None:
 
 
 def test_weights_follow_the_formula() -> None:
-    weights = sif_weights(1000, 1e-3)
+    weights = sif_weights(zipf_frequencies(1000), 1e-3)
     ranks = np.arange(2, 1002)
     probability = (1 / ranks) / sum(1 / rank for rank in ranks)
     np.testing.assert_allclose(weights, 1e-3 / (1e-3 + probability))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import subprocess
@@ -15,13 +16,14 @@ import pytest
 from conftest import GOLDEN
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher, distill
-from m2v_distill.teacher.engine.placement import Placement, has_fast_bfloat16, pick_device, widens_float16
+from m2v_distill.teacher.engine.placement import Placement, devices_of, has_fast_bfloat16, widens_float16
 
 TEACHER = GOLDEN / "teachers/bert"
 
 
 def test_devices() -> None:
-    assert pick_device("cpu").platform == pick_device("cpu:0").platform == "cpu"
+    assert devices_of("cpu") == devices_of("cpu:0") == devices_of("auto") == devices_of(None)
+    assert [device.platform for device in devices_of("cpu")] == ["cpu"]
     for name, remedy in (
         ("tpu", r"jax\[tpu\]"),
         ("cuda:0", r"jax\[cuda12\]"),
@@ -31,7 +33,7 @@ def test_devices() -> None:
         ("quantum", "plug-in"),
     ):
         with pytest.raises(InvalidInputError, match=f"JAX has here .cpu:0.* found '{name}'.*{remedy}"):
-            pick_device(name)
+            devices_of(name)
 
 
 def test_names_of_devices_in_a_distillation(teacher_folder: Path) -> None:
@@ -57,29 +59,28 @@ def test_precision() -> None:
     fast = has_fast_bfloat16(jax.devices()[0])
     assert Placement.of(precision="auto").precision == ("bfloat16" if fast else "float32")
     with pytest.raises(InvalidInputError, match="float16"):
-        Placement.of(precision="float16")  # type: ignore[arg-type]
+        inspect.unwrap(Placement.of.__func__)(Placement, precision="float16")  # without jaxtyping, as for users
     with pytest.raises(InvalidInputError, match="model_parallel"):
         Placement.of(model_parallel=3)
 
 
 def test_only_kernels_are_narrowed() -> None:
     teacher = Teacher.from_pretrained(TEACHER, precision="bfloat16")
-    block = teacher.module.blocks[0]
+    block = teacher.encoder.blocks[0]
     assert block.query.kernel.dtype == block.down.kernel.dtype == "bfloat16"
-    others = (block.query.bias, block.output_norm.scale, teacher.module.words.embedding)
+    others = (block.query.bias, block.output_norm.scale, teacher.encoder.token_embedding.embedding)
     assert {str(other.dtype) for other in others} == {"float32"}
 
 
 def test_both_precisions_agree_and_differ() -> None:
     texts = [[2, 5, 3], [2, 9, 10, 3]]
-    from m2v_distill.teacher.engine.forward import embed_sequences
 
     exact = Teacher.from_pretrained(TEACHER)
     narrow = exact.placed(Placement.of(precision="bfloat16"))
-    one, other = embed_sequences(exact, texts), embed_sequences(narrow, texts)
+    one, other = exact.encode_ids(texts), narrow.encode_ids(texts)
     assert 1e-6 < np.abs(one - other).max() < 0.2
     direct = Teacher.from_pretrained(TEACHER, precision="bfloat16")
-    assert np.array_equal(embed_sequences(direct, texts), other)
+    assert np.array_equal(direct.encode_ids(texts), other)
     assert exact.placed(exact.placement) is exact
 
 

@@ -9,18 +9,17 @@ import pytest
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.teacher.tokenizer import read_tokenizer
-from m2v_distill.vocabulary.prompts import after_prompt
 
 
 def test_a_prompt_stands_between_start_and_token(teacher_folder: Path) -> None:
     tokenizer = read_tokenizer(teacher_folder)
     ids = tokenizer.ids
-    prompted, length = after_prompt([[2, 7, 3], [2, 9, 8, 3]], tokenizer, "good day")
+    prompted, length = tokenizer.with_prompt([[2, 7, 3], [2, 9, 8, 3]], "good day")
     words = [ids["good"], ids["day"]]
     assert prompted == [[2, *words, 7, 3], [2, *words, 9, 8, 3]]
     assert length == 3
-    assert tokenizer.encode("good day good") == after_prompt([[2, ids["good"], 3]], tokenizer, "good day")[0][0]
-    assert after_prompt([[2, 7, 3]], tokenizer, "") == ([[2, 7, 3]], 0)
+    assert tokenizer.encode("good day good") == tokenizer.with_prompt([[2, ids["good"], 3]], "good day")[0][0]
+    assert tokenizer.with_prompt([[2, 7, 3]], "") == ([[2, 7, 3]], 0)
 
 
 def test_students_of_a_prompt(teacher_folder: Path) -> None:

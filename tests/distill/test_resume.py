@@ -100,7 +100,7 @@ def test_a_run_without_resume_starts_anew(distill, tmp_path: Path) -> None:
     assert content(tmp_path / "out") == before
     done = distill("", "out")
     assert done.returncode == 0
-    assert "out.chunks holds parts of an interrupted run: --resume goes on from them" in done.stderr
+    assert "out.chunks holds parts of an interrupted run: --resume continues from them" in done.stderr
     assert "resumed" not in done.stderr.replace("--resume", "")
     assert content(tmp_path / "out") == before
     assert not (tmp_path / "out.chunks").exists()
@@ -144,6 +144,6 @@ def test_a_run_that_is_killed_in_its_corpus_goes_on(distill, tmp_path: Path) -> 
         path.unlink()
     done = distill("", "out", *options)
     assert done.returncode == 0
-    assert "--resume goes on from them" in done.stderr
+    assert "--resume continues from them" in done.stderr
     assert content(tmp_path / "out") == whole
     assert not (tmp_path / "out.chunks").exists()

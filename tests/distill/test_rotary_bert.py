@@ -17,9 +17,8 @@ from safetensors.numpy import load_file, save_file
 from conftest import GOLDEN
 from m2v_core import ModelFormatError
 from m2v_distill import distill
-from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.engine.forward import embed_sequences
 from m2v_distill.teacher.families.rotary_bert import RotaryBertConfig
+from m2v_distill.teacher.teacher import Teacher
 
 SEQUENCES = [[2, 5, 3], [2, 9, 10, 3, 17, 40, 12]]
 
@@ -79,7 +78,7 @@ NEW = {
 
 
 def vectors(folder: Path, sequences: list[list[int]] = SEQUENCES, pooling: str = "mean") -> np.ndarray:
-    return embed_sequences(Teacher.from_pretrained(folder, pooling=pooling), sequences)
+    return Teacher.from_pretrained(folder, pooling=pooling).encode_ids(sequences)
 
 
 def expected(case: str, pooling: str = "mean") -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 from m2v_core import MissingPackageError, ModelFormatError
 from m2v_distill import Teacher
 from m2v_distill.teacher.modules_json import SWITCHES, read_sentence_settings
-from m2v_distill.teacher.torch_encoder import has_torch
+from m2v_distill.teacher.pickled import has_torch
 from sentence_folders import HERE, write_dense, write_json, write_modules
 
 MEAN = {"word_embedding_dimension": 24, "pooling_mode": "mean"}
@@ -20,14 +20,14 @@ TANH = "torch.nn.modules.activation.Tanh"
 
 
 def poolings(folder: Path) -> tuple[str, ...]:
-    return read_sentence_settings(folder).head.poolings
+    return read_sentence_settings(folder).pooling.poolings
 
 
 def test_without_modules_it_is_the_mean(teacher_folder: Path) -> None:
     found = read_sentence_settings(teacher_folder)
-    assert (found.head.poolings, len(found.head.layers)) == (("mean",), 0)
-    assert (found.encoder_folder, found.max_seq_length, found.positions) == (teacher_folder, None, 40)
-    assert read_sentence_settings(teacher_folder, pooling="last").head.poolings == ("last",)
+    assert (found.pooling.poolings, len(found.pooling.layers)) == (("mean",), 0)
+    assert (found.encoder_folder, found.texts.max_seq_length, found.texts.positions) == (teacher_folder, None, 40)
+    assert read_sentence_settings(teacher_folder, pooling="last").pooling.poolings == ("last",)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_paths_stay_inside(teacher_folder: Path, path: object, pooling: Any) -> 
     listing = json.loads((teacher_folder / "modules.json").read_text())
     listing[1]["path"] = path
     write_json(teacher_folder / "modules.json", listing)
-    with pytest.raises(ModelFormatError, match="should lie inside of the folder"):
+    with pytest.raises(ModelFormatError, match="should be inside the folder"):
         Teacher.from_pretrained(teacher_folder, pooling=pooling)
 
 
@@ -191,7 +191,7 @@ def test_a_dense_layer_that_we_cannot_compute(teacher_folder: Path, changes: dic
 def test_layers_that_do_not_fit_the_encoder(teacher_folder: Path) -> None:
     write_modules(teacher_folder, "Pooling", "Dense", Pooling=MEAN)
     write_dense(teacher_folder / "2_Dense", 25, 7)
-    with pytest.raises(ModelFormatError, match=r"takes vectors of 25 .* gives 24"):
+    with pytest.raises(ModelFormatError, match=r"takes vectors of 25 .* give 24"):
         Teacher.from_pretrained(teacher_folder)
 
 
@@ -246,7 +246,7 @@ def test_settings_without_effect(teacher_folder: Path) -> None:
     plain = {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings", "unpad_inputs": None}
     more = {"model_args": {"add_pooling_layer": False}, "tokenizer_args": None, "config_args": {}}
     write_json(teacher_folder / "sentence_bert_config.json", {**plain, **more, "modality_config": modalities})
-    assert Teacher.from_pretrained(teacher_folder).settings.max_seq_length is None
+    assert Teacher.from_pretrained(teacher_folder).settings.texts.max_seq_length is None
 
 
 @pytest.mark.parametrize("name", ["sentence_bert_config.json", "sentence_xlm-roberta_config.json"])
@@ -254,7 +254,7 @@ def test_the_longest_text(teacher_folder: Path, name: str) -> None:
     write_modules(teacher_folder, "Pooling", Pooling=MEAN)
     write_json(teacher_folder / name, {"max_seq_length": 9, "do_lower_case": True})
     found = read_sentence_settings(teacher_folder)
-    assert (found.max_seq_length, found.lower_case) == (9, True)
+    assert (found.texts.max_seq_length, found.texts.lower_case) == (9, True)
     for wrong in (0, "9", [9]):
         write_json(teacher_folder / name, {"max_seq_length": wrong})
         with pytest.raises(ModelFormatError, match="max_seq_length"):
@@ -283,4 +283,4 @@ def test_fewer_dimensions(teacher_folder: Path) -> None:
     write_json(teacher_folder / "config_sentence_transformers.json", {"truncate_dim": 10, "prompts": {"query": None}})
     teacher = Teacher.from_pretrained(teacher_folder)
     np.testing.assert_allclose(teacher.encode("good"), teacher.pooled("mean").encode("good")[:10], atol=1e-6)
-    assert teacher.settings.prompts == {"query": ""}
+    assert teacher.settings.texts.prompts == {"query": ""}

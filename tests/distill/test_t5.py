@@ -11,7 +11,7 @@ import pytest
 
 from checkpoints import rewrite, vectors
 from m2v_core import ModelFormatError
-from m2v_distill.teacher import Teacher
+from m2v_distill.teacher.teacher import Teacher
 
 Make = Callable[..., Path]
 

@@ -17,9 +17,8 @@ from m2v_core import InvalidInputError, StaticModel
 from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill import FeatureStore, Teacher, distill, distill_from_model, featurize
 from m2v_distill.fit.groups import WHITENING
-from m2v_distill.teacher.texts import text_limit
 from m2v_distill.teacher.tokenizer import read_tokenizer
-from m2v_distill.vocabulary.weighting import sif_weights
+from m2v_distill.vocabulary.weights import sif_weights, zipf_frequencies
 from random_teachers import TOKENIZERS, with_tokenizer
 from sentence_folders import write_json, write_modules
 from tokenizer_files import SPACES
@@ -138,7 +137,7 @@ def test_whitening_and_weights(teacher_folder: Path) -> None:
     plain, weighted = (distill(teacher_folder, pca_dims=24 - 1, sif_coefficient=a, **RAW) for a in (None, 1e-4))
     raw = distill(teacher_folder, pca_dims=None, sif_coefficient=None, **RAW)
     known = np.delete(np.arange(raw.n_tokens), raw.unk_token_id)
-    undone = weighted.embedding / sif_weights(raw.n_tokens, 1e-4)[:, None]
+    undone = weighted.embedding / sif_weights(zipf_frequencies(raw.n_tokens), 1e-4)[:, None]
     for table in (plain.embedding, undone):  # a linear function of the raw one
         inputs = np.column_stack([raw.embedding[known], np.ones(len(known))])
         outputs = table[known]
@@ -314,8 +313,8 @@ def test_corpora_that_will_not_do(
     for folder, options, part in (
         (other, {"corpus": store}, "another teacher"),
         (teacher_folder, {"corpus": store, "pooling": "pooler"}, "another"),
-        (teacher_folder, {"corpus": store, "prompt": "bad "}, "behind the prompt 'bad '; found 'good '"),
-        (teacher_folder, {"corpus": store, "prompt": ""}, "behind the prompt ''; found 'good '"),
+        (teacher_folder, {"corpus": store, "prompt": "bad "}, "the prompt 'bad '; found 'good '"),
+        (teacher_folder, {"corpus": store, "prompt": ""}, "the prompt ''; found 'good '"),
         (teacher_folder, {"corpus": tmp_path / "none.txt"}, "no such file"),
         (teacher_folder, {"corpus": empty}, "is a folder"),
         (teacher_folder, {"corpus": TEXTS, "text_column": "a"}, "text_column is for files with columns"),
@@ -343,9 +342,9 @@ def test_texts_of_unknown_tokens_alone(teacher_folder: Path) -> None:
 
 def test_long_texts_are_cut_where_the_teacher_cuts_them(teacher: Teacher, teacher_folder: Path, monkeypatch) -> None:
     """What is behind its limit changes nothing."""
-    limit = text_limit(teacher, "")
+    limit = teacher.tokenizer.tokens_left("")
     assert limit == 40 - 2
-    assert text_limit(teacher, "good day ") == limit - 2
+    assert teacher.tokenizer.tokens_left("good day ") == limit - 2
     random = np.random.default_rng(0)
     starts = [" ".join(random.choice(["good", "day", "bad", "a"], limit)) for _ in range(60)]  # a token a word
     seen = []

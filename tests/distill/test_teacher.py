@@ -3,14 +3,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
 
-from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError
-from m2v_distill import Teacher, distill
+from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel
+from m2v_distill import Teacher, distill, distill_from_model
+from m2v_distill.teacher.families.fields import activation_of
 from m2v_distill.teacher.families.registry import FAMILIES
-from m2v_distill.teacher.nn.layers import activation, activation_of
+from m2v_distill.teacher.nn.layers import activation
 from m2v_distill.teacher.source import find_teacher
 
 
@@ -29,7 +34,7 @@ def test_defaults_of_transformers_fill_the_config(teacher_folder: Path) -> None:
     for key in ("hidden_act", "layer_norm_eps", "type_vocab_size"):
         del config[key]
     (teacher_folder / "config.json").write_text(json.dumps(config))
-    assert Teacher.from_pretrained(teacher_folder).module.config.act == "gelu"
+    assert Teacher.from_pretrained(teacher_folder).encoder.config.act == "gelu"
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "no-such-model", None, 3])
@@ -150,3 +155,65 @@ def test_activations() -> None:
         with pytest.raises(ModelFormatError, match=r'"act" to be one of .*gelu_new'):
             activation_of(raw, "act")
     assert activation_of({}, "act", "relu") == "relu"
+
+
+def test_only_an_id_of_the_hub_is_a_base_model(teacher_folder: Path, tmp_path: Path) -> None:
+    """A folder's name is none, and its config names the model that it was fine-tuned from; the Hub's cache tells."""
+    options = {"method": "token", "pca_dims": 4}
+    set_config(teacher_folder, _name_or_path="org/before-fine-tuning")
+    assert distill(teacher_folder, **options).config.base_model is None
+    assert distill(teacher_folder, base_model="org/name", **options).config.base_model == "org/name"
+    cached = tmp_path / "models--org--cached" / "snapshots" / "0123"
+    shutil.copytree(teacher_folder, cached)
+    config = distill(cached, **options).config
+    assert (config.base_model, config.base_model_revision) == ("org/cached", "0123")
+    assert find_teacher(teacher_folder).name == teacher_folder.name
+
+
+def test_a_static_model_is_no_teacher(tmp_path: Path, model: StaticModel) -> None:
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ModelFormatError, match=r"found a static model.*StaticModel\.from_pretrained"):
+        Teacher.from_pretrained(tmp_path)
+
+
+class InMemory:
+    """What is used of a PyTorch model of transformers, with the weights of a folder."""
+
+    name_or_path = "org/teacher"
+
+    def __init__(self, folder: Path) -> None:
+        raw = json.loads((folder / "config.json").read_text())
+        tensors = load_file(folder / "model.safetensors")
+        self.config = SimpleNamespace(to_dict=lambda: raw)
+        self.state_dict = lambda: {name: InMemoryTensor(array) for name, array in tensors.items()}
+        self.modules = list
+
+
+class InMemoryTensor:
+    def __init__(self, array: np.ndarray) -> None:
+        self.numpy = lambda: array
+        self.detach = self.cpu = self.float = lambda: self
+
+
+def test_a_model_by_its_name_on_the_hub_with_a_tokenizer_and_a_corpus(teacher_folder: Path) -> None:
+    """Its folder is not known, so that the tokenizer which is passed serves the texts too."""
+    options = {"corpus": ["good day", "bad day", "good", "sunny days"], "rounds": 1, "pca_dims": 4}
+    options |= {"compute_as": "bert", "precision": "float32"}
+    tokenizer = Tokenizer.from_file(str(teacher_folder / "tokenizer.json"))
+    student = distill_from_model(InMemory(teacher_folder), tokenizer, **options)
+    assert np.array_equal(student.embedding, distill(teacher_folder, **options).embedding)
+    assert student.config.base_model == "org/teacher"
+    with pytest.raises(InvalidInputError, match="without a tokenizer"):
+        Teacher.from_transformers(InMemory(teacher_folder), compute_as="bert").encode("good")
+
+
+def test_the_tokenizer_is_loaded_once(teacher_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import m2v_distill.teacher.teacher as module
+
+    read, calls = module.read_tokenizer, []
+    monkeypatch.setattr(module, "read_tokenizer", lambda *args, **options: calls.append(args) or read(*args, **options))
+    teacher = Teacher.from_pretrained(teacher_folder)
+    assert not calls
+    teacher.pooled("max").encode("good")
+    distill_from_model(teacher, teacher.tokenizer, corpus=["good day", "bad"], rounds=1, pca_dims=4, pooling="first")
+    assert len(calls) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from m2v_core import InvalidInputError
 from m2v_distill import Teacher
-from m2v_distill.teacher.texts import encode_texts, lowers_case, prompt_ids, prompt_of, text_tokenizer
+from m2v_distill.teacher.tokenizer import lowers_case
 from sentence_folders import write_json, write_modules
 from tokenizer_files import metaspace_bpe, wordpiece_cased
 
@@ -26,7 +26,7 @@ def folder(teacher_folder: Path) -> Path:
 
 
 def ids(folder: Path, text: str) -> list[int]:
-    return list(text_tokenizer(Teacher.from_pretrained(folder)).encode(text).ids)
+    return Teacher.from_pretrained(folder).tokenizer.text_ids([text])[0]
 
 
 def test_one_text_and_many(folder: Path) -> None:
@@ -35,9 +35,9 @@ def test_one_text_and_many(folder: Path) -> None:
     np.testing.assert_array_equal(many[0], many[3])
     np.testing.assert_allclose(teacher.encode("good day"), many[0], atol=1e-5)
     assert teacher.encode([]).shape == (0, 24)
-    unchecked = inspect.unwrap(encode_texts)  # by jaxtyping, as for users
+    unchecked = inspect.unwrap(Teacher.encode)  # by jaxtyping, as for users
     with pytest.raises(InvalidInputError, match="found NoneType, int"):
-        unchecked(teacher, ["a", None, 3], prompt_name=None, prompt=None, show_progress_bar=False)
+        unchecked(teacher, ["a", None, 3])
 
 
 def test_prompts_are_put_before_texts(folder: Path) -> None:
@@ -54,21 +54,21 @@ def test_prompts_are_put_before_texts(folder: Path) -> None:
 
 def test_wrong_prompts(folder: Path) -> None:
     teacher = Teacher.from_pretrained(folder)
-    assert prompt_of(teacher, prompt_name=None, prompt=None) == ""
+    assert teacher.tokenizer.prompt() == ""
     for name in ("passage", ""):
         with pytest.raises(InvalidInputError, match=rf"\['query', 'none'\]; found '{name}'"):
-            prompt_of(teacher, prompt_name=name, prompt=None)
+            teacher.tokenizer.prompt(prompt_name=name)
     with pytest.raises(InvalidInputError, match="found both"):
-        prompt_of(teacher, prompt_name="query", prompt="")
+        teacher.tokenizer.prompt(prompt_name="query", prompt="")
 
 
 def test_the_ids_of_a_prompt(folder: Path) -> None:
     """[CLS] before it counts, [SEP] after it does not."""
     teacher = Teacher.from_pretrained(folder)
-    tokenizer = text_tokenizer(teacher)
-    found = prompt_ids(teacher, tokenizer, "good day")
-    assert found == tokenizer.encode("good day bad").ids[: len(found)]
-    assert len(found) == 3
+    length = teacher.tokenizer.prompt_length("good day")
+    (alone, longer) = teacher.tokenizer.text_ids(["good day", "good day bad"])
+    assert alone[:length] == longer[:length]
+    assert length == 3
 
 
 def test_the_longest_length(folder: Path) -> None:

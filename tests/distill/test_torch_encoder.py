@@ -12,7 +12,7 @@ from hub.processes import fails, files_of, process
 from m2v_core import MissingPackageError, ModelFormatError
 from m2v_distill import Teacher, distill
 from m2v_distill.teacher.families.registry import FAMILIES
-from m2v_distill.teacher.torch_encoder import has_torch
+from m2v_distill.teacher.pickled import has_torch
 
 pytestmark = pytest.mark.skipif(has_torch(), reason="PyTorch is installed")
 

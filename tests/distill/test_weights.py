@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from checkpoints import rewrite, vectors
 from m2v_core import MissingPackageError, ModelFormatError, ModelNotFoundError
-from m2v_distill.teacher import Teacher
-from m2v_distill.teacher.torch_encoder import has_torch
+from m2v_distill.teacher.pickled import has_torch
+from m2v_distill.teacher.teacher import Teacher
 
 
 def fails(folder: Path, *parts: str) -> None:
@@ -116,7 +116,9 @@ def test_a_layer_too_many_is_named(teacher_folder: Path) -> None:
     config = json.loads((teacher_folder / "config.json").read_text())
     (teacher_folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
     fails(
-        teacher_folder, "found encoder.layer.1.attention.self.query.weight, for which there is no place", "config.json"
+        teacher_folder,
+        "found encoder.layer.1.attention.self.query.weight, which the module does not have",
+        "config.json",
     )
 
 

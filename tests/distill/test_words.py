@@ -144,7 +144,7 @@ def test_words_alone_of_a_tokenizer_that_does_not_split() -> None:
 def test_words_alone_need_words() -> None:
     for words in (None, [], ()):
         with pytest.raises(InvalidInputError, match="use_subword=False leaves only"):
-            DistillConfig(vocabulary=words, use_subword=False)
+            DistillConfig(vocabulary=words, use_subword=False).with_files_read()
     with pytest.raises(InvalidInputError, match="1 empty, 1 removed"):
         student_vocabulary(teacher_tokenizer("wordpiece"), "zebra", ["", "zebra"], use_subword=False)
 
@@ -153,7 +153,8 @@ def test_files_of_words(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_bytes("\ufeffzebra\r\nNew York \n\n 日本\u2028x\n".encode())
     assert read_words(path) == read_words(str(path)) == ("zebra", "New York", "", "日本\u2028x")
-    assert DistillConfig(vocabulary=path).vocabulary == DistillConfig(vocabulary=read_words(path)).vocabulary
+    assert DistillConfig(vocabulary=path).vocabulary == path
+    assert DistillConfig(vocabulary=path).with_files_read() == DistillConfig(vocabulary=read_words(path))
     path.write_bytes(b"")
     assert read_words(path) == ()
     path.write_bytes(b"\xff")
@@ -173,7 +174,7 @@ def test_files_of_words(tmp_path: Path) -> None:
 )
 def test_vocabularies_are_checked(words: object, part: str) -> None:
     with pytest.raises(InvalidInputError, match=part):
-        DistillConfig(vocabulary=words)  # type: ignore[arg-type]
+        DistillConfig(vocabulary=words).with_files_read()  # type: ignore[arg-type]
 
 
 def test_distilled_with_words(teacher_folder: Path, tmp_path: Path, caplog) -> None:

@@ -39,14 +39,14 @@ def test_every_hidden_state(case: str, tmp_path: Path, capsys: pytest.CaptureFix
         real = mask.numpy()
         states, pooled = run(model, ids, mask)
         by_file = Teacher.from_pretrained(tmp_path / f"{case}-{seed}")
-        ours = by_file.module.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
+        ours = by_file.encoder.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
         assert len(ours) == len(states)
         for mine, theirs in zip(ours, states, strict=True):
             worst = max(worst, float(np.abs(np.asarray(mine) - theirs.numpy())[real].max()))
             scale = max(scale, float(theirs.abs().numpy()[real].max()))
         if pooled is not None:
-            worst = max(worst, float(np.abs(np.asarray(by_file.module.pool(ours[-1])) - pooled.numpy()).max()))
-        weights = [nnx.state(teacher.module) for teacher in (by_file, Teacher.from_transformers(model))]
+            worst = max(worst, float(np.abs(np.asarray(by_file.encoder.pool(ours[-1])) - pooled.numpy()).max()))
+        weights = [nnx.state(teacher.encoder) for teacher in (by_file, Teacher.from_transformers(model))]
         assert jax.tree.all(jax.tree.map(np.array_equal, *weights))
     report(capsys, case, f"largest error {worst:.1e}", f"largest value {scale:.1f}")
     assert worst <= TOLERANCE
@@ -62,7 +62,7 @@ def test_t5_beside_its_decoder(tmp_path: Path) -> None:
     ids, mask = make_batch(model, LENGTHS[1])
     states, _ = run(model.encoder, ids, mask)
     for teacher in (Teacher.from_pretrained(tmp_path), Teacher.from_transformers(model)):
-        ours = teacher.module.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
+        ours = teacher.encoder.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
         for mine, theirs in zip(ours, states, strict=True):
             np.testing.assert_allclose(np.asarray(mine)[mask.numpy()], theirs[mask].numpy(), atol=TOLERANCE)
 
@@ -102,7 +102,7 @@ def test_the_real_teacher(minilm: Path, data: Path, capsys: pytest.CaptureFixtur
     states, _ = run(model, batch["input_ids"], batch["attention_mask"].bool())
     teacher = Teacher.from_pretrained(minilm)
     ids, mask = (jnp.asarray(batch[name].numpy(), jnp.int32) for name in ("input_ids", "attention_mask"))
-    ours = teacher.module.hidden_states(ids, mask.astype(bool))
+    ours = teacher.encoder.hidden_states(ids, mask.astype(bool))
     worst = max(float(np.abs(np.asarray(a) - b.numpy()).max()) for a, b in zip(ours, states, strict=True))
     report(capsys, "all-MiniLM-L6-v2", f"texts in {data.name}: largest error {worst:.1e}")
     assert worst <= TOLERANCE

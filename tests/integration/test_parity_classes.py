@@ -75,7 +75,7 @@ def test_a_full_mask(case: str, model_type: str, name: str, tmp_path: Path, caps
         if case.startswith("qwen2"):
             rewritten(folder, is_causal=False)
         ids, mask = make_batch(model, lengths, seed)
-        module = Teacher.from_pretrained(folder).module
+        module = Teacher.from_pretrained(folder).encoder
         ours = module.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
         for mine, theirs in zip(ours, full_mask(model, ids, mask), strict=True):
             worst = max(worst, float(np.abs(np.asarray(mine)[mask.numpy()] - theirs[mask].numpy()).max()))
@@ -143,10 +143,12 @@ def in_memory(case: str, kind: type, folder: Path) -> Any:
 def test_a_known_class_in_memory(case: str, base: str, name: str, tmp_path: Path) -> None:
     model = in_memory(case, modified(getattr(transformers, base), name), tmp_path / "m")
     ours, theirs = (Teacher.from_transformers(model, backend=backend) for backend in ("auto", "torch"))
-    assert not ours.module.config.causal
+    assert not ours.encoder.config.causal
     ids = np.array([[5, 9, 30, 4], [7, 8, 2, 3]], np.int32)
     mask = np.ones_like(ids, bool)
-    np.testing.assert_allclose(ours.module(jnp.asarray(ids), jnp.asarray(mask)), theirs.module(ids, mask)[0], atol=1e-4)
+    np.testing.assert_allclose(
+        ours.encoder(jnp.asarray(ids), jnp.asarray(mask)), theirs.encoder.outputs(ids, mask)[0], atol=1e-4
+    )
 
 
 def test_an_unknown_class_in_memory(tmp_path: Path, caplog) -> None:

@@ -60,9 +60,9 @@ def test_own_naming(model_type: str, pooler: bool, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, **SIZES, **own}))
     save_file({prefix + name: tensor for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
     teacher = Teacher.from_pretrained(tmp_path)
-    ours = teacher.module.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
+    ours = teacher.encoder.hidden_states(jnp.asarray(ids.numpy(), jnp.int32), jnp.asarray(mask.numpy()))
     for mine, reference in zip(ours, states, strict=True):
         np.testing.assert_allclose(np.asarray(mine)[mask.numpy()], reference.numpy()[mask.numpy()], atol=TOLERANCE)
     assert teacher.has_pooler == pooler
     if pooled is not None:
-        np.testing.assert_allclose(teacher.module.pool(ours[-1]), pooled.numpy(), atol=TOLERANCE)
+        np.testing.assert_allclose(teacher.encoder.pool(ours[-1]), pooled.numpy(), atol=TOLERANCE)

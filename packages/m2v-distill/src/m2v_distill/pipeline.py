@@ -1,14 +1,11 @@
-"""Distillation as a list of steps: vocabulary, teacher, fit, PCA, weights, clusters, table."""
+"""Distillation as a list of steps: teacher, vocabulary, weights, table, dtype."""
 
 from __future__ import annotations
 
-import inspect
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -16,66 +13,78 @@ from numpy import ndarray
 
 import m2v_core
 from m2v_core import Config, StaticModel, quantize_model
+from m2v_core.aliases import aliased
 from m2v_core.cluster import check_clusters
+from m2v_core.options import picked
 from m2v_distill.__about__ import __version__
-from m2v_distill.config import DistillConfig, DistillOptions
+from m2v_distill.config import DistillConfig, Method
+from m2v_distill.corpus.store import check_corpus
+from m2v_distill.fit.pca import PCADims
+from m2v_distill.logs import logger
 from m2v_distill.table import Distillation, composed_table, likely_lengths, token_table
 from m2v_distill.teacher.engine.forward import compile_ahead
 from m2v_distill.teacher.engine.placement import Placement
+from m2v_distill.teacher.interface import Backend, Device, PoolingName, Precision
 from m2v_distill.teacher.teacher import Teacher
-from m2v_distill.teacher.torch_encoder import TorchEncoder
-from m2v_distill.vocabulary.build import student_vocabulary
-from m2v_distill.vocabulary.frequencies import counts_by_id
-from m2v_distill.vocabulary.weighting import sif_weights_of, zipf_frequencies
+from m2v_distill.vocabulary.build import TeacherVocabulary, student_vocabulary
+from m2v_distill.vocabulary.weights import Frequencies, counts_by_id, sif_weights, zipf_frequencies
+from m2v_distill.vocabulary.words import Words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-logger = logging.getLogger("m2v_distill")
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _lists_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Show the fields of `DistillConfig` in the signature, in place of `**options`."""
-    plain = inspect.signature(function)
-    own = [p for p in plain.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    listed = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
-        for f in fields(DistillConfig)
-    ]
-    function.__signature__ = plain.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
-    return function
-
-
-@_lists_options
+@aliased
 def distill(
     model_name: str | os.PathLike[str],
     *,
     trust_remote_code: bool = False,
     token: str | None = None,
     revision: str | None = None,
-    **options: Unpack[DistillOptions],
+    method: Method = "composed",
+    corpus: Any = None,
+    text_column: str | None = None,
+    rounds: int | None = None,
+    seed: int = 0,
+    device: Device = None,
+    precision: Precision = "auto",
+    model_parallel: int = 1,
+    backend: Backend = "auto",
+    compute_as: str | None = None,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    base_model: str | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    pca_dims: PCADims = 256,
+    sif_coefficient: float | None = 1e-4,
+    frequencies: Frequencies | None = None,
+    token_remove_pattern: str | None = r"\[unused\d+\]",
+    vocabulary: Words | None = None,
+    use_subword: bool = True,
+    quantize_to: str = "float16",
+    vocabulary_quantization: int | None = None,
+    pooling: PoolingName | None = None,
+    show_progress_bar: bool | None = None,
 ) -> StaticModel:
-    """Make a static model of a sentence transformer: its vocabulary, and texts if there are any, go through it.
+    """Distil a sentence transformer into a static model, by its vocabulary and by texts if there are any.
 
     Args:
         model_name: The teacher: a folder, or `org/name` on the Hugging Face Hub. With m2v-distill[torch], transformers'
             PyTorch model runs for an architecture that m2v-distill lacks, and weights may be in `pytorch_model.bin`.
-        trust_remote_code: Let the teacher's repository bring Python code for its tokenizer, and for a model that runs
-            in PyTorch.
+        trust_remote_code: Whether Python code of the teacher's repository may be run: for its tokenizer, and for a
+            model that runs in PyTorch.
         token: A Hub token, for private teachers.
         revision: A branch, tag or commit of the teacher.
-        **options: The fields of `DistillConfig`.
+        method: This and all other options are described in `DistillConfig`.
 
     Returns:
-        A model whose vectors are normalised, with a row of zeros for the unknown token, which never counts.
+        A model whose vectors are normalised. The row of the unknown token is zero, so that it never counts.
 
     Raises:
         ModelNotFoundError: There is no such teacher, or it has no weights.
         ModelFormatError: Its architecture, class or a setting is not computed, or its weights do not fit it.
-        MissingPackageError: It needs PyTorch, which is not installed.
+        MissingPackageError: PyTorch is needed and not installed.
         InvalidInputError: An option is out of range.
         TypeError: An option is unknown.
 
@@ -84,35 +93,50 @@ def distill(
         >>> model.encode(["a token", "another"]).shape
         (2, 8)
     """
-    config = DistillConfig.of(**options)
-    teacher = Teacher.from_pretrained(
-        model_name,
-        token=token,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        pooling=config.pooling,
-        device=config.device,
-        precision=config.precision,
-        model_parallel=config.model_parallel,
-        backend=config.backend,
-        compute_as=config.compute_as,
-    )
-    return _distilled(teacher, config)
+    config = picked(DistillConfig, locals())
+    return distilled(model_name, config, trust_remote_code=trust_remote_code, token=token, revision=revision)
 
 
-@_lists_options
+@aliased
 def distill_from_model(
-    model: Teacher | PreTrainedModel, tokenizer: PreTrainedTokenizerFast, **options: Unpack[DistillOptions]
+    model: Teacher | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    method: Method = "composed",
+    corpus: Any = None,
+    text_column: str | None = None,
+    rounds: int | None = None,
+    seed: int = 0,
+    device: Device = None,
+    precision: Precision = "auto",
+    model_parallel: int = 1,
+    backend: Backend = "auto",
+    compute_as: str | None = None,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    base_model: str | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    pca_dims: PCADims = 256,
+    sif_coefficient: float | None = 1e-4,
+    frequencies: Frequencies | None = None,
+    token_remove_pattern: str | None = r"\[unused\d+\]",
+    vocabulary: Words | None = None,
+    use_subword: bool = True,
+    quantize_to: str = "float16",
+    vocabulary_quantization: int | None = None,
+    pooling: PoolingName | None = None,
+    show_progress_bar: bool | None = None,
 ) -> StaticModel:
-    """Make a static model of a teacher in memory.
+    """Distil a teacher in memory into a static model.
 
     Args:
-        model: A `Teacher`, or a loaded PyTorch model of transformers. Its weights are copied into Flax; of an
-            architecture that m2v-distill lacks, it runs itself. It is the encoder alone: the mean of its hidden states
-            is taken, unless `pooling` says otherwise.
+        model: A `Teacher`, or a loaded PyTorch model of transformers. Its weights are copied into Flax; a model of an
+            architecture that m2v-distill lacks runs itself. A PyTorch model is the encoder alone: its pooling is the
+            mean of the hidden states, unless `pooling` names another.
         tokenizer: Its tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`. It is used for the vocabulary
-            and for texts, with a warning where its ids differ from those of `tokenizer.json` in the model's folder.
-        **options: The fields of `DistillConfig`.
+            and for texts, with a warning if its ids differ from those of `tokenizer.json` in the model's folder.
+        method: This and all other options are described in `DistillConfig`.
 
     Returns and raises as `distill` does.
 
@@ -121,13 +145,13 @@ def distill_from_model(
         >>> distill_from_model(teacher, teacher.tokenizer, pca_dims=None).dim
         24
     """
-    config = DistillConfig.of(**options)
+    config = _prepared(picked(DistillConfig, locals()))
     if isinstance(model, Teacher):
         placement = Placement.of(
             device=config.device,
             precision=config.precision,
             model_parallel=config.model_parallel,
-            beside_torch=isinstance(model.module, TorchEncoder),
+            beside_torch=not model.encoder.compiles,
         )
         teacher = model.pooled(config.pooling).placed(placement)
     else:
@@ -140,15 +164,77 @@ def distill_from_model(
             backend=config.backend,
             compute_as=config.compute_as,
         )
-    return _distilled(teacher.with_tokenizer(tokenizer), config)
+    return _student(teacher.with_tokenizer(tokenizer), config)
 
 
-def _distilled(teacher: Teacher, config: DistillConfig) -> StaticModel:
-    tokenizer = teacher.tokenizer
-    words = cast("Sequence[str]", config.vocabulary or ())
-    with ThreadPoolExecutor(1) as meanwhile:
-        # If it fails, so will the forward pass, and say why.
-        meanwhile.submit(compile_ahead, teacher, likely_lengths(tokenizer, config))
+def distilled(
+    name_or_path: str | os.PathLike[str],
+    config: DistillConfig,
+    *,
+    trust_remote_code: bool = False,
+    token: str | None = None,
+    revision: str | None = None,
+) -> StaticModel:
+    """The same as `distill`, with the options as a record."""
+    config = _prepared(config)
+    teacher = load_teacher(name_or_path, config, trust_remote_code=trust_remote_code, token=token, revision=revision)
+    return _student(teacher, config)
+
+
+def load_teacher(
+    name_or_path: str | os.PathLike[str],
+    config: DistillConfig,
+    *,
+    trust_remote_code: bool = False,
+    token: str | None = None,
+    revision: str | None = None,
+) -> Teacher:
+    """The teacher of a folder or of the Hub, by the options of a distillation."""
+    return Teacher.from_pretrained(
+        name_or_path,
+        token=token,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        pooling=config.pooling,
+        device=config.device,
+        precision=config.precision,
+        model_parallel=config.model_parallel,
+        backend=config.backend,
+        compute_as=config.compute_as,
+    )
+
+
+def _prepared(config: DistillConfig) -> DistillConfig:
+    """The options with their files read and the corpus checked, before a teacher is loaded."""
+    config = config.with_files_read()
+    check_corpus(config.corpus, text_column=config.text_column)
+    return config
+
+
+def _student(teacher: Teacher, config: DistillConfig) -> StaticModel:
+    vocabulary = _vocabulary(teacher, config)
+    check_clusters(config.vocabulary_quantization, len(vocabulary.tokens))  # before the expensive forward pass
+    frequencies = _frequencies(config, vocabulary.tokens)
+    weights: ndarray = np.ones(len(frequencies))
+    if config.sif_coefficient is not None:
+        weights = sif_weights(frequencies, config.sif_coefficient)
+    context = Distillation(teacher, vocabulary, config, frequencies, weights)
+    table = token_table(context) if config.method == "token" else composed_table(context)
+    if vocabulary.unknown_id is not None:
+        # Here the unknown token never counts. Zeros keep it from counting in programs that average all ids too.
+        table[vocabulary.unknown_id] = 0
+    student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
+    return quantize_model(
+        student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
+    )
+
+
+def _vocabulary(teacher: Teacher, config: DistillConfig) -> TeacherVocabulary:
+    """The student's vocabulary, built while the programs of the forward pass are compiled."""
+    tokenizer, words = teacher.tokenizer, cast("Sequence[str]", config.vocabulary or ())
+    with ThreadPoolExecutor(1) as compiler:
+        # If it fails, the forward pass fails too, with the reason.
+        compiler.submit(compile_ahead, teacher.network(normalize=False), likely_lengths(tokenizer, config))
         vocabulary = student_vocabulary(
             tokenizer,
             config.token_remove_pattern,
@@ -159,20 +245,7 @@ def _distilled(teacher: Teacher, config: DistillConfig) -> StaticModel:
         )
     if words:
         logger.info("%s", vocabulary.word_counts)
-    check_clusters(config.vocabulary_quantization, len(vocabulary.tokens))  # before the teacher has to work
-    frequencies = _frequencies(config, vocabulary.tokens)
-    weights = np.ones(len(frequencies))
-    if config.sif_coefficient is not None:
-        weights = sif_weights_of(frequencies, config.sif_coefficient)
-    job = Distillation(teacher, vocabulary, config, frequencies, weights)
-    table = token_table(job) if config.method == "token" else composed_table(job)
-    student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
-    if student.unk_token_id is not None:
-        # It never counts here; zeros (its weight, with clusters) keep it from counting where all ids are averaged.
-        table[student.unk_token_id] = 0
-    return quantize_model(
-        student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
-    )
+    return vocabulary
 
 
 def _frequencies(config: DistillConfig, tokens: Sequence[str]) -> Float64[ndarray, " V"]:
@@ -194,12 +267,13 @@ def _versions() -> dict[str, str]:
 
 
 def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
+    source = teacher.source
     facts: dict[str, Any] = {
-        "base_model": teacher.name,
-        "language": teacher.source.language,
-        "license": teacher.source.license,
-        "base_model_revision": teacher.source.revision,
-        "distillation_settings": {**config.decisive, "precision": teacher.placement.precision},
+        "base_model": config.base_model or source.hub_id,
+        "language": source.language,
+        "license": source.license,
+        "base_model_revision": source.revision,
+        "distillation_settings": {**config.recorded_settings, "precision": teacher.placement.precision},
         "package_versions": _versions(),
     }
     return Config(

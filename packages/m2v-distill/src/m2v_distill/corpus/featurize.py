@@ -1,42 +1,37 @@
-"""A corpus through the teacher, once: its texts and their vectors into a folder, to read again and to go on from."""
+"""Features of a corpus: its texts and the teacher's vectors of them in a folder, which a later run can extend."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from m2v_core.aliases import aliased
+from m2v_core.checks import whole
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from m2v_core.progress import progress_bar
+from m2v_core.ragged import Ragged
+from m2v_core.vectors import unit
 from m2v_distill.corpus.read import distinct
-from m2v_distill.corpus.shards import Packed, read_shard, write_shard
+from m2v_distill.corpus.shards import pack, read_shard, starts_with, write_shard
 from m2v_distill.corpus.store import (
-    STORE,
     FeatureStore,
+    check_folder,
     is_store,
     probe_of,
     read_settings,
     shard_numbers,
     shard_path,
-    unit,
     write_settings,
 )
-from m2v_distill.teacher.texts import prompt_of
-
-if TYPE_CHECKING:
-    from m2v_distill.teacher.teacher import Teacher
-
-__all__ = ["FeatureStore", "featurize", "is_store"]
-
-logger = logging.getLogger("m2v_distill")
+from m2v_distill.logs import logger
+from m2v_distill.teacher.engine.resume import UNFINISHED
+from m2v_distill.teacher.teacher import Teacher
 
 
 @aliased
@@ -51,25 +46,25 @@ def featurize(
     show_progress_bar: bool | None = False,
     total: int | None = None,
 ) -> FeatureStore:
-    """Send texts through the teacher, and keep them and their vectors in a folder.
+    """Embed texts with the teacher, and write the texts and their vectors into a folder.
 
-    A shard of texts is in memory at a time, and is written when it is computed; repeats are dropped as `distinct` does.
-    Started again with the same texts, or with more of them after the same ones, it goes on where an interrupted or
-    earlier run stopped: shards that are whole and hold the same texts are kept.
+    One shard of texts is in memory at a time, and is written when it is computed. Repeats are dropped as in `distinct`.
+    Called again with the same texts, or with more texts after them, it continues where an interrupted or earlier run
+    stopped: undamaged shards with the same texts are kept.
 
     Args:
         teacher: The teacher.
-        texts: Any iterable, such as `read_texts` gives.
-        folder: A store, an empty folder, or none yet.
-        prompt: As in `Teacher.encode`.
-        prompt_name: As in `Teacher.encode`.
-        shard_size: Texts in a shard, which are what a killed run loses.
-        show_progress_bar: On stderr; `None` shows it on a terminal only.
-        total: How many texts there are, repeats included, for the time left.
+        texts: Any iterable of texts, such as that of `read_texts`.
+        folder: Folder of a store, an empty folder, or a new one.
+        prompt: Text of the prompt, as in `Teacher.encode`.
+        prompt_name: Name of the prompt, as in `Teacher.encode`.
+        shard_size: Number of texts in a shard; a killed run loses at most these.
+        show_progress_bar: Whether to show progress on stderr; `None` shows it on a terminal only.
+        total: Number of texts, repeats included, for the time left; `None` if it is not known.
 
     Raises:
-        InvalidInputError: There are no texts, or one is none; the folder holds something else, or a store of other
-            texts, of another teacher, prompt or shard size; or several processes take part.
+        InvalidInputError: There are no texts, or an element is not a text; the folder holds other files, or a store of
+            other texts, another teacher, prompt or shard size; or several processes take part.
         ModelFormatError: The folder's `store.json` is damaged.
 
     Example:
@@ -87,11 +82,10 @@ def featurize(
         )
     if isinstance(texts, str):
         raise InvalidInputError("Expected an iterable of texts; found one text (str). Pass a list of it.")
-    if type(shard_size) is not int or shard_size < 1:
-        raise InvalidInputError(f"shard_size should be a number of texts, 1 or more; found {shard_size!r}.")
+    whole("shard_size", shard_size, 1)
     folder = Path(folder)
-    _check_folder(folder)
-    prefix = prompt_of(teacher, prompt_name=prompt_name, prompt=prompt)
+    check_folder(folder)
+    prefix = teacher.tokenizer.prompt(prompt_name=prompt_name, prompt=prompt)
     n_read = 0
 
     def counted() -> Iterator[str]:
@@ -108,10 +102,9 @@ def featurize(
         raise InvalidInputError("Expected texts; found none. Is the corpus empty, or all of it blank?")
     store = _prepared(folder, teacher, prefix, shard_size)
     n_kept = 0
-    hidden = None if show_progress_bar is None else not show_progress_bar  # tqdm: None means "off if no terminal"
-    with tqdm(total=total, desc="Teacher", unit=" texts", disable=hidden) as bar:
+    with progress_bar("Teacher", unit="texts", total=total, show=show_progress_bar) as bar:
         for number, batch in enumerate(chain(first, batches)):
-            path, packed = shard_path(folder, number), Packed.of(batch)
+            path, packed = shard_path(folder, number), pack(batch)
             if _is_kept(path, packed, store.dim):
                 n_kept += len(batch)
             else:
@@ -124,24 +117,14 @@ def featurize(
     return replace(FeatureStore.open(folder), n_kept=n_kept)
 
 
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInputError(f"Expected a folder for features, or nothing yet; found a file: {folder}")
-    if folder.is_dir() and not is_store(folder):
-        others = sorted(path.name for path in folder.iterdir() if path.name != f"{STORE}.part")
-        if others:
-            raise InvalidInputError(
-                f"{folder}: expected a store of features, an empty folder, or none yet; found other files "
-                f"({', '.join(others[:5])}). Choose another folder."
-            )
-
-
 def _prepared(folder: Path, teacher: Teacher, prompt: str, shard_size: int) -> FeatureStore:
-    """The store's settings as they should be, written or checked."""
+    """The store with the expected settings, which are written or compared."""
     probe = probe_of(teacher, prompt)
     store = FeatureStore(folder, teacher.name, prompt, probe.shape[1], shard_size, 0, probe)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(UNFINISHED):
+        path.unlink()
     if not is_store(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         write_settings(store)
         return store
     found = read_settings(folder)
@@ -156,22 +139,22 @@ def _prepared(folder: Path, teacher: Teacher, prompt: str, shard_size: int) -> F
     return found
 
 
-def _is_kept(path: Path, texts: Packed, dim: int) -> bool:
-    """Whether a shard is whole and holds these texts; False if it must be computed."""
+def _is_kept(path: Path, texts: Ragged, dim: int) -> bool:
+    """Whether a shard is undamaged and has these texts; False if it has to be computed."""
     try:
         found, _ = read_shard(path, dim)
     except ModelNotFoundError:
         return False
     except ModelFormatError:
-        logger.info("%s is damaged, and computed again", path)
+        logger.info("%s is damaged and is computed again", path)
         return False
-    if not texts.starts_with(found):
+    if not starts_with(texts, found):
         raise _other_corpus(path)
-    return len(found.ends) == len(texts.ends)  # fewer: the corpus went no further at the time
+    return len(found) == len(texts)  # fewer: the corpus ended there at the time
 
 
 def _other_corpus(path: Path) -> InvalidInputError:
     return InvalidInputError(
         f"{path}: expected the corpus that this folder was started with, or a longer one that begins with it; found "
-        f"other texts, or more, there. Choose another folder, or remove {path.parent} to start anew."
+        f"other texts there, or more. Choose another folder, or remove {path.parent} to start again."
     )

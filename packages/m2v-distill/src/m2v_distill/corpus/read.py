@@ -1,4 +1,4 @@
-"""A corpus: texts out of lines, tables or memory, one after the other, however large the files."""
+"""The texts of a corpus as a stream, from lines, tables or memory, however large the files are."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from m2v_core.data.columns import TABLES, as_text, kind_of, place_of, read_columns
 from m2v_core.errors import InvalidInputError
 
-#: One file, files, or the texts themselves.
+#: A file, files, or the texts themselves.
 Corpus = str | os.PathLike[str] | Iterable[str] | Iterable[os.PathLike[str]]
 
-#: Slots of the table by which `distinct` knows a text again: 16 MiB.
+#: Slots of the table in which `distinct` remembers texts: 16 MiB.
 SLOTS = 1 << 21
 
 _FORMS = "texts (str), the path of a file, or paths (os.PathLike) of files"
@@ -24,22 +24,22 @@ _HINT = "Name the one that holds the texts: text_column=, or --text-column."
 
 
 def read_texts(corpus: Corpus, *, text_column: str | None = None) -> Iterator[str]:
-    """The texts of a corpus, as a stream: of a file no more than a line, or a batch of rows, is held.
+    """The texts of a corpus as a stream: only a line of a file, or a batch of rows, is in memory.
 
-    A file's name says what it is: `.txt`, or no ending, a text a line; `.csv` and `.tsv` a table with a header;
-    `.jsonl` and `.ndjson` an object a line; `.parquet` a table (needs pyarrow). All but the last may be compressed
-    (`.csv.gz`). Text is UTF-8, and a byte-order mark is dropped. Blank texts are skipped, and so are missing ones
-    (null); all others come as they are, without the end of their line.
+    The ending of a file's name gives its format: `.txt`, or no ending, one text a line; `.csv` and `.tsv` a table with
+    a header; `.jsonl` and `.ndjson` one object a line; `.parquet` a table (needs pyarrow). All but the last may be
+    compressed (`.csv.gz`). Text is UTF-8, and a byte-order mark is dropped. Blank and missing (null) texts are skipped.
+    All others come as they are, without the line end.
 
     Args:
-        corpus: One `str` or path is a file; an iterable of paths (not `str`) are files, one after the other; an
-            iterable of `str` are the texts themselves.
-        text_column: The column, or key of each object, that holds the text. Default: "text".
+        corpus: A `str` or path is a file; an iterable of paths (not `str`) are files, one after the other; an iterable
+            of `str` are the texts themselves.
+        text_column: Column, or key of each object, with the text. Default: "text".
 
     Raises:
         InvalidInputError: At once: there is no such file, its ending is unknown, or `text_column` is given for files
-            without columns. While reading: the file is not what its name says, has no such column, or holds something
-            else than texts; the error names file and line.
+            without columns. While reading: the file is not of its format, has no such column, or holds values other
+            than texts; the error names file and line.
         MissingPackageError: A Parquet file needs pyarrow.
 
     Example:
@@ -66,12 +66,12 @@ def read_texts(corpus: Corpus, *, text_column: str | None = None) -> Iterator[st
 
 
 def distinct(texts: Iterable[str]) -> Iterator[str]:
-    """Texts without repeats, in memory that does not grow.
+    """Texts without repeats, in constant memory.
 
-    A table with `SLOTS` places holds 64-bit hashes, each text's at the place that its lowest bits name. A text is
-    dropped if its hash is there; else it comes out, and its hash takes the place. So no text is lost but by two equal
-    hashes (in 100 million texts with a chance below 1 in 3,000), and a repeat is dropped while the place still holds
-    its hash. One far away may come out again: after n other texts with the probability 1 - exp(-n / SLOTS).
+    A table with `SLOTS` slots holds 64-bit hashes; the lowest bits of a text's hash give its slot. A text is dropped if
+    its hash is in its slot; otherwise it is yielded, and its hash replaces the one in the slot. So a text is lost only
+    if two hashes are equal (with 100 million texts, a probability below 1 in 3,000). A repeat is dropped as long as the
+    slot still has its hash: after n other texts it comes again with probability 1 - exp(-n / SLOTS).
 
     Example:
         >>> list(distinct(["a", "b", "a", "", "b", ""]))
@@ -80,10 +80,10 @@ def distinct(texts: Iterable[str]) -> Iterator[str]:
     seen = np.zeros(SLOTS, np.uint64)
     for text in texts:
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        known = int.from_bytes(digest, "little") or 1  # 0 stands for an empty place
-        place = known % SLOTS
-        if seen[place] != known:
-            seen[place] = known
+        known = int.from_bytes(digest, "little") or 1  # 0 marks an empty slot
+        slot = known % SLOTS
+        if seen[slot] != known:
+            seen[slot] = known
             yield text
 
 
@@ -97,7 +97,7 @@ def _path(number: int, item: object) -> Path:
 
 
 def _texts(found: Iterable[tuple[int, object]], place: str) -> Iterator[str]:
-    """What was found, checked, without what is blank; `place` and a number say where."""
+    """The texts among numbered values, checked and without blank ones; `place` names their source in errors."""
     for number, value in found:
         if (text := as_text(value, place, number)).strip():
             yield text

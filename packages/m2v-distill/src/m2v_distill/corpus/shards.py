@@ -3,99 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float16, Int64, UInt8
+from jaxtyping import Float16
 from numpy import ndarray
 from safetensors import safe_open
 from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.ragged import Ragged
+from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.files import read_tensors
 from m2v_distill.teacher.engine.resume import checksum
 
 _TENSORS = {"vectors": {"F16": "float16"}, "text": {"U8": "uint8"}, "ends": {"I64": "int64"}}
-REMEDY = "Run featurize again with the same corpus and folder: it computes what is amiss anew."
+REMEDY = "Run featurize again with the same corpus and folder: it computes missing and damaged shards again."
 
 
-@dataclass(frozen=True)
-class Packed:
-    """Texts in a row.
+def pack(texts: Sequence[str]) -> Ragged:
+    """The UTF-8 of texts.
 
-    Attributes:
-        text: Their UTF-8, one after the other.
-        ends: Where each ends, in bytes.
+    Raises:
+        InvalidInputError: An element is not a text, or not valid Unicode.
 
     Example:
-        >>> packed = Packed.of(["day", "", "é"])
-        >>> packed.ends.tolist(), packed.unpacked()
-        ([3, 3, 5], ['day', '', 'é'])
+        >>> packed = pack(["day", "", "é"])
+        >>> packed.lengths.tolist(), unpack(packed)
+        ([3, 0, 2], ['day', '', 'é'])
     """
-
-    text: UInt8[ndarray, " b"]
-    ends: Int64[ndarray, " n"]
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> Packed:
-        """Pack texts.
-
-        Raises:
-            InvalidInputError: One is no text, or no valid Unicode.
-        """
-        try:
-            parts = [text.encode() for text in texts]
-        except (AttributeError, UnicodeEncodeError) as error:
-            raise InvalidInputError(f"Expected texts (str) of valid Unicode; found another: {error}.") from None
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(parts), np.uint8), ends)
-
-    def unpacked(self) -> list[str]:
-        """The texts.
-
-        Raises:
-            UnicodeDecodeError: The bytes are no UTF-8.
-        """
-        text = self.text.tobytes()
-        return [text[start:end].decode() for start, end in pairwise([0, *self.ends.tolist()])]
-
-    def starts_with(self, other: Packed) -> bool:
-        """Whether all texts of the other are the first ones here."""
-        n, size = len(other.ends), len(other.text)
-        return np.array_equal(self.ends[:n], other.ends) and np.array_equal(self.text[:size], other.text)
+    try:
+        parts = [text.encode() for text in texts]
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise InvalidInputError(f"Expected texts (str) of valid Unicode; found another: {error}.") from None
+    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    return Ragged.with_lengths(np.frombuffer(b"".join(parts), np.uint8), lengths)
 
 
-def write_shard(path: Path, texts: Packed, vectors: Float16[ndarray, "n H"]) -> None:
-    """Write a shard beside its name, and rename it: whoever looks finds a whole one or none."""
-    tensors = {"vectors": vectors, "text": texts.text, "ends": texts.ends}
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(save(tensors, {"sha256": checksum(tensors)}))
-    unfinished.replace(path)
+def unpack(packed: Ragged) -> list[str]:
+    """The texts of their UTF-8.
+
+    Raises:
+        UnicodeDecodeError: The bytes are not UTF-8.
+    """
+    text = packed.values.tobytes()
+    return [text[start:end].decode() for start, end in pairwise(packed.offsets.tolist())]
+
+
+def starts_with(packed: Ragged, first: Ragged) -> bool:
+    """Whether the first texts are the given ones."""
+    n, size = len(first.offsets), len(first.values)
+    return np.array_equal(packed.offsets[:n], first.offsets) and np.array_equal(packed.values[:size], first.values)
+
+
+def write_shard(path: Path, texts: Ragged, vectors: Float16[ndarray, "n H"]) -> None:
+    """Write a shard, the whole file or nothing."""
+    tensors = {"vectors": vectors, "text": texts.values, "ends": texts.offsets[1:]}
+    with replaced_file(path, "wb") as file:
+        file.write(save(tensors, {"sha256": checksum(tensors)}))
 
 
 def count_texts(path: Path) -> int:
-    """How many texts a shard holds, by its header.
+    """The number of texts of a shard, by the header of the file.
 
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: It is damaged.
+        ModelFormatError: The file is damaged.
     """
     return int(_tensors(path, "ends")["ends"].size)
 
 
-def read_shard(path: Path, dim: int, *, verify: bool = True) -> tuple[Packed, Float16[ndarray, "n H"]]:
-    """The texts and vectors of a shard.
+def read_shard(path: Path, dim: int, *, verify: bool = True) -> tuple[Ragged, Float16[ndarray, "n H"]]:
+    """The texts, packed, and vectors of a shard.
 
     Args:
         path: The file.
-        dim: H, the width that it should have.
-        verify: Whether to compute its checksum.
+        dim: Expected size of the vectors, H.
+        verify: Whether to verify the checksum.
 
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: It is damaged, or its tensors do not fit each other.
+        ModelFormatError: The file is damaged, or its tensors do not fit together.
     """
     tensors = _tensors(path, *_TENSORS)
     vectors, text, ends = (tensors[name] for name in _TENSORS)
@@ -108,25 +97,25 @@ def read_shard(path: Path, dim: int, *, verify: bool = True) -> tuple[Packed, Fl
         with safe_open(path, framework="numpy") as file:
             stated = (file.metadata() or {}).get("sha256")
         if stated != checksum(tensors):
-            raise ModelFormatError(f"{path}: its checksum does not hold, so the file is damaged. {REMEDY}")
+            raise ModelFormatError(f"{path}: the checksum does not match, so the file is damaged. {REMEDY}")
     if len(ends) == 0 or ends[0] < 0 or ends[-1] != len(text) or (ends[1:] < ends[:-1]).any():
         raise ModelFormatError(
-            f"{path}: expected the ends of one text or more, none before the last, up to the {len(text)} bytes of "
-            f"text; found others. {REMEDY}"
+            f"{path}: expected the ends of one text or more, in ascending order up to the {len(text)} bytes of text; "
+            f"found others. {REMEDY}"
         )
     if not np.isfinite(vectors).all():
         raise ModelFormatError(f"{path}: expected finite vectors; found others. {REMEDY}")
-    return Packed(text, ends), vectors
+    return Ragged(text, np.concatenate([np.zeros(1, np.int64), ends])), vectors
 
 
-def texts_of(path: Path, packed: Packed) -> list[str]:
+def texts_of(path: Path, packed: Ragged) -> list[str]:
     """The texts of a shard that was read.
 
     Raises:
-        ModelFormatError: They are no UTF-8.
+        ModelFormatError: They are not UTF-8.
     """
     try:
-        return packed.unpacked()
+        return unpack(packed)
     except UnicodeDecodeError as error:
         raise ModelFormatError(f"{path}: expected texts in UTF-8; found other bytes ({error}). {REMEDY}") from None
 

@@ -1,8 +1,8 @@
-"""Texts as rows of token shares, X, and the products with X'X and X'Y that a regression on them needs.
+"""The design matrix X of texts as rows of token shares, and the products X'X and X'Y for a regression on it.
 
-X is N texts x V tokens: how often a token occurs in a text, divided by the text's length, so that X E are the vectors
-that a static model with table E gives the texts. It is kept as the ids it was made of, in memory or mapped from a file,
-and read in chunks of one shape: beside V x H tables, memory does not grow with N.
+X is [N texts, V tokens]: the number of occurrences of a token in a text, divided by the text's length, so that X E are
+the vectors of the texts by a static model with table E. It is stored as token ids, in memory or mapped from a file, and
+read in batches of one shape: apart from V x H tables, memory does not grow with N.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from jaxtyping import Array, Float, Float32, Float64, Int, Int32
 from numpy import ndarray
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.ragged import Ragged
 
-#: Tokens of a chunk, and texts at the most.
-CHUNK, CHUNK_TEXTS = 1 << 14, 1 << 11
+#: Tokens of a batch, and its largest number of texts.
+BATCH_TOKENS, BATCH_TEXTS = 1 << 14, 1 << 11
 
-#: Columns of a table that one device works on at once: all of a wide one would not stay in a CPU's cache, and another
-#: width would have its sums rounded in another way.
+#: Columns of a table that a device works on at once. All columns of a wide table would exceed a CPU's cache; another
+#: number would round sums differently.
 COLUMNS = 64
 
 
-class Chunk(NamedTuple):
+class TextBatch(NamedTuple):
     """Some texts, padded to one shape with tokens of share 0.
 
     Attributes:
-        ids: Of tokens.
-        rows: The text, within the chunk, of each token; ascending.
-        shares: 1 / length of its text.
+        ids: Token ids.
+        rows: Index, within the batch, of the text of each token; ascending.
+        shares: Share of each token in its text: 1 / length of the text.
     """
 
     ids: Int32[ndarray, " M"]
@@ -46,14 +47,13 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Design:
-    """X, with its columns centred: the intercept of a regression is never computed.
+    """The design matrix X with centred columns, so that a regression needs no intercept.
 
     Attributes:
-        ids: Token ids of all texts in a row.
-        ends: Where each text ends in `ids`; none is longer than `CHUNK`.
-        n_tokens: V.
-        mesh: Devices among which the columns of a table are split. Columns do not depend on each other, so that the
-            number of devices changes no value.
+        texts: Token ids of each text; none is longer than `BATCH_TOKENS`.
+        n_tokens: Number of tokens in the vocabulary, V.
+        mesh: Devices among which the columns of a table are divided. Columns do not depend on each other, so the number
+            of devices changes no value.
 
     Example:
         >>> mesh = Mesh(np.array(jax.devices()[:1]), ("columns",))
@@ -64,43 +64,41 @@ class Design:
         [[0.125, -0.125, 0.0], [-0.125, 0.125, 0.0], [0.0, 0.0, 0.0]]
     """
 
-    ids: Int32[ndarray, " T"]
-    ends: Int[ndarray, " N"]
+    texts: Ragged
     n_tokens: int
     mesh: Mesh
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], *, n_tokens: int, mesh: Mesh) -> Design:
-        """A design of N lists of ids in memory; an empty one is a row of zeros."""
-        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-        ids = np.fromiter((token for text in texts for token in text), np.int32, int(ends[-1]) if len(ends) else 0)
-        return cls(ids, ends, n_tokens, mesh)
+        """The design of N lists of ids in memory; an empty list is a row of zeros."""
+        return cls(Ragged.of(texts, np.int32), n_tokens, mesh)
 
     def __len__(self) -> int:
-        """N."""
-        return len(self.ends)
+        """The number of texts, N."""
+        return len(self.texts)
 
-    def chunks(self) -> Iterator[tuple[slice, Chunk]]:
-        """The texts, and what they hold."""
+    def batches(self) -> Iterator[tuple[slice, TextBatch]]:
+        """The indices of the texts of each batch, and the batch."""
+        ids, ends = self.texts.values, self.texts.offsets[1:]
         first, start = 0, 0
-        while first < len(self.ends):
-            last = first + int(np.searchsorted(self.ends[first : first + CHUNK_TEXTS], start + CHUNK, side="right"))
-            stop = int(self.ends[last - 1])
-            lengths = np.diff(self.ends[first:last], prepend=start)
-            chunk = Chunk(*(np.zeros(CHUNK, dtype) for dtype in (np.int32, np.int32, np.float32)))
-            chunk.ids[: stop - start] = self.ids[start:stop]
-            chunk.rows[: stop - start] = np.repeat(np.arange(last - first, dtype=np.int32), lengths)
-            chunk.rows[stop - start :] = last - first - 1
-            chunk.shares[: stop - start] = np.repeat(1 / np.maximum(lengths, 1).astype(np.float32), lengths)
-            yield slice(first, last), chunk
+        while first < len(ends):
+            last = first + int(np.searchsorted(ends[first : first + BATCH_TEXTS], start + BATCH_TOKENS, side="right"))
+            stop = int(ends[last - 1])
+            lengths = np.diff(ends[first:last], prepend=start)
+            batch = TextBatch(*(np.zeros(BATCH_TOKENS, dtype) for dtype in (np.int32, np.int32, np.float32)))
+            batch.ids[: stop - start] = ids[start:stop]
+            batch.rows[: stop - start] = np.repeat(np.arange(last - first, dtype=np.int32), lengths)
+            batch.rows[stop - start :] = last - first - 1
+            batch.shares[: stop - start] = np.repeat(1 / np.maximum(lengths, 1).astype(np.float32), lengths)
+            yield slice(first, last), batch
             first, start = last, stop
 
     @cached_property
     def _sums(self) -> tuple[Float64[ndarray, " V"], Float64[ndarray, " V"]]:
         total, squares = np.zeros(self.n_tokens), np.zeros(self.n_tokens)
-        for _, chunk in self.chunks():
-            total += np.bincount(chunk.ids, chunk.shares, self.n_tokens)
-            squares += np.bincount(chunk.ids, chunk.shares.astype(np.float64) ** 2, self.n_tokens)
+        for _, batch in self.batches():
+            total += np.bincount(batch.ids, batch.shares, self.n_tokens)
+            squares += np.bincount(batch.ids, batch.shares.astype(np.float64) ** 2, self.n_tokens)
         return total, squares
 
     @property
@@ -110,23 +108,23 @@ class Design:
 
     @property
     def scale(self) -> Float32[ndarray, " V"]:
-        """The diagonal of X'X, but for tokens that a text has more than once: a preconditioner need not be exact."""
+        """The diagonal of X'X, without repeats of a token in a text: a preconditioner need not be exact."""
         return self._sums[1].astype(np.float32)
 
     def gram(self, table: Float32[ndarray, "V D"]) -> Float32[ndarray, "V D"]:
-        """X'X table."""
+        """The product X'X table."""
         out = np.empty_like(table)
         for block in self.blocks(table.shape[1]):
             out[block] = self.collected(self.gram_on_device(self.on_device(table[block])), out[block].shape[1])
         return out
 
-    def blocks(self, width: int) -> list[tuple[slice, slice]]:
-        """Indices of the columns of a table that are worked on at once."""
+    def blocks(self, n_columns: int) -> list[tuple[slice, slice]]:
+        """The indices of the columns of a table that are processed at once."""
         step = COLUMNS * self.mesh.size
-        return [np.s_[:, first : min(first + step, width)] for first in range(0, width, step)]
+        return [np.s_[:, first : min(first + step, n_columns)] for first in range(0, n_columns, step)]
 
     def on_device(self, table: Float32[ndarray, "R D"]) -> Float[Array, "R D2"]:
-        """Columns split among the devices, `COLUMNS` on each or a multiple of that: the missing ones are zeros."""
+        """A table with its columns divided among the devices, a multiple of `COLUMNS` on each, filled with zeros."""
         step = COLUMNS * self.mesh.size
         whole = np.pad(table, ((0, 0), (0, -table.shape[1] % step)))
         spec = PartitionSpec(None, self.mesh.axis_names)  # type: ignore[no-untyped-call]
@@ -134,36 +132,36 @@ class Design:
         return placed
 
     @staticmethod
-    def collected(table: Float[Array, "V D2"], width: int) -> Float32[ndarray, "V D"]:
-        """What `on_device` put there."""
-        return np.asarray(table)[:, :width]
+    def collected(table: Float[Array, "V D2"], n_columns: int) -> Float32[ndarray, "V D"]:
+        """A table that `on_device` divided, as NumPy has it, without the columns that were filled in."""
+        return np.asarray(table)[:, :n_columns]
 
     def gram_on_device(self, table: Float[Array, "V D2"]) -> Float[Array, "V D2"]:
-        """`gram` of a table that is on the devices."""
+        """The same as `gram`, for a table on the devices."""
         total = jnp.zeros_like(table)
-        for _, chunk in self.chunks():
-            total = _add_gram(total, table, *chunk)
+        for _, batch in self.batches():
+            total = _add_gram(total, table, *batch)
         gram: Array = _less_mean(total, table, self.mean.astype(np.float32), len(self))
         return gram
 
-    def cross(self, targets: Iterable[Float32[ndarray, "_ H"]], width: int) -> Float32[ndarray, "V H"]:
-        """X'Y, with Y centred too.
+    def cross(self, targets: Iterable[Float32[ndarray, "_ H"]], hidden_size: int) -> Float32[ndarray, "V H"]:
+        """The product X'Y, with Y centred too.
 
         Args:
-            targets: The rows of Y in order, in parts of any size.
-            width: H.
+            targets: Rows of Y in order, in parts of any size.
+            hidden_size: Number of columns of Y, H.
         """
-        total = self.on_device(np.zeros((self.n_tokens, width), np.float32))
-        rest, parts = np.empty((0, width), np.float32), iter(targets)
-        ys = np.zeros(width)
-        for rows, chunk in self.chunks():
+        total = self.on_device(np.zeros((self.n_tokens, hidden_size), np.float32))
+        rest, parts = np.empty((0, hidden_size), np.float32), iter(targets)
+        ys = np.zeros(hidden_size)
+        for rows, batch in self.batches():
             wanted = rows.stop - rows.start
             while len(rest) < wanted:
                 rest = np.concatenate([rest, next(parts)])
             y, rest = rest[:wanted], rest[wanted:]
             ys += y.sum(axis=0, dtype=np.float64)
-            total = _add_cross(total, self.on_device(np.pad(y, ((0, CHUNK_TEXTS - wanted), (0, 0)))), *chunk)
-        return self.collected(total, width) - np.outer(self.mean, ys).astype(np.float32)
+            total = _add_cross(total, self.on_device(np.pad(y, ((0, BATCH_TEXTS - wanted), (0, 0)))), *batch)
+        return self.collected(total, hidden_size) - np.outer(self.mean, ys).astype(np.float32)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -174,7 +172,7 @@ def _add_gram(
     rows: Int[Array, " M"],
     shares: Float[Array, " M"],
 ) -> Float[Array, "V D"]:
-    vectors = jax.ops.segment_sum(table[ids] * shares[:, None], rows, CHUNK_TEXTS, indices_are_sorted=True)
+    vectors = jax.ops.segment_sum(table[ids] * shares[:, None], rows, BATCH_TEXTS, indices_are_sorted=True)
     return total.at[ids].add(vectors[rows] * shares[:, None])
 
 
@@ -197,23 +195,25 @@ def _less_mean(
 
 
 def spooled(texts: Iterable[Sequence[int]], folder: Path, *, n_tokens: int, mesh: Mesh) -> Design:
-    """A design of more texts than memory may hold: ids and ends are written to files, and mapped from there.
+    """The design of more texts than fit into memory: ids and offsets are written to files and mapped from there.
 
     Args:
-        texts: Lists of ids; one may be empty, and is a row of zeros.
-        folder: Where `ids` and `ends` are written. It must stay as long as the design is used.
-        n_tokens: V.
+        texts: Lists of ids; an empty one is a row of zeros.
+        folder: Folder for the files `ids` and `offsets`. It must exist as long as the design is used.
+        n_tokens: Number of tokens in the vocabulary, V.
         mesh: See `Design`.
 
     Raises:
         InvalidInputError: There are no texts.
     """
     n_ids = 0
-    with (folder / "ids").open("wb") as ids, (folder / "ends").open("wb") as ends:
+    with (folder / "ids").open("wb") as ids, (folder / "offsets").open("wb") as offsets:
+        offsets.write(np.int64(0).tobytes())
         for text in texts:
-            ids.write(np.array(text[:CHUNK], np.int32).tobytes())
-            n_ids += len(text[:CHUNK])
-            ends.write(np.int64(n_ids).tobytes())
+            ids.write(np.array(text[:BATCH_TOKENS], np.int32).tobytes())
+            n_ids += len(text[:BATCH_TOKENS])
+            offsets.write(np.int64(n_ids).tobytes())
     if not n_ids:
         raise InvalidInputError("The corpus should have texts with tokens of the vocabulary; found none.")
-    return Design(np.memmap(folder / "ids", np.int32, "r"), np.memmap(folder / "ends", np.int64, "r"), n_tokens, mesh)
+    mapped = Ragged(np.memmap(folder / "ids", np.int32, "r"), np.memmap(folder / "offsets", np.int64, "r"))
+    return Design(mapped, n_tokens, mesh)

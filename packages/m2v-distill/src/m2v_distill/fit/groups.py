@@ -1,8 +1,9 @@
-"""A student that is fitted to texts: what its tokens come to in the mean, not what each is alone.
+"""Tables that are fitted to the teacher's vectors of texts, or of random groups of tokens.
 
-Seen alone, a token's output tells what the teacher makes of a text of one token. In a text it counts for more or less,
-and means what its neighbours let it mean. So the teacher embeds texts, and the table is the one whose means come
-nearest (`ridge`). Without a corpus the texts are random groups of tokens: enough to learn how much each counts.
+The teacher's vector of a token alone is that of a text of one token. Within a text, the token has more or less weight,
+and its meaning depends on its neighbours. So the teacher embeds texts, and the table is the one whose token means are
+closest to these vectors (`ridge`). Without a corpus, random groups of tokens serve as texts: enough to learn the weight
+of each token.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from numpy import ndarray
 from m2v_distill.fit.design import Design
 from m2v_distill.fit.ridge import fitted_scale, linear_table, ridge
 
-#: Tokens of a random group.
+#: Number of tokens in a random group.
 GROUP_SIZE = 8
 
-#: Groups at the least. A prior of hundreds of features needs several for each, however small the vocabulary.
+#: Smallest number of groups. A prior of hundreds of features needs several for each, however small the vocabulary is.
 GROUPS = 4096
 
-#: Components are divided by this power of their standard deviation.
+#: Power of the standard deviation by which principal components are divided.
 WHITENING = 0.3
 
-#: How strongly a table is held to its prior, per text: of groups, and of a corpus.
+#: Strength of the prior per text, for groups and for a corpus.
 GROUP_STRENGTH, CORPUS_STRENGTH = 3e-6, 6e-6
 
 
@@ -38,15 +39,15 @@ def token_groups(
     at_least: int = GROUPS,
     seed: int = 0,
 ) -> list[list[int]]:
-    """Random groups of tokens: the vocabulary, shuffled and cut, `rounds` times over or more often.
+    """Random groups of tokens: the vocabulary is shuffled and divided into groups, at least `rounds` times.
 
     Args:
-        tokens: Ids.
-        rounds: How many groups each token is in at least.
-        size: Of a group; a round's last one may be smaller. Few tokens are cut in two at least: from a group of them
-            all there is nothing to learn, and from one token neither.
-        at_least: How many groups there are to be, by more rounds.
-        seed: The same seed gives the same groups.
+        tokens: Token ids.
+        rounds: Smallest number of groups that each token is in.
+        size: Number of tokens of a group; the last one of a round may be smaller. Few tokens are divided into at least
+            two groups: one group of all tokens, or of a single one, teaches nothing.
+        at_least: Smallest number of groups, reached by more rounds.
+        seed: Seed of the shuffling.
 
     Example:
         >>> groups = token_groups(np.arange(5), size=2, rounds=2, at_least=0)
@@ -62,21 +63,21 @@ def token_groups(
     return [order[start : start + size].tolist() for order in shuffled for start in range(0, len(order), size)]
 
 
-def joined(
+def group_sequences(
     groups: Sequence[Sequence[int]], pieces: Sequence[Sequence[int]], longest: int | None
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """The teacher's ids for groups of tokens, without tokens at the end that would make a sequence too long.
+    """The teacher's ids of groups of tokens, without the last tokens of a group that is too long.
 
     Args:
-        groups: Ids of tokens.
-        pieces: The teacher's ids for each token.
-        longest: Ids of a sequence at the most.
+        groups: Token ids of each group.
+        pieces: The teacher's ids of each token.
+        longest: Largest number of ids of a sequence; `None` for no limit.
 
     Returns:
-        The groups as far as they fit, without those of which nothing does, and their ids.
+        The groups without tokens that do not fit, and without empty groups, and the ids of each.
 
     Example:
-        >>> joined([[0, 1], [1, 0], [2]], [[7], [8, 9], [1, 2, 3]], longest=2)
+        >>> group_sequences([[0, 1], [1, 0], [2]], [[7], [8, 9], [1, 2, 3]], longest=2)
         ([[0], [1]], [[7], [8, 9]])
     """
     kept, sequences = [], []
@@ -90,7 +91,7 @@ def joined(
 
 
 def mean_rows(table: Float32[ndarray, "I E"], pieces: Sequence[Sequence[int]]) -> Float32[ndarray, "V E"]:
-    """The mean of some rows for each token; zeros for none.
+    """The mean of the rows of each token's ids; zeros for a token without ids.
 
     Example:
         >>> mean_rows(np.array([[1], [3]], np.float32), [[0], [0, 1], []]).tolist()
@@ -106,7 +107,7 @@ def mean_rows(table: Float32[ndarray, "I E"], pieces: Sequence[Sequence[int]]) -
 
 
 def standard(features: Float32[ndarray, "V F"]) -> Float32[ndarray, "V F"]:
-    """Features centred, and divided by the standard deviation of all of them together."""
+    """Features centred, and divided by the standard deviation of all their values."""
     centred = features - features.mean(axis=0)
     scaled: ndarray = centred / max(float(centred.std()), np.finfo(np.float32).tiny)
     return scaled
@@ -115,15 +116,15 @@ def standard(features: Float32[ndarray, "V F"]) -> Float32[ndarray, "V F"]:
 def fit_groups(
     design: Design, targets: Float32[ndarray, "N H"], features: Sequence[Float32[ndarray, "V _"]]
 ) -> Float32[ndarray, "V H"]:
-    """The table fitted to the teacher's vectors of groups.
+    """The table that is fitted to the teacher's vectors of groups.
 
-    Its prior is the best linear function of what is known of each token: what it is to the teacher alone, and where the
-    teacher starts from. So the groups need only tell what sets a token apart from others that are like it.
+    Its prior is the best linear function of features of each token: the teacher's vector of the token alone, and its
+    input embedding. So the groups need to tell only how a token differs from others with similar features.
 
     Args:
         design: The groups.
-        targets: The teacher's vectors of them, of length 1.
-        features: Tables of one or several kinds.
+        targets: The teacher's unit vectors of the groups.
+        features: Tables of features, of one or several kinds.
     """
     cross = design.cross([targets], targets.shape[1])
     prior = linear_table(design, cross, np.concatenate([standard(table) for table in features], axis=1))
@@ -137,13 +138,13 @@ def fit_corpus(
     *,
     show_progress_bar: bool | None = False,
 ) -> Float32[ndarray, "V H"]:
-    """The table fitted to the teacher's vectors of real texts.
+    """The table that is fitted to the teacher's vectors of real texts.
 
     Args:
         design: The texts.
-        targets: The teacher's vectors of them, of length 1, in parts.
-        prior: A student's table, weights and all, for tokens of which the texts tell little; its scale is fitted.
-        show_progress_bar: On stderr; `None` shows it on a terminal only.
+        targets: The teacher's unit vectors of the texts, in parts.
+        prior: Table of a student, with weights, for tokens that are rare in the texts; its scale is fitted.
+        show_progress_bar: Whether to show progress on stderr; `None` shows it on a terminal only.
     """
     cross = design.cross(targets, prior.shape[1])
     scaled = np.float32(fitted_scale(design, cross, prior)) * prior
@@ -153,18 +154,18 @@ def fit_corpus(
 def token_moments(
     table: Float32[ndarray, "V H"], frequencies: Float[ndarray, " V"], weights: Float[ndarray, " V"]
 ) -> tuple[Float[ndarray, " H"], Float[ndarray, "H H"]]:
-    """Centre and covariance of tokens as texts have them: drawn by frequency, and weighted.
+    """The mean and covariance of token vectors in texts: drawn by frequency, and weighted.
 
-    With p the frequencies and w the weights, the centre c is the mean of e by p w, and the covariance the mean of
-    (e - c)(e - c)' by p w^2: up to its length, that of a text of tokens that are drawn independently.
+    With frequencies p and weights w, the mean c is that of e weighted by p w, and the covariance that of
+    (e - c)(e - c)' weighted by p w^2: up to a factor, the covariance of a text of independently drawn tokens.
     """
-    heard = frequencies * weights
-    centre = heard @ table / heard.sum()
+    weighted = frequencies * weights
+    centre = weighted @ table / weighted.sum()
     centred = (table - centre).astype(np.float32)
-    share = heard * weights / (heard @ weights)
-    return centre, ((centred * share[:, None].astype(np.float32)).T @ centred).astype(np.float64)
+    twice = weighted * weights / (weighted @ weights)
+    return centre, ((centred * twice[:, None].astype(np.float32)).T @ centred).astype(np.float64)
 
 
 def text_moments(design: Design, table: Float32[ndarray, "V H"]) -> tuple[Float[ndarray, " H"], Float[ndarray, "H H"]]:
-    """Centre and covariance of the vectors X E of texts."""
+    """The mean and covariance of the vectors X E of texts."""
     return design.mean @ table, (table.T @ design.gram(table)).astype(np.float64) / len(design)

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import warnings
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
-from m2v_distill.config import PCADims
+#: Number of dimensions, fraction of the variance, all dimensions rotated ("auto"), or no PCA.
+PCADims = int | float | Literal["auto"] | None
 
 
 def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndarray, "V D"]:
-    """Rotate rows to their principal components, the largest first, and keep some.
+    """Rotate rows to their principal components, the largest first, and keep some of them.
 
     Components are the eigenvectors of the covariance of the rows (Pearson 1901; Bishop, Pattern Recognition and
-    Machine Learning, 12.1), found in float64 of a float32 covariance. The sign of each is such that its largest score
-    in absolute value is positive.
+    Machine Learning, 12.1), computed in float64 from a float32 covariance. The sign of each is such that its largest
+    absolute score is positive.
 
     Args:
         table: Token vectors.
-        pca_dims: An int keeps that many components; a float the fewest that explain that share of variance; "auto"
-            keeps all; `None` returns the table as it is.
+        pca_dims: An int keeps that many components, a float the fewest that explain that fraction of the variance,
+            "auto" all; `None` returns the table as it is.
 
     Warns:
-        UserWarning: More components are asked for than the rows have dimensions (all are kept), or than there are
-            rows (the table is returned as it is).
+        UserWarning: More components are requested than the rows have dimensions (all are kept), or than there are rows
+            (the table is returned as it is).
 
     Example:
         >>> table = np.array([[0, 0], [1, 0], [5, 0]], np.float32)
@@ -43,12 +45,12 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
 def principal_axes(
     covariance: Float64[ndarray, "H H"], pca_dims: int | float
 ) -> tuple[Float64[ndarray, " D"], Float64[ndarray, "H D"]]:
-    """Variances and directions of the largest principal components; see `apply_pca` for how many."""
+    """The variances and directions of the largest principal components; `pca_dims` as in `apply_pca`."""
     variances, axes = np.linalg.eigh(covariance)
     variances, axes = np.clip(variances[::-1], 0, None), axes[:, ::-1]
     if isinstance(pca_dims, float):
-        shares = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float64).tiny)
-        keep = min(int(np.searchsorted(shares, pca_dims)) + 1, len(variances))
+        explained = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float64).tiny)
+        keep = min(int(np.searchsorted(explained, pca_dims)) + 1, len(variances))
     else:
         keep = pca_dims
     return variances[:keep], axes[:, :keep]
@@ -63,18 +65,18 @@ def apply_whitened_pca(
 ) -> Float32[ndarray, "V D"]:
     """Rotate rows to the principal components of given moments, each divided by a power of its standard deviation.
 
-    Whitening in part: an exponent of 1 makes all components count alike, 0 none more than in plain PCA (Su et al.,
-    Whitening Sentence Representations, 2021, is 1). Components without variance, next to the largest, become 0.
+    This is partial whitening: with exponent 0 it is plain PCA, with exponent 1 all components have the same variance
+    (Su et al., Whitening Sentence Representations, 2021). Components whose variance is negligible become 0.
 
     Args:
         table: Token vectors.
-        centre: Taken from every row.
-        covariance: Of the vectors whose components count.
-        pca_dims: As in `apply_pca`; `None` does nothing at all.
-        exponent: From 0 to 1.
+        centre: Mean that is subtracted from each row.
+        covariance: Covariance whose principal components are used.
+        pca_dims: As in `apply_pca`; `None` returns the table as it is.
+        exponent: Power of the standard deviation, from 0 to 1.
 
     Warns:
-        UserWarning: As `apply_pca`.
+        UserWarning: As in `apply_pca`.
 
     Example:
         >>> table = np.array([[2, 0], [-2, 0], [0, 1], [0, -1]], np.float32)
@@ -91,16 +93,16 @@ def apply_whitened_pca(
 
 
 def _possible(pca_dims: PCADims, table: Float32[ndarray, "V H"]) -> int | float | None:
-    """What to keep of a table's dimensions: "auto" is all; `None` where there is to be no PCA."""
-    n_tokens, width = table.shape
+    """The components to keep of a table; `None` for no PCA."""
+    n_tokens, n_dims = table.shape
     if pca_dims is None or isinstance(pca_dims, float):
         return pca_dims
-    keep = width if pca_dims == "auto" else pca_dims
-    if keep > width:
+    keep = n_dims if pca_dims == "auto" else pca_dims
+    if keep > n_dims:
         warnings.warn(
-            f"pca_dims is {keep}, but the teacher has {width} dimensions: all {width} are kept.", stacklevel=3
+            f"pca_dims is {keep}, but the teacher has {n_dims} dimensions: all {n_dims} are kept.", stacklevel=3
         )
-        keep = width
+        keep = n_dims
     if keep >= n_tokens:
         warnings.warn(f"pca_dims is {keep}, but there are only {n_tokens} tokens: no PCA is done.", stacklevel=3)
         return None

@@ -1,7 +1,7 @@
-"""Tables whose token means come near to a teacher's vectors of texts: least squares in closed form.
+"""Linear least squares for tables whose token means approximate a teacher's vectors of texts.
 
-With X the token shares of texts (see `Design`) and Y the teacher's vectors of them, both centred, a static model is
-Y = X E. Everything here is in terms of two products, X'X times a table and C = X'Y.
+Let X be the token shares of texts (see `Design`) and Y the teacher's vectors of the texts, both centred. A static model
+is Y = X E. Everything here uses two products: X'X times a table, and C = X'Y.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 from numpy import ndarray
-from tqdm import tqdm
 
+from m2v_core.progress import progress_bar
 from m2v_distill.fit.design import Design
 
-#: The share of its diagonal that is added to a matrix of features, so that it can be solved.
+#: Regularisation of a matrix of features, relative to the mean of its diagonal.
 JITTER = 1e-3
 
-#: A residual of this share of C is rounding, and a prior that leaves no more than that needs no correction.
+#: Relative residual, with respect to C, that is rounding error; a prior with no more needs no correction.
 ROUNDING = 1e-5
 
-#: In place of a divisor that is 0.
+#: Smallest divisor.
 TINY = float(np.finfo(np.float32).tiny)
 
 
 def fitted_scale(design: Design, cross: Float32[ndarray, "V H"], table: Float32[ndarray, "V H"]) -> float:
-    """The number a that makes a X E nearest to Y: <E, C> / <E, X'X E>; 0 if X E is 0."""
+    """The factor a for which a X E is closest to Y: <E, C> / <E, X'X E>; 0 if X E is 0."""
     power = float(np.vdot(table, design.gram(table)))
     return float(np.vdot(table, cross)) / power if power > 0 else 0.0
 
@@ -36,18 +36,18 @@ def fitted_scale(design: Design, cross: Float32[ndarray, "V H"], table: Float32[
 def linear_table(
     design: Design, cross: Float32[ndarray, "V H"], features: Float32[ndarray, "V F"]
 ) -> Float32[ndarray, "V H"]:
-    """The table F W that makes X F W nearest to Y, for features F of the tokens: W solves (F'X'X F) W = F'C.
+    """The table F W for which X F W is closest to Y, with features F of the tokens: W solves (F'X'X F) W = F'C.
 
-    A token that the texts lack gets a row from its features, as all others do.
+    A token that occurs in no text gets its row from its features, like all others.
 
     Args:
-        design: X.
-        cross: C.
-        features: F. Columns of like scale, since a thousandth of the mean of the diagonal is added to it.
+        design: The texts, X.
+        cross: The product C.
+        features: Features of each token, F. Their columns should have similar scales, because of the regularisation.
     """
-    inner = (features.T @ design.gram(features)).astype(np.float64)
-    inner[np.diag_indices_from(inner)] += JITTER * max(float(np.trace(inner)) / len(inner), TINY)
-    table: ndarray = features @ np.linalg.solve(inner, (features.T @ cross).astype(np.float64)).astype(np.float32)
+    normal = (features.T @ design.gram(features)).astype(np.float64)
+    normal[np.diag_indices_from(normal)] += JITTER * max(float(np.trace(normal)) / len(normal), TINY)
+    table: ndarray = features @ np.linalg.solve(normal, (features.T @ cross).astype(np.float64)).astype(np.float32)
     return table
 
 
@@ -63,25 +63,24 @@ def ridge(
 ) -> Float32[ndarray, "V H"]:
     """The table E that minimises `|Y - X E|^2 + strength N |E - prior|^2`; tokens that X lacks keep their prior.
 
-    E = prior + D with (X'X + strength N I) D = C - X'X prior, by conjugate gradients (Hestenes and Stiefel 1952) on all
-    columns side by side, with a diagonal preconditioner.
+    E = prior + D with (X'X + strength N I) D = C - X'X prior, solved by conjugate gradients (Hestenes and Stiefel 1952)
+    on all columns at once, with a diagonal preconditioner.
 
     Args:
-        design: X.
-        cross: C.
-        prior: Of which E is a correction.
-        strength: Of the prior, per text.
-        tolerance: The norm of each column's residual, as a share of what it was at first, at which it is solved; or
-            `ROUNDING`, as a share of C's.
-        max_steps: Products with X'X at the most.
-        show_progress_bar: On stderr; `None` shows it on a terminal only.
+        design: The texts, X.
+        cross: The product C.
+        prior: Table that E is held to.
+        strength: Strength of the prior, per text.
+        tolerance: Relative residual at which a column counts as converged. So does one whose residual is below
+            `ROUNDING` relative to C.
+        max_steps: Largest number of products with X'X.
+        show_progress_bar: Whether to show progress on stderr; `None` shows it on a terminal only.
     """
     decay = np.float32(strength * len(design))
     inverse = 1 / (design.scale + decay)
     table = prior.copy()
-    hidden = None if show_progress_bar is None else not show_progress_bar
     blocks = design.blocks(prior.shape[1])
-    with tqdm(total=len(blocks) * max_steps, desc="Solve", unit=" steps", disable=hidden) as bar:
+    with progress_bar("Solve", unit="steps", total=len(blocks) * max_steps, show=show_progress_bar) as bar:
         for number, block in enumerate(blocks, 1):
             start = design.gram_on_device(design.on_device(prior[block]))
             *state, goal = _start(design.on_device(cross[block]), start, inverse, np.float32(tolerance))
@@ -119,8 +118,8 @@ def _step(
     decay: Float[Array, ""],
 ) -> tuple[Array, ...]:
     product = product + decay * direction
-    # A column that is solved stays as it is, so that it does not matter which others are solved beside it.
-    # Nor does one move where rounding has left no curvature.
+    # A column that has converged does not change, so that the result does not depend on the columns beside it.
+    # The same holds for one without curvature, which rounding may cause.
     curvature = (direction * product).sum(axis=0)
     length = jnp.where((left <= goal) | (curvature <= 0), 0, power / jnp.maximum(curvature, TINY))
     found, residual = found + length * direction, residual - length * product

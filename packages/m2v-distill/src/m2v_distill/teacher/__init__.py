@@ -1,9 +1,4 @@
-"""Teachers: sentence transformers as Flax modules.
+"""Teachers: sentence transformers that m2v-distill runs itself, as Flax modules, or through PyTorch.
 
-A family is one module file (`bert.py`) and one weight table (`bert_params.py`); `registry.py` finds it by
-`model_type`, `weights.py` fills any of them, and `teacher.py` is what the rest of m2v-distill sees.
+`teacher.py` has the class that everything else uses; `interface.py` has the interface of its encoder.
 """
-
-from m2v_distill.teacher.teacher import Teacher
-
-__all__ = ["Teacher"]

@@ -1,4 +1,4 @@
-"""Checkpoints into modules: tensors are renamed by a table and fill a skeleton; nothing may be left over or missing."""
+"""From checkpoints to modules: tensors are renamed by a table and fill a module; none may be left over or missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ml_dtypes  # noqa: F401 - teaches numpy bfloat16, which safetensors then hands out
+import ml_dtypes  # noqa: F401 - adds bfloat16 to NumPy, for safetensors
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ INDEX_FILE = "model.safetensors.index.json"
 PICKLED_FILE = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
 
-#: Where a folder's weights may start from: the only file, or the index of the shards; the first that exists counts.
+#: Files of a folder's weights, each the only one or the index of shards; the first one that exists counts.
 FILES = (SINGLE_FILE, INDEX_FILE, PICKLED_FILE, PICKLED_INDEX)
 
-#: Tensors by name, each read when it is asked for.
+#: Tensors by name, each a function that reads it.
 Checkpoint = Mapping[str, Callable[[], NDArray[Any]]]
 
-#: Where a tensor stays, by our path of it.
+#: Function that places a tensor, given its path in the module.
 Place = Callable[[str, NDArray[Any]], Any]
 
 Module = TypeVar("Module", bound=nnx.Module)
@@ -37,15 +37,14 @@ Module = TypeVar("Module", bound=nnx.Module)
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a weight table.
+    """One line of a weight table: a tensor's name in PyTorch and its path in the module.
 
     Attributes:
-        source: PyTorch's name, `{i}` standing for a number, a layer's say; several are taken in order.
-        target: Our path, with `{i}` for the same numbers.
-        transpose: PyTorch keeps a dense layer as [out, in], we keep [in, out].
-        part: (k, n) takes the k-th of n equal parts of PyTorch's tensor, cut along its first axis: layers that a
-            checkpoint fuses into one.
-        optional: The tensor may be there although the config has no use for it.
+        source: Name in PyTorch; each `{i}` stands for a number, such as that of a layer.
+        target: Path in the module, with `{i}` for the same numbers in the same order.
+        transpose: Whether to transpose a matrix: PyTorch stores a dense layer as [out, in], we as [in, out].
+        part: Part (k, n) of a tensor: the k-th of n equal parts along the first axis, where a checkpoint fuses layers.
+        optional: Whether the checkpoint may have the tensor although the module does not use it.
     """
 
     source: str
@@ -56,7 +55,7 @@ class Rule:
 
 
 def linear(source: str, target: str, part: tuple[int, int] = (0, 1)) -> tuple[Rule, Rule]:
-    """A dense layer, with its bias if it has one."""
+    """The rules of a dense layer, with or without bias."""
     return (
         Rule(f"{source}.weight", f"{target}.kernel", transpose=True, part=part),
         Rule(f"{source}.bias", f"{target}.bias", part=part),
@@ -64,23 +63,23 @@ def linear(source: str, target: str, part: tuple[int, int] = (0, 1)) -> tuple[Ru
 
 
 def norm(source: str, target: str) -> tuple[Rule, Rule]:
-    """A LayerNorm."""
+    """The rules of a LayerNorm."""
     return Rule(f"{source}.weight", f"{target}.scale"), Rule(f"{source}.bias", f"{target}.bias")
 
 
 def embed(source: str, target: str) -> tuple[Rule]:
-    """An embedding table."""
+    """The rule of an embedding table."""
     return (Rule(f"{source}.weight", f"{target}.embedding"),)
 
 
 @dataclass(frozen=True)
 class WeightTable:
-    """How a family's checkpoints are named.
+    """The names of tensors in the checkpoints of a family.
 
     Attributes:
-        rules: One for each tensor of the module.
-        prefixes: What may stand before every source name, as in a checkpoint of a model with a head.
-        ignored: Regular expressions of names that the module has no use for: heads and buffers.
+        rules: Rules, one for each tensor of the module.
+        prefixes: Possible prefixes of all source names, as in a checkpoint of a model with a task head.
+        ignored: Regular expressions of names that the module does not use: task heads and buffers.
     """
 
     rules: tuple[Rule, ...]
@@ -88,12 +87,12 @@ class WeightTable:
     ignored: tuple[str, ...]
 
     def prefix_of(self, names: Mapping[str, object]) -> str:
-        """The prefix that this checkpoint uses, found by the table's first tensor; "" if none fits."""
+        """The prefix that a checkpoint uses for the first tensor of the table; "" if none fits."""
         anchor = self.rules[0].source
         return next((prefix for prefix in self.prefixes if prefix + anchor in names), "")
 
     def renamed(self, names: Mapping[str, object]) -> tuple[dict[str, tuple[str, Rule]], list[str]]:
-        """Our path -> (name in the checkpoint, rule), and the names that no rule and no exception knows."""
+        """A map from paths in the module to (name in the checkpoint, rule), and a list of unknown names."""
         prefix = self.prefix_of(names)
         patterns = [(_pattern(rule.source), rule) for rule in self.rules]
         found: dict[str, tuple[str, Rule]] = {}
@@ -123,25 +122,25 @@ def _numbered(name: str, match: re.Match[str]) -> str:
 
 
 def weights_file(folder: Path) -> Path:
-    """The file that a folder's weights start from: the only one, or the index of the shards."""
+    """The file of a folder's weights: the only one, or the index of the shards."""
     return next((folder / name for name in FILES if (folder / name).is_file()), folder / SINGLE_FILE)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """The tensors of a folder, in one file or shards: safetensors, of which nothing is read yet, else pickled ones.
+    """The tensors of a folder, in one file or in shards: safetensors, which are not read yet, else pickled ones.
 
     Raises:
         ModelNotFoundError: There are none.
-        ModelFormatError: A file is damaged, or the index names what is not there.
-        MissingPackageError: They are pickled, and there is no PyTorch.
+        ModelFormatError: A file is damaged, or the index names a tensor that is missing.
+        MissingPackageError: They are pickled, and PyTorch is not installed.
     """
     index = weights_file(folder)
     if not index.is_file():
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise ModelNotFoundError(
             f"{folder}: expected weights in {SINGLE_FILE}, or in {PICKLED_FILE} (either may be in shards); found "
-            f"{found}. Weights of another name have to be renamed. What was exported for another runtime (ONNX, "
-            f"OpenVINO, GGUF, TensorFlow, ...) is not read: take the model that it was made from."
+            f"{found}. Weights of another name have to be renamed. Exports for other runtimes (ONNX, OpenVINO, "
+            f"GGUF, TensorFlow, ...) are not read: take the model that they were made from."
         )
     if index.suffix != ".json":
         return _open(index, index.name)
@@ -183,16 +182,16 @@ def _reader(file: Any, name: str) -> Callable[[], NDArray[Any]]:
 def fill(
     make: Callable[[], Module], checkpoint: Checkpoint, table: WeightTable, where: str, place: Place | None = None
 ) -> Module:
-    """A module with the weights of a checkpoint; `where` names the source in errors.
+    """A module with the weights of a checkpoint.
 
-    `make` is only traced for its shapes, and tensors are read one after the other: no memory is taken twice.
+    The module is only traced for its shapes, and tensors are read one by one, so no memory is used twice.
 
     Args:
-        make: Makes the module.
-        checkpoint: Its tensors.
-        table: Their names.
-        where: Names the checkpoint in errors.
-        place: Puts a tensor, of which it gets our path, where it is to stay. Default: a float32 array of the host.
+        make: Function that makes the module.
+        checkpoint: Tensors.
+        table: Names of the tensors.
+        where: Name of the checkpoint in errors.
+        place: Function that places a tensor. Default: a float32 array of the host.
 
     Raises:
         ModelFormatError: Tensors are missing, unknown or of another shape; all of them are listed.
@@ -204,7 +203,7 @@ def fill(
     missing = sorted(set(flat) - set(found))
     surplus = sorted(path for path in set(found) - set(flat) if not found[path][1].optional)
     problems = [f"found {name}, which is unknown" for name in unknown]
-    problems += [f"found {found[path][0]}, for which there is no place" for path in surplus]
+    problems += [f"found {found[path][0]}, which the module does not have" for path in surplus]
     problems += [f"expected {name}; found no such tensor" for name in _sources(missing, table)]
     arrays = {}
     for path in sorted(set(flat) & set(found), key=lambda path: found[path][0]):
@@ -223,8 +222,8 @@ def fill(
         listed = "\n  ".join(problems[:40] + ([f"... and {len(problems) - 40} more"] if len(problems) > 40 else []))
         raise ModelFormatError(
             f"{where}: the weights do not fit the architecture that config.json describes:\n  {listed}\n"
-            f"Weights of another implementation have to be renamed as transformers has them; if the repository brings "
-            f"the code for them, PyTorch runs it: trust_remote_code=True, backend='torch'."
+            f"Weights of another implementation have to get transformers' names. If the repository has the code for "
+            f"them, run it in PyTorch: trust_remote_code=True, backend='torch'."
         )
     filled = nnx.from_flat_state([(path, variable.replace(arrays[key])) for key, (path, variable) in flat.items()])
     return nnx.merge(graph, filled)
@@ -235,7 +234,7 @@ def _as_float32(_path: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sources(paths: list[str], table: WeightTable) -> Iterator[str]:
-    """The names that a checkpoint would have for these paths of ours."""
+    """The names that a checkpoint would have for these paths in the module."""
     patterns = [(_pattern(rule.target), rule) for rule in table.rules]
     for path in paths:
         matches = ((pattern.fullmatch(path), rule) for pattern, rule in patterns)

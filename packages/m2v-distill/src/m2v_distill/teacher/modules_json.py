@@ -1,8 +1,7 @@
-"""A sentence-transformers folder: `modules.json` and what it names."""
+"""The settings of a sentence-transformers folder: `modules.json` and the files that it names."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +9,19 @@ from typing import Any
 
 from m2v_core.errors import ModelFormatError
 from m2v_core.storage.files import read_json
+from m2v_distill.logs import logger
 from m2v_distill.teacher.checkpoint import Place, Rule, WeightTable, fill, linear, open_checkpoint, weights_file
+from m2v_distill.teacher.interface import POOLING_ALIASES
 from m2v_distill.teacher.nn.layers import LayerNorm
-from m2v_distill.teacher.pooling import ACTIVATIONS, POOLINGS, Head, Layer, Normalize, Projection
+from m2v_distill.teacher.pooling import ACTIVATIONS, POOLINGS, Layer, Normalize, Projection, SentencePooling
 
-logger = logging.getLogger("m2v_distill")
-
-#: Where the first module keeps its settings; the first of them that exists counts.
+#: Files of the first module's settings; the first one that exists counts.
 SETTINGS_FILES = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 
-#: sentence-transformers' names of poolings, old (switches, in the order of their outputs) and new.
+#: Old names of poolings: switches, in the order of their outputs.
 SWITCHES = {
     "pooling_mode_cls_token": "first",
     "pooling_mode_max_tokens": "max",
@@ -31,9 +30,8 @@ SWITCHES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "last",
 }
-NAMES = {"cls": "first", "lasttoken": "last"}
 
-#: What the first module's settings may say: the values of a key that change nothing; `None` for all of them.
+#: Settings of the first module that may be there, with the values that change nothing; `None` for any value.
 SETTINGS: dict[str, list[Any] | None] = {
     "transformer_task": ["feature-extraction"],
     "module_output_name": ["token_embeddings", None],
@@ -42,7 +40,7 @@ SETTINGS: dict[str, list[Any] | None] = {
     **dict.fromkeys(("max_seq_length", "do_lower_case"), None),  # read elsewhere
     **dict.fromkeys(("unpad_inputs", "backend", "query_length", "document_length", "query_expansion"), None),
 }
-#: Its keywords for transformers (kwargs, in older releases args), and those of them that change nothing or are read.
+#: Keywords for transformers (kwargs, in older releases args), and those that change nothing or are read elsewhere.
 KEYWORDS = [f"{part}_{kind}" for part in ("config", "model", "processor", "tokenizer") for kind in ("kwargs", "args")]
 KNOWN = {
     *("add_pooling_layer", "attn_implementation", "dtype", "torch_dtype", "trust_remote_code", "unpad_inputs"),
@@ -50,20 +48,20 @@ KNOWN = {
 }
 STATES = {"method": "forward", "method_output_name": "last_hidden_state"}
 
-#: Of sentence_transformers.
+#: Modules of sentence_transformers that can be computed.
 MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
 
-#: What to do about a module that has no place in a teacher; `NO_ENCODER` are first modules without one.
+#: Advice for modules that cannot be computed; `NO_ENCODER` are first modules without an encoder.
 ENCODER_ALONE = "Give pooling= (mean, say) to use the encoder alone."
-SPARSE = f"It belongs to a sparse encoder, whose vectors weigh words: choose a dense one. {ENCODER_ALONE}"
-TABLE = "It looks words up in a table, and has no network to distil: choose a transformer as teacher."
+SPARSE = f"It belongs to a sparse encoder, whose vectors are weights of words: choose a dense one. {ENCODER_ALONE}"
+TABLE = "It looks words up in a table and has no network to distil: choose a transformer as teacher."
 NO_ENCODER = {
     "CLIPModel": "It embeds images too: choose a teacher for texts alone.",
     "StaticEmbedding": "It is static already: m2v_core.StaticModel.from_pretrained loads such a model.",
-    "SparseStaticEmbedding": "It gives each token a weight, and no vector: choose a transformer as teacher.",
+    "SparseStaticEmbedding": "It gives each token a weight and no vector: choose a transformer as teacher.",
     **dict.fromkeys(
         ("Router", "Asym"),
-        "It sends queries and documents through models of their own: pass the folder of one of these, a transformer's.",
+        "It has separate models for queries and documents: pass the folder of one of these, if it is a transformer.",
     ),
     **dict.fromkeys(("WordEmbeddings", "BoW"), TABLE),
 }
@@ -74,21 +72,17 @@ LAYER_NORM = WeightTable((Rule("norm.weight", "scale"), Rule("norm.bias", "bias"
 
 
 @dataclass(frozen=True)
-class SentenceSettings:
-    """What a folder says beside its encoder.
+class TextSettings:
+    """How texts are prepared for the encoder.
 
     Attributes:
-        head: From hidden states to vectors.
-        encoder_folder: Of the encoder and the tokenizer.
         max_seq_length: Longest text in tokens; `None` leaves it to the tokenizer and `positions`.
-        positions: Those that the encoder was made for, by its config.
-        lower_case: Whether texts are put into lower case first.
-        prompts: Texts by name, to be put before a text.
-        default_prompt_name: Which one is used unless another is asked for.
+        positions: Number of positions of the encoder, by its config.
+        lower_case: Whether texts are lower-cased first.
+        prompts: Prompts by name, each a text that is put before a text.
+        default_prompt_name: Name of the prompt that is used by default.
     """
 
-    head: Head
-    encoder_folder: Path
     max_seq_length: int | None = None
     positions: int | None = None
     lower_case: bool = False
@@ -96,21 +90,36 @@ class SentenceSettings:
     default_prompt_name: str | None = None
 
 
+@dataclass(frozen=True)
+class SentenceSettings:
+    """Everything in a sentence-transformers folder other than the encoder's weights.
+
+    Attributes:
+        pooling: The modules after the encoder.
+        encoder_folder: Folder of the encoder and the tokenizer.
+        texts: How texts are prepared.
+    """
+
+    pooling: SentencePooling
+    encoder_folder: Path
+    texts: TextSettings = field(default_factory=TextSettings)
+
+
 def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: Place | None = None) -> SentenceSettings:
-    """The settings of a folder; without `modules.json`, the mean of the hidden states.
+    """The settings of a folder; without `modules.json`, the pooling is the mean of the hidden states.
 
     Args:
-        folder: The teacher's.
-        pooling: In place of all modules after the encoder.
-        place: Puts the weights of dense layers where they are to stay (see `weights.fill`).
+        folder: The teacher's folder.
+        pooling: A pooling that replaces all modules after the encoder.
+        place: Function that places the weights of dense layers; see `m2v_distill.teacher.checkpoint.fill`.
 
     Raises:
         ModelFormatError: A module is unknown, or not as expected.
     """
     listing = folder / "modules.json"
     if not listing.is_file():
-        _note_a_head(folder / "config.json", pooling or "mean")
-        return SentenceSettings(Head([pooling or "mean"]), folder, positions=positions_of(folder))
+        _warn_of_task_head(folder / "config.json", pooling or "mean")
+        return pooled_encoder(folder, pooling or "mean")
     modules = read_json(listing, kind=list)
     if not modules:
         raise ModelFormatError(f"{listing}: expected modules, a Transformer first; found none.")
@@ -119,7 +128,11 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
         raise _unknown(modules[0], listing, NO_ENCODER)
     whole = folder / "config_sentence_transformers.json"
     shared = read_json(whole) if whole.is_file() else {}
-    head = Head([pooling]) if pooling else _read_head(modules, paths, listing, shared.get("truncate_dim"), place)
+    sentence_pooling = (
+        SentencePooling([pooling])
+        if pooling
+        else _read_modules(modules, paths, listing, shared.get("truncate_dim"), place)
+    )
     prompts = _read_prompts(shared, whole)
     own = next(
         (paths[0] / name for name in SETTINGS_FILES if (paths[0] / name).is_file()), paths[0] / SETTINGS_FILES[0]
@@ -127,18 +140,24 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
     settings = read_json(own) if own.is_file() else {}
     if not pooling:
         _check_encoder(settings, own)
-    return SentenceSettings(
-        head,
-        paths[0],
+    texts = TextSettings(
         max_seq_length=_longest_text(settings, own),
-        positions=positions_of(paths[0]),
+        positions=_positions_of(paths[0]),
         lower_case=bool(settings.get("do_lower_case")),
         prompts=prompts,
         default_prompt_name=shared.get("default_prompt_name"),
     )
+    return SentenceSettings(sentence_pooling, paths[0], texts)
 
 
-def _read_head(modules: list[Any], paths: list[Path], listing: Path, truncate_dim: object, place: Place | None) -> Head:
+def pooled_encoder(folder: Path, pooling: str) -> SentenceSettings:
+    """The settings of an encoder alone, with a pooling."""
+    return SentenceSettings(SentencePooling([pooling]), folder, TextSettings(positions=_positions_of(folder)))
+
+
+def _read_modules(
+    modules: list[Any], paths: list[Path], listing: Path, truncate_dim: object, place: Place | None
+) -> SentencePooling:
     kinds = [_kind(module, listing) for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"]:
         raise ModelFormatError(f"{listing}: expected Transformer, then Pooling, then others; found {kinds}.")
@@ -149,7 +168,7 @@ def _read_head(modules: list[Any], paths: list[Path], listing: Path, truncate_di
         )
     pooling = read_json(paths[1] / "config.json")
     layers = [_layer(kind, path, listing, place) for kind, path in zip(kinds[2:], paths[2:], strict=True)]
-    return Head(
+    return SentencePooling(
         _poolings(pooling, paths[1] / "config.json"),
         [layer for layer in layers if layer is not None],
         skips_prompt=pooling.get("include_prompt", True) is False,
@@ -168,7 +187,7 @@ def _read_prompts(shared: dict[str, Any], where: Path) -> dict[str, str]:
 
 
 def _check_encoder(settings: dict[str, Any], where: Path) -> None:
-    """Refuse settings by which texts or hidden states would be others than those that we compute."""
+    """Refuse settings that would change texts or hidden states in a way that is not computed."""
     wrong: dict[str, Any] = {}
     for key, value in settings.items():
         if key in KEYWORDS and isinstance(value, dict | None):
@@ -195,15 +214,15 @@ def _longest_text(settings: dict[str, Any], where: Path) -> int | None:
     return length
 
 
-def positions_of(folder: Path) -> int | None:
-    """The positions that a folder's encoder was made for, if its config says so."""
+def _positions_of(folder: Path) -> int | None:
+    """The number of positions of a folder's encoder, if its config says it."""
     config = folder / "config.json"
     found = read_json(config).get("max_position_embeddings") if config.is_file() else None
     return found if isinstance(found, int) and found > 0 else None
 
 
 def _kind(module: Any, listing: Path) -> str:
-    """The class of a module, by its last name: packages have moved between releases of sentence-transformers."""
+    """The class name of a module, without its package, which differs between releases of sentence-transformers."""
     found = module.get("type") if isinstance(module, dict) else module
     package, _, kind = found.rpartition(".") if isinstance(found, str) else ("", "", "")
     if package.split(".")[0] != "sentence_transformers" or kind not in MODULES:
@@ -224,8 +243,8 @@ def _last_name(module: Any) -> str:
     return found.rpartition(".")[2] if isinstance(found, str) else ""
 
 
-def _note_a_head(config: Path, pooling: str) -> None:
-    """Say that a classifier or a reranker counts as an encoder here; its vectors may be no good."""
+def _warn_of_task_head(config: Path, pooling: str) -> None:
+    """Warn that the model is a classifier or a reranker, whose vectors may be poor embeddings."""
     listed = read_json(config).get("architectures") if config.is_file() else None
     heads = [name for name in listed or () if isinstance(name, str) and name.endswith("Classification")]
     if heads:
@@ -239,7 +258,7 @@ def _note_a_head(config: Path, pooling: str) -> None:
 def _inside(folder: Path, module: Any, listing: Path) -> Path:
     path = module.get("path") if isinstance(module, dict) else None
     if not isinstance(path, str) or not (folder / path).resolve().is_relative_to(folder.resolve()):
-        raise ModelFormatError(f'{listing}: "path" should lie inside of the folder; found {path!r}.')
+        raise ModelFormatError(f'{listing}: "path" should be inside the folder; found {path!r}.')
     return folder / path
 
 
@@ -248,14 +267,14 @@ def _poolings(raw: dict[str, Any], where: Path) -> list[str]:
     if named is None:
         return [name for switch, name in SWITCHES.items() if raw.get(switch)] or ["mean"]
     listed = named if isinstance(named, list) else [named]
-    names = [NAMES.get(name, name) for name in map(str, listed)]
+    names = [POOLING_ALIASES.get(name, name) for name in map(str, listed)]
     if not names or not all(name in POOLINGS for name in names):
         raise ModelFormatError(f'{where}: "pooling_mode" should name some of {", ".join(POOLINGS)}; found {named!r}.')
     return names
 
 
 def _layer(kind: str, path: Path, listing: Path, place: Place | None) -> Layer | None:
-    if kind == "Dropout":  # does nothing outside of training
+    if kind == "Dropout":  # has no effect outside training
         return None
     config = path / "config.json"
     raw = read_json(config) if config.is_file() or kind != "Normalize" else {}

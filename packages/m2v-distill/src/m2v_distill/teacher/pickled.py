@@ -1,12 +1,13 @@
-"""Weights in `pytorch_model.bin`, which is pickle: PyTorch reads them, and nothing but tensors of them.
+"""Weights in `pytorch_model.bin`, a pickle file: PyTorch reads its tensors and nothing else.
 
-Beside `torch_encoder.py` the only module that imports PyTorch: `pip install m2v-distill[torch]`.
+Only this module and `torch_encoder.py` import PyTorch: `pip install m2v-distill[torch]`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,26 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import MissingPackageError, ModelFormatError
-from m2v_distill.teacher.torch_encoder import has_torch
 
-#: What `torch.load` raises for a file that is cut off or damaged.
+#: Errors of `torch.load` for a truncated or damaged file.
 DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
 
-def open_pickled(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
-    """The tensors of a file by name, each made a numpy array when it is asked for.
+def has_torch() -> bool:
+    """Whether PyTorch is installed."""
+    return find_spec("torch") is not None
 
-    Files that PyTorch wrote since 1.6 are mapped into memory, older ones are read. No code of theirs is run:
-    `torch.load(weights_only=True)` refuses what is no tensor.
+
+def open_pickled(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
+    """The tensors of a file by name, each converted to a NumPy array when it is read.
+
+    Files written by PyTorch 1.6 or newer are mapped into memory; older ones are read. No code in them is run:
+    `torch.load(weights_only=True)` refuses everything that is not a tensor.
 
     Raises:
-        MissingPackageError: There is no PyTorch, or an old one, whose `weights_only` can be got round (CVE-2025-32434).
-        ModelFormatError: The file is damaged, or holds something else than tensors.
+        MissingPackageError: PyTorch is missing, or so old that its `weights_only` is not safe (CVE-2025-32434).
+        ModelFormatError: The file is damaged, or holds anything other than tensors.
     """
     if not has_torch():
         raise MissingPackageError(
-            f"{path}: expected weights in safetensors; found pickle, which PyTorch alone reads: "
-            f"pip install m2v-distill[torch]. Or convert it where PyTorch is, by transformers: "
+            f"{path}: expected weights in safetensors; found a pickle file, which only PyTorch "
+            f"reads: pip install m2v-distill[torch]. Or convert it with transformers where PyTorch is installed: "
             f"AutoModel.from_pretrained(...).save_pretrained(...) writes safetensors."
         )
     import torch
@@ -48,13 +53,15 @@ def open_pickled(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of protocols of pickle; what cannot be read fails
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols; what cannot be read raises an error
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except UnpicklingError as error:
-        reason = str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0] or "no pickle of PyTorch's"
+        reason = (
+            str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0] or "not a pickle file of PyTorch"
+        )
         raise ModelFormatError(
-            f"{path}: expected tensors by name; found what could run code, or is damaged ({reason.strip()}). It was "
-            f"not run. Take another revision of the model, with safetensors, from somebody whom you trust."
+            f"{path}: expected tensors by name; found content that could run code or is damaged ({reason.strip()}). "
+            f"It was not run. Use another revision of the model, with safetensors, from a source that you trust."
         ) from None
     except DAMAGE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -62,8 +69,8 @@ def open_pickled(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
     if not isinstance(found, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
         kinds = sorted({type(value).__name__ for value in found.values()}) if isinstance(found, Mapping) else []
         raise ModelFormatError(
-            f"{path}: expected tensors by name, as a state_dict has them; found {type(found).__name__} of "
-            f"{', '.join(kinds) or 'something else'}. Load it in PyTorch, and save its model by save_pretrained."
+            f"{path}: expected tensors by name, as in a state_dict; found {type(found).__name__} of "
+            f"{', '.join(kinds) or 'something else'}. Load it in PyTorch, and save the model with save_pretrained."
         )
     return {str(name): _reader(tensor) for name, tensor in found.items()}
 
@@ -73,7 +80,7 @@ def _reader(tensor: Any) -> Callable[[], NDArray[Any]]:
 
 
 def _array(tensor: Any) -> NDArray[Any]:
-    """A tensor's values; numpy does not know all of PyTorch's dtypes by itself."""
+    """A tensor as a NumPy array, of a dtype of ml_dtypes where NumPy lacks it."""
     import torch
 
     name = str(tensor.dtype).removeprefix("torch.")

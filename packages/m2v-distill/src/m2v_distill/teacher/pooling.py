@@ -1,4 +1,4 @@
-"""What a sentence transformer does to the hidden states: pooling, dense layers, norms (its modules after the first)."""
+"""From hidden states to sentence vectors: pooling, dense layers and norms (the modules after the encoder)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_distill.teacher.nn.layers import Dense, LayerNorm
 
-#: torch's names of activations, as sentence-transformers writes them, without their module.
+#: Activations by torch's class names, as sentence-transformers writes them, without the module.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "Identity": lambda x: x,
     "Tanh": jnp.tanh,
@@ -33,7 +33,7 @@ def mean_sqrt_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -
 
 
 def weighted_mean_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Float[Array, "B H"]:
-    """The mean, later positions weighing more: position i counts i + 1 times (Muennighoff, SGPT, 2022, section 4.1)."""
+    """The mean with position i counted i + 1 times (Muennighoff, SGPT, 2022, section 4.1)."""
     weights = mask * jnp.arange(1, mask.shape[1] + 1)
     return jnp.einsum("blh,bl->bh", hidden, weights / jnp.maximum(weights.sum(axis=1, keepdims=True), 1))
 
@@ -55,6 +55,7 @@ def last_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Flo
     return jnp.where(mask.any(axis=1, keepdims=True), last, 0)
 
 
+#: Poolings by name, other than "pooler", which is part of the encoder.
 POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
     "mean": mean_pooling,
     "first": first_pooling,
@@ -66,13 +67,13 @@ POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 class Projection(nnx.Module):
-    """A dense layer with an activation, and perhaps a residual (sentence-transformers' Dense)."""
+    """A dense layer with an activation and an optional residual (sentence-transformers' Dense)."""
 
-    def __init__(self, inner: int, outer: int, *, bias: bool, act: str, residual: bool) -> None:
+    def __init__(self, in_size: int, out_size: int, *, bias: bool, act: str, residual: bool) -> None:
         self.act = ACTIVATIONS[act]
-        self.linear = Dense(inner, outer, bias=bias)
+        self.linear = Dense(in_size, out_size, bias=bias)
         self.adds_input = residual
-        self.residual = Dense(inner, outer, bias=False) if residual and inner != outer else None
+        self.residual = Dense(in_size, out_size, bias=False) if residual and in_size != out_size else None
 
     def __call__(self, x: Float[Array, "B I"]) -> Float[Array, "B O"]:
         """The projected vectors."""
@@ -83,7 +84,7 @@ class Projection(nnx.Module):
 
 
 class Normalize(nnx.Module):
-    """Vectors of unit length; a zero vector stays."""
+    """Vectors of unit length; a zero vector stays zero."""
 
     def __call__(self, x: Float[Array, "B H"]) -> Float[Array, "B H"]:
         """The scaled vectors."""
@@ -93,14 +94,14 @@ class Normalize(nnx.Module):
 Layer = Projection | Normalize | LayerNorm
 
 
-class Head(nnx.Module):
-    """Hidden states to vectors.
+class SentencePooling(nnx.Module):
+    """All modules after the encoder: from hidden states to sentence vectors.
 
     Attributes:
-        poolings: Names in `POOLINGS`, or "pooler"; their outputs are put side by side.
-        layers: What follows.
-        skips_prompt: Whether the positions of a prompt are left out of the pooling.
-        truncate_dim: How many dimensions are kept at the end; `None` for all.
+        poolings: Names in `POOLINGS`, or "pooler"; their outputs are concatenated.
+        layers: Layers after the pooling.
+        skips_prompt: Whether pooling ignores the positions of a prompt.
+        truncate_dim: Number of dimensions that are kept at the end; `None` for all.
     """
 
     def __init__(
@@ -123,30 +124,32 @@ class Head(nnx.Module):
         self,
         hidden: Float[Array, "B L H"],
         mask: Bool[Array, "B L"],
-        pooler: Callable[[], Array],
+        pooled: Float[Array, "B H"] | None,
         prompt_length: Int[Array, ""],
     ) -> Float[Array, "B D"]:
-        """The vectors.
+        """The sentence vectors.
 
         Args:
             hidden: The last hidden states.
-            mask: Which positions are real.
-            pooler: Gives the output of the encoder's own.
-            prompt_length: Positions that a prompt takes at the start.
+            mask: Real positions.
+            pooled: Output of the encoder's pooler, if it has one.
+            prompt_length: Number of positions of the prompt at the start.
         """
         if self.skips_prompt:
             mask = mask & (jnp.arange(mask.shape[1]) >= prompt_length)
-        parts = [pooler() if name == "pooler" else POOLINGS[name](hidden, mask) for name in self.poolings]
-        out = jnp.concatenate(parts, axis=1)
+        by_name = {name: POOLINGS[name](hidden, mask) for name in self.poolings if name != "pooler"}
+        if pooled is not None:
+            by_name["pooler"] = pooled
+        out = jnp.concatenate([by_name[name] for name in self.poolings], axis=1)
         for layer in self.layers:
             out = layer(out)
         return out[:, : self.truncate_dim]
 
-    def width(self, hidden_size: int) -> int:
-        """D, for hidden states of a size.
+    def output_size(self, hidden_size: int) -> int:
+        """The size of the vectors, D, for a hidden size.
 
         Raises:
-            ModelFormatError: A layer takes vectors of another size than it gets.
+            ModelFormatError: A layer takes vectors of another size than it would get.
         """
         size = hidden_size * len(self.poolings)
         for layer in self.layers:
@@ -155,15 +158,15 @@ class Head(nnx.Module):
             shape = layer.linear.kernel.shape if isinstance(layer, Projection) else layer.scale.shape
             if shape[0] != size:
                 raise ModelFormatError(
-                    f"modules.json: {type(layer).__name__} takes vectors of {shape[0]} numbers, but what comes before "
-                    f"it ({'+'.join(self.poolings)} of hidden states of {hidden_size}, ...) gives {size}."
+                    f"modules.json: {type(layer).__name__} takes vectors of {shape[0]} numbers, but the modules before "
+                    f"it ({'+'.join(self.poolings)} of hidden states of {hidden_size}, ...) give {size}."
                 )
             size = int(shape[-1])
         return size if self.truncate_dim is None else min(size, self.truncate_dim)
 
-    def unnormalized(self) -> Head:
-        """The same without a closing `Normalize`."""
+    def unnormalized(self) -> SentencePooling:
+        """The same without a final `Normalize`."""
         layers = list(self.layers)
         if layers and isinstance(layers[-1], Normalize):
             layers.pop()
-        return Head(self.poolings, layers, skips_prompt=self.skips_prompt, truncate_dim=self.truncate_dim)
+        return SentencePooling(self.poolings, layers, skips_prompt=self.skips_prompt, truncate_dim=self.truncate_dim)

@@ -1,14 +1,13 @@
-"""Teachers that m2v-distill has no Flax module for: transformers' own PyTorch model behind the same interface.
+"""Encoders that m2v-distill has no Flax module for: transformers' own PyTorch models behind the same interface.
 
-The only module that imports PyTorch, when it is asked for: `pip install m2v-distill[torch]`.
+PyTorch is imported when an encoder is made: `pip install m2v-distill[torch]`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
@@ -16,32 +15,28 @@ from numpy import ndarray
 
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelFormatError
-from m2v_distill.config import Device
+from m2v_distill.teacher.interface import Device
+from m2v_distill.teacher.pickled import has_torch
 
-#: Of these, as in sentence-transformers, the encoder alone; any other model runs as a whole.
+#: Architectures whose encoder alone runs, as in sentence-transformers; any other model runs as a whole.
 ENCODER_ONLY = (
     *("t5", "mt5", "umt5", "t5gemma", "udop", "longt5", "prophetnet", "switch_transformers", "blenderbot"),
     *("blenderbot-small", "m2m_100", "pegasus", "pegasus_x", "marian"),
 )
 
 
-def has_torch() -> bool:
-    """Whether PyTorch is installed."""
-    return find_spec("torch") is not None
-
-
 @dataclass(frozen=True)
 class TorchConfig:
-    """What the rest of m2v-distill asks of an encoder; see `Teacher`."""
+    """Sizes of a PyTorch model; see `m2v_distill.teacher.interface.EncoderConfig`."""
 
-    width: int
+    hidden_size: int
     vocab_size: int
     max_length: int | None
     pooler: bool
 
 
 def _longest(model: Any, positions: Any) -> int | None:
-    """The longest sequence for so many positions; RoBERTa's kin keep the first ones free."""
+    """The longest sequence for a number of positions, of which the RoBERTa family reserves the first."""
     from torch.nn import Embedding
 
     if not isinstance(positions, int) or positions < 1:
@@ -52,11 +47,15 @@ def _longest(model: Any, positions: Any) -> int | None:
 
 
 class TorchEncoder:
-    """A PyTorch model of transformers, without its head; it takes the model over: device, dtype and mode.
+    """A PyTorch model of transformers without its task head; see `m2v_distill.teacher.interface.Encoder`.
+
+    It owns the model: it sets its device, dtype and mode.
 
     Attributes:
-        config: Its sizes.
+        config: Sizes.
     """
+
+    compiles: ClassVar[bool] = False
 
     def __init__(self, model: Any, *, device: Device, precision: str, pooler: bool = True) -> None:
         import torch
@@ -69,14 +68,14 @@ class TorchEncoder:
         name = best if named in (None, "auto") else named.replace("gpu", "cuda")
         try:
             self._model = model.to(name, torch.float32).eval()
-        except (RuntimeError, AssertionError) as error:  # the latter where it was built without CUDA
+        except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without CUDA
             raise InvalidInputError(
                 f"device should name one that PyTorch has here, or be left out; found {device!r} ({error})."
             ) from None
         self._narrow = precision == "bfloat16"
         settings = model.config.get_text_config()
         self.config = TorchConfig(
-            width=int(settings.hidden_size),
+            hidden_size=int(settings.hidden_size),
             vocab_size=int(model.get_input_embeddings().num_embeddings),
             max_length=_longest(model, getattr(settings, "max_position_embeddings", None)),
             pooler=pooler and getattr(model, "pooler", None) is not None,
@@ -84,11 +83,11 @@ class TorchEncoder:
 
     @classmethod
     def from_folder(cls, folder: Path, *, trust_remote_code: bool, device: Device, precision: str) -> TorchEncoder:
-        """The model of a folder, by safetensors, or pickled weights where there are no others.
+        """The model of a folder, from safetensors, or from pickled weights where there are no others.
 
         Raises:
             MissingPackageError: PyTorch is not installed.
-            ModelFormatError: transformers cannot load it, or it lacks weights.
+            ModelFormatError: transformers cannot load the model, or weights are missing.
         """
         if not has_torch():
             raise MissingPackageError("This teacher needs PyTorch: pip install m2v-distill[torch]")
@@ -106,7 +105,7 @@ class TorchEncoder:
         except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelFormatError(f"{folder}: transformers cannot load a PyTorch model from it ({reason}).") from error
-        # transformers makes up what is missing: of a pooler that is no harm, as nobody gets to use it.
+        # transformers fills missing weights with random numbers. That is harmless for a pooler, which is then not used.
         poolers = {name for name in found["missing_keys"] if "pooler" in name.split(".")}
         skipped = "decoder." if model.config.model_type in ENCODER_ONLY else "pooler."
         missing = sorted(name for name in found["missing_keys"] - poolers if not name.startswith(skipped))
@@ -116,23 +115,22 @@ class TorchEncoder:
             )
         return cls(model, device=device, precision=precision, pooler=not poolers)
 
-    def __call__(
+    def outputs(
         self, ids: Int32[ndarray, "B L"], mask: Bool[ndarray, "B L"]
     ) -> tuple[Float32[ndarray, "B L H"], Float32[ndarray, "B H"] | None]:
-        """The last hidden states, and the pooler's output if there is one."""
+        """The last hidden states, and the pooler's output if there is a pooler."""
         import torch
 
         device = self._model.device
         inputs = {"input_ids": ids.astype(np.int64), "attention_mask": mask.astype(np.int64)}
-        # No token types: where a model needs them, it takes none for zeros; GPT-2 would add the embedding of token 0.
+        # Without token types: models that need them take zeros by default; GPT-2 would add the embedding of token 0.
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._narrow):
             out = self._model(**tensors)
         pooled = getattr(out, "pooler_output", None)
         return out.last_hidden_state.float().cpu().numpy(), None if pooled is None else pooled.float().cpu().numpy()
 
-    @property
-    def words(self) -> Float32[ndarray, "V E"]:
-        """The embeddings of ids that it starts from."""
+    def token_embeddings(self) -> Float32[ndarray, "V E"]:
+        """The input embeddings of all token ids."""
         table: ndarray = self._model.get_input_embeddings().weight.detach().float().cpu().numpy()
         return table

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from m2v_core.errors import MissingPackageError, ModelFormatError
+from m2v_distill.logs import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-#: How files begin that transformers makes a tokenizer of, besides SentencePiece models.
+#: Beginnings of the names of files that transformers makes a tokenizer of, besides SentencePiece models.
 TOKENIZER_FILES = ("tokenizer.json", "vocab", "tekken", "tokenization_", "bpe.codes", "merges")
 
 
 def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """A teacher's `config.json`, with transformers' defaults for what it leaves out.
+    """A teacher's `config.json` with transformers' defaults for missing settings.
 
     Raises:
         ModelFormatError: transformers does not accept it.
@@ -31,18 +30,18 @@ def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     AutoConfig = _transformers().AutoConfig
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(folder).to_dict()
-    except Exception as error:  # each version has its own classes for a config that does not hold
+    except Exception as error:  # each version raises its own classes for a bad config
         raise _refused("config", folder, error) from error
     return config
 
 
 def config_of(raw: Mapping[str, Any], model_type: str, where: str) -> dict[str, Any]:
-    """A config as that of a `model_type`, with transformers' defaults for what it leaves out.
+    """A config read as one of another `model_type`, with transformers' defaults for missing settings.
 
     Args:
-        raw: What it says.
-        model_type: In place of its own.
-        where: Names it in errors.
+        raw: The config.
+        model_type: The model type that replaces its own.
+        where: Name of the config in errors.
 
     Raises:
         ModelFormatError: transformers does not accept it.
@@ -59,17 +58,17 @@ def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = 
     """The fast tokenizer of a teacher's folder.
 
     Args:
-        folder: Holds `tokenizer.json`, or what transformers makes one of.
-        trust_remote_code: Let the folder bring Python code.
+        folder: A folder with `tokenizer.json`, or with files that transformers makes a tokenizer of.
+        trust_remote_code: Whether Python code of the folder may be run.
 
     Raises:
         ModelFormatError: There is no tokenizer, or transformers cannot load it.
-        MissingPackageError: It is a SentencePiece model, and the packages that read one are not installed.
+        MissingPackageError: There is a SentencePiece model, and the packages that read it are not installed.
     """
     _check_files(Path(folder))
     AutoTokenizer = _transformers().AutoTokenizer
     try:
-        # It looks into config.json, and has notes about one in the naming of a model's own code.
+        # It reads config.json too, and warns about the setting names of a model's own code.
         with warnings.catch_warnings(), quiet("transformers.configuration_utils"):
             warnings.simplefilter("ignore", FutureWarning)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
@@ -79,7 +78,7 @@ def load_tokenizer(folder: str | os.PathLike[str], *, trust_remote_code: bool = 
 
 
 def _check_files(folder: Path) -> None:
-    """See that there is something to make a tokenizer of: transformers' own advice may be for another format."""
+    """Check that there are files of a tokenizer; transformers' own error may advise on another format."""
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     models = [name for name in found if name.endswith(".model")]
     if not models and not any(name.startswith(TOKENIZER_FILES) for name in found):
@@ -89,19 +88,19 @@ def _check_files(folder: Path) -> None:
             f"tokenizer."
         )
     missing = [name for name in ("sentencepiece", "google.protobuf") if not _is_installed(name)]
-    is_sentencepiece = [name for name in models if (folder / name).read_bytes()[:1] == b"\n"]  # its protobuf
+    is_sentencepiece = [name for name in models if (folder / name).read_bytes()[:1] == b"\n"]  # protobuf
     if is_sentencepiece and missing and "tokenizer.json" not in found:
         raise MissingPackageError(
-            f"{folder}: expected tokenizer.json; found a SentencePiece model alone ({is_sentencepiece[0]}), and what "
-            f"reads it is not installed: pip install m2v-distill[sentencepiece]. Or save a tokenizer.json once, where "
-            f"sentencepiece is installed: AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+            f"{folder}: expected tokenizer.json; found only a SentencePiece model ({is_sentencepiece[0]}), and the "
+            f"packages that read it are not installed: pip install m2v-distill[sentencepiece]. Or save a "
+            f"tokenizer.json once, where they are: AutoTokenizer.from_pretrained(...).save_pretrained(...)."
         )
 
 
 def _is_installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except (ModuleNotFoundError, ValueError):  # no package that it would be in, or one that is hidden
+    except (ModuleNotFoundError, ValueError):  # its parent package is missing, or hidden
         return False
 
 
@@ -111,7 +110,7 @@ def _refused(part: str, folder: str | os.PathLike[str], error: Exception) -> Mod
 
 
 def _transformers() -> Any:
-    """The package, without its advice to install PyTorch, which nobody here needs."""
+    """The package, imported without its advice to install PyTorch."""
 
     def is_news(record: logging.LogRecord) -> bool:
         return "PyTorch was not found" not in record.getMessage()
@@ -123,27 +122,3 @@ def _transformers() -> Any:
     finally:
         logger.removeFilter(is_news)
     return transformers
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Pause the search for cyclic garbage, which copies of large vocabularies set off again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@contextmanager
-def quiet(name: str) -> Iterator[None]:
-    """Hold back a library's notes about each step; its errors are raised as ever."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

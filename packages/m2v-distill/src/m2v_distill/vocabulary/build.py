@@ -1,19 +1,19 @@
-"""The student's vocabulary, and the teacher's ids for each of its tokens."""
+"""The student's tokenizer, and the teacher's ids of each of its tokens."""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from m2v_core.errors import InvalidInputError
-from m2v_distill.teacher.tokenizer import TeacherTokenizer
-from m2v_distill.teacher.transformers_io import uncollected
+from m2v_distill.logs import logger
 from m2v_distill.vocabulary.tokenizer_file import (
     Raw,
     added_tokens,
+    garbage_collector_paused,
     is_byte_level,
     parts_of,
     token_ids,
@@ -27,22 +27,63 @@ from m2v_distill.vocabulary.tokenizer_file import (
 )
 from m2v_distill.vocabulary.words import Preprocessor, WordCounts, sort_words
 
-logger = logging.getLogger("m2v_distill")
+
+class TokenizerOfTeacher(Protocol):
+    """The part of `m2v_distill.teacher.tokenizer.TeacherTokenizer` that a vocabulary is built from."""
+
+    @property
+    def model_max_length(self) -> int | None:
+        """The largest number of ids of a text."""
+
+    @property
+    def raw(self) -> Raw:
+        """The parsed content of `tokenizer.json`."""
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """The id of each token."""
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The ids before each text."""
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """The ids after each text."""
+
+    @property
+    def unknown(self) -> str | None:
+        """The unknown token."""
+
+    @property
+    def padding(self) -> str | None:
+        """The padding token."""
+
+    @property
+    def pad_id(self) -> int:
+        """The padding id."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, with special ids around it."""
+
+    def model_ids(self, token: str) -> list[int]:
+        """The ids that the tokenizer's model gives a string as it is."""
 
 
 @dataclass(frozen=True)
 class TeacherVocabulary:
-    """The student's tokens as the teacher sees them.
+    """The student's tokens, each with the teacher's ids of it.
 
     Attributes:
-        tokens: The student's tokens, in the order of its ids.
-        sequences: For each of them the teacher's ids: the token between whatever the teacher puts around a text ([CLS]
-            and [SEP], say). One may be empty: some tokenizers have no ids for what they cannot spell.
+        tokens: Tokens of the student, in the order of its ids.
+        sequences: The teacher's ids of each token, with the special ids of a text around them ([CLS] and [SEP], for
+            example). A sequence may be empty: some tokenizers have no ids for what they cannot spell.
         tokenizer_json: The student's `tokenizer.json`.
         before: The teacher's ids before any text.
         after: The teacher's ids after any text.
         pad_id: The teacher's padding id.
-        word_counts: What became of the words that were to be added.
+        unknown_id: Id of the student's unknown token; `None` if it has none.
+        word_counts: Outcome of adding words.
     """
 
     tokens: tuple[str, ...]
@@ -51,17 +92,18 @@ class TeacherVocabulary:
     before: tuple[int, ...]
     after: tuple[int, ...]
     pad_id: int
+    unknown_id: int | None
     word_counts: WordCounts
 
     @property
     def pieces(self) -> list[list[int]]:
-        """The sequences without what is before and after them."""
+        """The sequences without the special ids around them."""
         start, end = len(self.before), len(self.after)
         return [sequence[start : len(sequence) - end] for sequence in self.sequences]
 
 
 def student_vocabulary(
-    tokenizer: TeacherTokenizer,
+    tokenizer: TokenizerOfTeacher,
     token_remove_pattern: str | None,
     words: Sequence[str] = (),
     *,
@@ -69,39 +111,37 @@ def student_vocabulary(
     n_rows: int | None = None,
     longest: int | None = None,
 ) -> TeacherVocabulary:
-    """Turn a teacher's tokenizer into the student's, and say how the teacher spells each token.
+    """Turn a teacher's tokenizer into the student's, and find the teacher's ids of each token.
 
-    Special tokens that play no part in the student (mask, class and separator tokens, extra ids) are removed, and
-    tokens that `token_remove_pattern` matches. The others keep their order, plain added tokens among them, and words
-    follow them. Special tokens are no longer put around a text.
+    Special tokens that the student does not need (mask, class and separator tokens, extra ids) and tokens that match
+    `token_remove_pattern` are removed. The others keep their order, with the added tokens among them, and words follow.
+    The student adds no special tokens to a text.
 
     Args:
-        tokenizer: The teacher's.
-        token_remove_pattern: A regular expression, matched at a token's start; `None` removes nothing.
+        tokenizer: The teacher's tokenizer.
+        token_remove_pattern: Regular expression that is matched at a token's start; `None` removes nothing.
         words: Words to add, by the rules of model2vec 0.10; see `m2v_distill.vocabulary.words.sort_words`.
-        use_subword: If False, the words are all there is, besides the unknown and the padding token.
-        n_rows: How many ids the teacher has embeddings for: added tokens beyond them are removed.
-        longest: The most ids that the teacher takes, special ones included; longer words are cut.
+        use_subword: Whether the teacher's tokens stay. If not, only the words, the unknown and the padding token do.
+        n_rows: Number of ids that the teacher has embeddings for; added tokens beyond them are removed.
+        longest: Largest number of ids that the teacher takes, special ones included; longer words are truncated.
 
     Raises:
         InvalidInputError: No token is left.
     """
     ids, before, after = tokenizer.ids, tokenizer.before, tokenizer.after
     teacher = with_roles(tokenizer.raw, unknown=tokenizer.unknown, padding=tokenizer.padding)
-    with uncollected():
+    with garbage_collector_paused():
         if use_subword:
             student = _cleaned(teacher, token_remove_pattern, n_rows)
-            gone = {token["content"] for token in added_tokens(teacher) if token.get("special")} - set(
-                token_ids(student)
-            )
-            present = frozenset(ids) - gone  # of these, words may be made
+            specials = {token["content"] for token in added_tokens(teacher) if token.get("special")}
+            present = frozenset(ids) - (specials - set(token_ids(student)))  # tokens that words may consist of
         else:
             student = _word_level(teacher)
             present = frozenset(token_ids(student))
         student, word_counts = _with_words(student, words, present, token_remove_pattern)
         if not use_subword and not word_counts.added + word_counts.several:
             raise InvalidInputError(
-                f"use_subword=False needs words, and none is left of the vocabulary ({word_counts})."
+                f"use_subword=False needs words, and no word of the vocabulary is left ({word_counts})."
             )
         own = token_ids(student)
         tokens = sorted(own, key=own.__getitem__)
@@ -109,12 +149,22 @@ def student_vocabulary(
             raise _nothing_left(token_remove_pattern)
         spell = _speller(tokenizer, student, present)
         limits = [limit for limit in (longest, tokenizer.model_max_length) if limit is not None]
-        room = min(limits, default=None)
-        end = None if room is None else max(1, room - len(after))
+        limit = min(limits, default=None)
+        end = None if limit is None else max(1, limit - len(after))
         spelled = [spell(token) for token in tokens]
-        sequences = [row if room is None or len(row) <= room else [*row[:end], *after] for row in spelled]
+        sequences = [row if limit is None or len(row) <= limit else [*row[:end], *after] for row in spelled]
         text = json.dumps(student, ensure_ascii=False)
-    return TeacherVocabulary(tuple(tokens), sequences, text, before, after, tokenizer.pad_id, word_counts)
+    unknown = unknown_token(student)
+    return TeacherVocabulary(
+        tokens=tuple(tokens),
+        sequences=sequences,
+        tokenizer_json=text,
+        before=before,
+        after=after,
+        pad_id=tokenizer.pad_id,
+        unknown_id=None if unknown is None else own[unknown],
+        word_counts=word_counts,
+    )
 
 
 def _nothing_left(pattern: str | None) -> InvalidInputError:
@@ -146,15 +196,15 @@ def _cleaned(teacher: Raw, token_remove_pattern: str | None, n_rows: int | None)
 
 
 def _word_level(teacher: Raw) -> Raw:
-    """A tokenizer of whole words, none yet, that normalises and splits texts as the teacher's does.
+    """A tokenizer of whole words, still without words, that normalises and splits texts like the teacher's.
 
-    Where the teacher's keeps spaces as a part of words ("▁day", "Ġday") it would keep punctuation too: "day," were
-    another word. There, texts are split as BERT's are.
+    A teacher's tokenizer that keeps spaces as part of words ("▁day", "Ġday") would keep punctuation too: "day," would
+    be another word. In that case texts are split as in BERT.
     """
     unknown, mark = unknown_token(teacher) or "[UNK]", word_prefix(teacher)
     splits = teacher.get("pre_tokenizer") is not None and mark is None
     normalizer = teacher.get("normalizer")
-    if not splits and not is_byte_level(teacher):  # a normalizer may have put the mark in place of spaces
+    if not splits and not is_byte_level(teacher):  # a normalizer may have replaced spaces by the mark
         spaces = {"type": "Replace", "pattern": {"String": mark or "▁"}, "content": " "}
         normalizer = {"type": "Sequence", "normalizers": [*parts_of(normalizer, "normalizers"), spaces]}
     student: Raw = {
@@ -189,7 +239,7 @@ def _word_level(teacher: Raw) -> Raw:
 def _with_words(
     student: Raw, words: Sequence[str], present: frozenset[str], pattern: str | None
 ) -> tuple[Raw, WordCounts]:
-    """Add words as model2vec 0.10 does, but words of several parts as whole words only."""
+    """Add words as model2vec 0.10 does, except that words of several parts match whole words only."""
     if not words:
         return student, WordCounts()
     own = {token["content"] for token in added_tokens(student)}
@@ -201,7 +251,7 @@ def _with_words(
     pieces = len(token_ids(student)) - n_before - len(single)
     known = token_ids(student)
     several = [text for text in found.several if text not in known]
-    # Where only a text's first word is given a space, the space after a token belongs to the word after it.
+    # Where only the first word of a text gets a space, the space after a token belongs to the next word.
     parts = parts_of(student.get("pre_tokenizer"), "pretokenizers")
     keeps_space = any(part.get("replacement") == " " for part in parts)
     student = with_added_tokens(
@@ -219,8 +269,8 @@ def _with_words(
     return student, counts
 
 
-def _speller(tokenizer: TeacherTokenizer, student: Raw, present: frozenset[str]) -> Callable[[str], list[int]]:
-    """A function from a student's token to the teacher's ids for it; `present` are tokens of both."""
+def _speller(tokenizer: TokenizerOfTeacher, student: Raw, present: frozenset[str]) -> Callable[[str], list[int]]:
+    """A function from a token of the student to the teacher's ids; `present` are the tokens of both."""
     ids, before, after = tokenizer.ids, tokenizer.before, tokenizer.after
     texts = {token["content"] for token in added_tokens(student)}
     in_bytes = is_byte_level(student)
@@ -228,8 +278,8 @@ def _speller(tokenizer: TeacherTokenizer, student: Raw, present: frozenset[str])
     def spell(token: str) -> list[int]:
         if token in present and token in ids:
             return [*before, ids[token], *after]
-        if in_bytes and token not in texts:  # bytes already: "Ġday" is no text
-            return [*before, *(piece.id for piece in tokenizer.library.model.tokenize(token)), *after]
+        if in_bytes and token not in texts:  # it consists of bytes already: "Ġday" is not a text
+            return [*before, *tokenizer.model_ids(token), *after]
         return tokenizer.encode(token)
 
     return spell

@@ -1,20 +1,46 @@
-"""Edits of a `tokenizer.json`, as pure functions of its parsed content.
+"""Edits of a `tokenizer.json` as pure functions of its parsed content.
 
-No function changes its argument. Each keeps the special roles (unknown, padding, begin and end of a text) on the same
-tokens: ids are given anew after each edit, and whatever names a token by its id follows.
+No function changes its argument. Each edit keeps the special roles (unknown, padding, begin and end of a text) on the
+same tokens: ids are assigned anew, and everything that names a token by its id is updated.
 """
 
 from __future__ import annotations
 
+import gc
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 #: The parsed content of a `tokenizer.json`, or a part of it.
 Raw = dict[str, Any]
 
-#: Flags of an added token that is looked for in the text as it is, anywhere.
+#: Flags of an added token that matches anywhere in the text as it is.
 PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+
+
+@contextmanager
+def garbage_collector_paused() -> Iterator[None]:
+    """Pause the collector of cyclic garbage, which copies of large vocabularies would start again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def parse(text: str) -> Raw:
+    """The parsed content of a `tokenizer.json`.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    with garbage_collector_paused():
+        raw: Raw = json.loads(text)
+    return raw
 
 
 def model_tokens(raw: Raw) -> list[str]:
@@ -39,12 +65,12 @@ def token_ids(raw: Raw) -> dict[str, int]:
 
 
 def added_tokens(raw: Raw) -> list[Raw]:
-    """The added tokens, which are found in a text before it reaches the model."""
+    """The added tokens, which are matched in a text before the model sees it."""
     return raw.get("added_tokens") or []
 
 
 def unknown_token(raw: Raw) -> str | None:
-    """The token for whatever the vocabulary cannot spell; `None` if there is none."""
+    """The token for text that the vocabulary cannot spell; `None` if there is none."""
     model = raw["model"]
     if isinstance(model["vocab"], list):
         index = model.get("unk_id")
@@ -54,21 +80,21 @@ def unknown_token(raw: Raw) -> str | None:
 
 
 def padding_token(raw: Raw) -> str | None:
-    """The token that fills short texts; `None` if the file names none."""
+    """The token that pads short texts; `None` if the file names none."""
     padding = raw.get("padding")
     return padding["pad_token"] if padding and padding["pad_token"] in token_ids(raw) else None
 
 
 def special_ids(raw: Raw) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids that the post-processor puts before a text, and after it."""
+    """The ids that the post-processor adds before a text, and after it."""
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     for part in parts_of(raw.get("post_processor"), "processors"):
         if part["type"] == "TemplateProcessing":
             pieces = part["single"]
-            place = next(index for index, piece in enumerate(pieces) if "Sequence" in piece)
-            before = (*_template_ids(part, pieces[:place]), *before)
-            after = (*after, *_template_ids(part, pieces[place + 1 :]))
+            text = next(index for index, piece in enumerate(pieces) if "Sequence" in piece)
+            before = (*_template_ids(part, pieces[:text]), *before)
+            after = (*after, *_template_ids(part, pieces[text + 1 :]))
         elif part["type"] in ("BertProcessing", "RobertaProcessing"):
             before, after = (part["cls"][1], *before), (*after, part["sep"][1])
     return before, after
@@ -80,7 +106,7 @@ def _template_ids(template: Raw, pieces: Iterable[Raw]) -> Iterator[int]:
 
 
 def parts_of(component: Raw | None, members: str) -> list[Raw]:
-    """The parts of a normalizer, pre-tokenizer or post-processor, sequences of them flattened.
+    """The parts of a normalizer, pre-tokenizer or post-processor, with sequences flattened.
 
     Example:
         >>> parts_of({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}, "normalizers")
@@ -94,13 +120,13 @@ def parts_of(component: Raw | None, members: str) -> list[Raw]:
 
 
 def is_byte_level(raw: Raw) -> bool:
-    """Whether tokens are spelled in stand-ins for bytes, as GPT-2's are."""
+    """Whether tokens are spelled in characters that stand for bytes, as in GPT-2."""
     parts = [*parts_of(raw.get("normalizer"), "normalizers"), *parts_of(raw.get("pre_tokenizer"), "pretokenizers")]
     return any(part["type"] == "ByteLevel" for part in parts)
 
 
 def word_prefix(raw: Raw) -> str | None:
-    """What a token of a word's beginning starts with ("Ġ" for bytes, "▁" for a metaspace); `None` if nothing."""
+    """The prefix of a token at the beginning of a word ("Ġ" for bytes, "▁" for a metaspace); `None` for no prefix."""
     if is_byte_level(raw):
         return "Ġ"
     parts = parts_of(raw.get("pre_tokenizer"), "pretokenizers")
@@ -108,10 +134,7 @@ def word_prefix(raw: Raw) -> str | None:
 
 
 def without_tokens(raw: Raw, removed: Collection[str]) -> Raw:
-    """The tokenizer without these tokens, and without the merges that need one of them.
-
-    The unknown and the padding token stay.
-    """
+    """The tokenizer without these tokens and the merges that need one of them; unknown and padding token stay."""
     gone = set(removed) - {unknown_token(raw), padding_token(raw)}
     model = raw["model"]
     kept = [token for token in model_tokens(raw) if token not in gone]
@@ -124,10 +147,10 @@ def without_tokens(raw: Raw, removed: Collection[str]) -> Raw:
 
 
 def with_tokens(raw: Raw, tokens: Sequence[str]) -> Raw:
-    """The tokenizer with these tokens of the model, behind its own; those that it has already stay as they are.
+    """The tokenizer with these tokens in its model, after its own; tokens that it already has stay as they are.
 
-    BPE builds a token out of others: the merges that it lacks for that come last, and tokens that they need are added.
-    A Unigram token gets the lowest score that there is.
+    BPE builds a token from others: missing merges are added at the end, and so are the tokens that they need. A Unigram
+    token gets the lowest score of all.
     """
     model, known = raw["model"], model_tokens(raw)
     if "merges" in model:
@@ -142,14 +165,14 @@ def with_tokens(raw: Raw, tokens: Sequence[str]) -> Raw:
 
 
 def with_added_tokens(raw: Raw, contents: Iterable[str], **flags: bool) -> Raw:
-    """The tokenizer with these added tokens, which the model does not have; `flags` are those of `PLAIN`."""
+    """The tokenizer with more added tokens, which the model does not have; `flags` overrule those of `PLAIN`."""
     last = max(token_ids(raw).values(), default=-1)
     new = [{"id": index, "content": text, **PLAIN, **flags} for index, text in enumerate(contents, last + 1)]
     return {**raw, "added_tokens": [*added_tokens(raw), *new]}
 
 
 def with_roles(raw: Raw, *, unknown: str | None, padding: str | None) -> Raw:
-    """The tokenizer with an unknown token, if it has none of its own, and with this padding token, if it has it."""
+    """The tokenizer with an unknown token, if it names none, and with this padding token, if it has that token."""
     ids, model = token_ids(raw), raw["model"]
     if unknown_token(raw) is None and unknown in ids and unknown in model_tokens(raw):
         key, value = ("unk_id", ids[unknown]) if isinstance(model["vocab"], list) else ("unk_token", unknown)
@@ -165,15 +188,15 @@ def _padding(token: str, index: int) -> Raw:
 
 
 def with_space_before(raw: Raw) -> Raw:
-    """A byte-level tokenizer that reads a text's first word like any other: with a space before it.
+    """A byte-level tokenizer that treats the first word of a text like any other: with a space before it.
 
-    GPT-2's pre-tokenizer has an option for that, which holds for each piece that it is given: behind another one, or
-    behind an added token, it would put spaces inside the text. There, a metaspace that is a space does it: only where
-    the text begins.
+    GPT-2's pre-tokenizer has an option for that, which applies to each piece that it is given: after another
+    pre-tokenizer or an added token it would insert spaces inside the text. In that case a metaspace that is a space is
+    used, which applies only at the start of the text.
     """
     parts = parts_of(raw.get("pre_tokenizer"), "pretokenizers")
-    place = next((index for index, part in enumerate(parts) if part["type"] == "ByteLevel"), None)
-    if place is None or parts[place].get("add_prefix_space", True):
+    byte_level = next((part for part in parts if part["type"] == "ByteLevel"), None)
+    if byte_level is None or byte_level.get("add_prefix_space", True):
         return raw
     if len(parts) == 1 and all(token.get("special") for token in added_tokens(raw)):
         return {**raw, "pre_tokenizer": {**parts[0], "add_prefix_space": True}}
@@ -182,7 +205,7 @@ def with_space_before(raw: Raw) -> Raw:
 
 
 def _numbered(raw: Raw, tokens: Sequence[str]) -> Raw:
-    """The tokenizer with these tokens in its model: ids from 0 on, and those of added tokens behind them."""
+    """The tokenizer with exactly these tokens in its model, numbered from 0 on, and the added tokens after them."""
     tokens = list(dict.fromkeys(tokens))
     model, ids = raw["model"], {token: index for index, token in enumerate(tokens)}
     vocab: Any = ids
@@ -206,7 +229,7 @@ def _numbered(raw: Raw, tokens: Sequence[str]) -> Raw:
 
 
 def _sides(merge: str | Sequence[str]) -> tuple[str, str]:
-    """The two tokens of a merge, which files hold as "a b" or as ["a", "b"]."""
+    """The two tokens of a merge, which files store as "a b" or as ["a", "b"]."""
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return left, right
 
@@ -216,8 +239,8 @@ def _merged_tokens(
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """The tokens that a BPE vocabulary lacks, and the merges that build them.
 
-    A token that falls into several parts gets merges for its first and second part, its third and fourth, and so on,
-    until it is whole.
+    A token of several parts gets merges for its first and second part, its third and fourth, and so on, until it is
+    whole.
     """
     ranks = {merge: rank for rank, merge in enumerate(merges)}
     present, new = set(known), []
@@ -237,18 +260,18 @@ def _merged_tokens(
 
 
 def _bpe(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """The parts that merges leave of a token, the first merge in the list first (Sennrich et al., 2016)."""
+    """The parts of a token after all merges, applied in the order of the list (Sennrich et al., 2016)."""
     parts = list(token)
     while len(parts) > 1:
         pairs = list(pairwise(parts))
         best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break
-        joined: list[str] = []
+        merged: list[str] = []
         for part in parts:
-            if joined and joined[-1] == best[0] and part == best[1]:
-                joined[-1] += part
+            if merged and merged[-1] == best[0] and part == best[1]:
+                merged[-1] += part
             else:
-                joined.append(part)
-        parts = joined
+                merged.append(part)
+        parts = merged
     return parts

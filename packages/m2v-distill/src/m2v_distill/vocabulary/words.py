@@ -1,4 +1,4 @@
-"""Words to add to a vocabulary: read, and sorted by what a tokenizer makes of each."""
+"""Words to add to a vocabulary: read, and sorted by how a tokenizer splits each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from m2v_core.checks import lone_surrogate
 from m2v_core.errors import InvalidInputError
+from m2v_core.storage.files import read_user_text
 from m2v_distill.vocabulary.tokenizer_file import Raw
 
 #: Words, or a text file of them.
@@ -19,12 +21,12 @@ Words = Sequence[str] | str | os.PathLike[str]
 
 
 def read_words(source: Words) -> tuple[str, ...]:
-    """The words of a list, or of a UTF-8 text file that has one a line.
+    """The words of a list, or of a UTF-8 text file with one word a line.
 
-    White space around a line of a file is dropped; words of a list are taken as they are.
+    White space around a line of a file is removed; words of a list are taken as they are.
 
     Raises:
-        InvalidInputError: There is no such file, it is not UTF-8, or an element is no text.
+        InvalidInputError: There is no such file, it is not UTF-8, or an element is not a text.
 
     Example:
         >>> read_words(["zebra", "New York"])
@@ -37,11 +39,17 @@ def read_words(source: Words) -> tuple[str, ...]:
                 f"vocabulary should be a list of words or the path of a text file; found {os.fspath(source)!r}, and "
                 f"there is no such file. For a single word, pass a list of it."
             )
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: U+2028 may be part of a word
-        except UnicodeDecodeError as error:
-            raise InvalidInputError(f"{path}: a vocabulary file should be UTF-8 text ({error}).") from None
+        lines = read_user_text(path).split("\n")  # not splitlines: U+2028 may be part of a word
         return tuple(line.strip() for line in (lines if lines[-1] else lines[:-1]))
+    return checked_words(source)
+
+
+def checked_words(source: Iterable[str]) -> tuple[str, ...]:
+    """Words in memory, checked.
+
+    Raises:
+        InvalidInputError: They are not a list of texts, or one is not valid Unicode.
+    """
     if not isinstance(source, Iterable):
         raise InvalidInputError(
             f"vocabulary should be a list of words or the path of a text file; found {type(source).__name__}."
@@ -52,22 +60,22 @@ def read_words(source: Words) -> tuple[str, ...]:
             raise InvalidInputError(
                 f"vocabulary should hold texts (str); found {type(word).__name__} at index {index}."
             )
-        if any("\ud800" <= char <= "\udfff" for char in word):
+        if lone_surrogate(word) is not None:
             raise InvalidInputError(f"vocabulary should hold valid Unicode; word {index} has a lone surrogate.")
     return words
 
 
 @dataclass(frozen=True)
 class SortedWords:
-    """Words by what happens to them, each group in the order of the list.
+    """Words sorted by how a tokenizer splits them, each group in the order of the list.
 
     Attributes:
-        single: Tokens to add: words that stay whole, as the model sees them ("▁zebra", say).
-        several: Texts to add as multi-word tokens: words that the tokenizer splits, normalised.
-        n_present: How many words are tokens already.
-        n_repeated: How many are the same as one before them, perhaps only once normalised.
-        n_empty: How many the tokenizer makes nothing of.
-        n_removed: How many the pattern matches.
+        single: Words that are not split, to be added as tokens, as the model sees them ("▁zebra", for example).
+        several: Normalised words that are split, to be added as multi-word tokens.
+        n_present: Number of words that are tokens already.
+        n_repeated: Number of words that equal an earlier one after normalisation.
+        n_empty: Number of words for which the tokenizer gives nothing.
+        n_removed: Number of words that match the pattern.
     """
 
     single: tuple[str, ...]
@@ -79,10 +87,10 @@ class SortedWords:
 
 
 class Preprocessor:
-    """What a tokenizer does to a text before its model: normalise it, and split it.
+    """The steps of a tokenizer before its model: normalising and splitting.
 
     Args:
-        raw: The parsed content of a `tokenizer.json`; its vocabulary is not needed.
+        raw: Parsed content of a `tokenizer.json`; the vocabulary is not used.
     """
 
     def __init__(self, raw: Raw) -> None:
@@ -91,12 +99,12 @@ class Preprocessor:
         self._tokenizer = Tokenizer.from_str(json.dumps({"version": "1.0", "model": empty, "added_tokens": [], **kept}))
 
     def normalize(self, text: str) -> str:
-        """The text as it is split."""
+        """The normalised text."""
         normalizer = self._tokenizer.normalizer
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def split(self, text: str) -> list[str]:
-        """The parts that the model sees, one by one; none of a text that normalises to nothing."""
+        """The parts that the model sees; none for a text that normalises to nothing."""
         normalized, splitter = self.normalize(text), self._tokenizer.pre_tokenizer
         if not normalized:
             return []
@@ -111,17 +119,17 @@ def sort_words(
     *,
     added: Collection[str] = (),
 ) -> SortedWords:
-    """Find out what a tokenizer makes of each word.
+    """Sort words by how a tokenizer splits each.
 
-    The rules are those of model2vec 0.10: a word is normalised and split as a text is, and becomes a token if it stays
-    whole, or else a multi-word token. One that holds a space is a multi-word token in any case.
+    The rules are those of model2vec 0.10: a word is normalised and split like a text, and becomes a token if it stays
+    whole, or else a multi-word token. A word with a space in it is always a multi-word token.
 
     Args:
-        words: Words as someone wrote them.
-        preprocessor: The tokenizer's normalizer and pre-tokenizer.
-        present: The tokenizer's tokens.
-        pattern: Single words that this regular expression matches at their start are left out.
-        added: Those of the tokens that are added tokens, found before a text is split.
+        words: Words as the user wrote them.
+        preprocessor: Normalizer and pre-tokenizer of the tokenizer.
+        present: Tokens of the tokenizer.
+        pattern: Regular expression; single words that match it at their start are left out.
+        added: Added tokens of the tokenizer, which are matched before a text is split.
     """
     matches = re.compile(pattern).match if pattern is not None else None
     single: dict[str, None] = {}
@@ -155,16 +163,16 @@ def sort_words(
 
 @dataclass(frozen=True)
 class WordCounts:
-    """What became of the words that were to be added; `str` of it says so in a line.
+    """The outcome of adding words, in numbers; `str` gives a summary in one line.
 
     Attributes:
-        added: Single words that are tokens now.
-        several: Words that the tokenizer splits and that are multi-word tokens now.
-        pieces: Tokens that were added besides, because the tokenizer builds words out of them (BPE).
+        added: Single words that became tokens.
+        several: Words that the tokenizer splits and that became multi-word tokens.
+        pieces: Further tokens that were added because the tokenizer (BPE) builds words from them.
         present: Words that were tokens already.
-        repeated: Words that are the same as one before them.
-        empty: Words that the tokenizer makes nothing of.
-        removed: Words that the pattern for removal matches.
+        repeated: Words that equal an earlier one.
+        empty: Words for which the tokenizer gives nothing.
+        removed: Words that match the pattern for removal.
 
     Example:
         >>> str(WordCounts(added=3, several=1, present=2))

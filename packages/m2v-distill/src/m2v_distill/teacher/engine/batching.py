@@ -1,4 +1,4 @@
-"""Sequences of many lengths in batches of few shapes: each shape is a program that must be compiled."""
+"""Batches of few shapes for sequences of many lengths; each shape is a program that has to be compiled."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32
 from numpy import ndarray
 
-#: What a program costs, in positions that could be computed instead, and at least which share of all positions.
-PROGRAM, PROGRAM_SHARE = 2048, 1 / 64
+#: Cost of a program in positions that could be computed instead: this number, or this fraction of all if that is more.
+PROGRAM, PROGRAM_FRACTION = 2048, 1 / 64
 
-#: The sequences of a program make about this many tiles or more, so that the last one's empty rows are no matter.
+#: Smallest number of tiles of a program, about, so that the empty rows of the last one hardly matter.
 TILES = 32
 
-#: No tile is made smaller than this many positions for the sake of `TILES`.
+#: Positions of a tile below which `TILES` does not make it smaller.
 SMALL = 1024
 
-#: No tile has more rows than this for each 1024 positions.
+#: Largest number of rows of a tile for each 1024 positions.
 ROWS_PER_1024 = 256
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Attributes:
-    rows: Numbers of its sequences.
-    height: Rows of the arrays, len(rows) or more.
-    width: Columns of the arrays.
+    """Some sequences that are computed at once.
+
+    Attributes:
+        rows: Indices of the sequences.
+        height: Rows of the arrays, at least len(rows).
+        width: Columns of the arrays.
     """
 
     rows: Int[ndarray, " n"]
@@ -47,18 +49,18 @@ def bucket_length(length: int) -> int:
 
 
 def plan(lengths: Int[ndarray, " N"], *, batch_tokens: int, copies: int = 1, longest: int | None = None) -> list[Batch]:
-    """Batches of sequences of like length, short ones first; all batches of a width have one height.
+    """Batches of sequences of similar length, short ones first; all batches of a width have one height.
 
-    Neighbouring lengths share a width where padding costs less than a program more: of all ways to cut the sorted
-    lengths into groups, the one with the least positions and programs is taken. A batch is one tile for each copy, and
-    tiles do not depend on how many copies there are: every layout computes the same shapes. Only the last batch of a
-    width has empty rows.
+    Neighbouring lengths share a width where padding costs less than another program: of all ways to divide the sorted
+    lengths into groups, the one with the lowest cost in positions and programs is taken. A batch has one tile for each
+    copy of the weights. Tiles do not depend on the number of copies, so every layout computes the same shapes. Only the
+    last batch of a width has empty rows.
 
     Args:
-        lengths: Of the sequences, each 1 or more.
-        batch_tokens: Positions of a tile, at the most and about.
-        copies: Of the weights, each of which computes one tile of a batch.
-        longest: No width is above it.
+        lengths: Lengths of the sequences, each 1 or more.
+        batch_tokens: Approximate largest number of positions of a tile.
+        copies: Number of copies of the weights, each of which computes one tile of a batch.
+        longest: Largest width; `None` for no limit.
 
     Example:
         >>> [(batch.rows.tolist(), batch.height, batch.width) for batch in plan(np.array([3, 2, 2]), batch_tokens=8)]
@@ -68,8 +70,8 @@ def plan(lengths: Int[ndarray, " N"], *, batch_tokens: int, copies: int = 1, lon
     padded_lengths = [bucket_length(int(length)) for length in lengths[order]]
     widths, counts = np.unique(np.minimum(padded_lengths, longest or 1 << 62), return_counts=True)
     stops = [0, *map(int, np.cumsum(counts))]
-    price = max(PROGRAM, PROGRAM_SHARE * float(lengths.sum()))
-    # The cheapest way to compute the sequences before each stop, and where its last group starts.
+    price = max(PROGRAM, PROGRAM_FRACTION * float(lengths.sum()))
+    # The lowest cost of the sequences before each stop, and the start of the last group then.
     best: list[tuple[float, int]] = [(0.0, 0)]
     for last, width in enumerate(map(int, widths)):
         ways = []
@@ -90,7 +92,7 @@ def plan(lengths: Int[ndarray, " N"], *, batch_tokens: int, copies: int = 1, lon
 
 
 def tile_rows(count: int, width: int, batch_tokens: int) -> int:
-    """Rows of a tile, a power of two, for a number of sequences of a width.
+    """The rows of a tile, a power of two, for a number of sequences of a width.
 
     Example:
         >>> tile_rows(30000, 3, 1024), tile_rows(30000, 3, 32768), tile_rows(10**6, 3, 32768), tile_rows(9, 3, 1024)
@@ -103,7 +105,7 @@ def tile_rows(count: int, width: int, batch_tokens: int) -> int:
 
 
 def batch_rows(width: int, batch_tokens: int) -> int:
-    """The most rows of a tile of a width: a power of two.
+    """The largest number of rows of a tile of a width, a power of two.
 
     Example:
         >>> batch_rows(3, 1024), batch_rows(20, 1024), batch_rows(4000, 1024)
@@ -116,18 +118,13 @@ def batch_rows(width: int, batch_tokens: int) -> int:
 def padded(
     batch: Batch, sequences: Sequence[Sequence[int]], pad_id: int
 ) -> tuple[Int32[ndarray, "B L"], Bool[ndarray, "B L"]]:
-    """Ids and mask of a batch; rows that are left over repeat the first one."""
+    """The ids and mask of a batch; empty rows repeat the first one."""
     ids = np.full((batch.height, batch.width), pad_id, np.int32)
     mask = np.zeros(ids.shape, bool)
-    for place, row in enumerate(batch.rows):
+    for number, row in enumerate(batch.rows):
         sequence = sequences[row]
-        ids[place, : len(sequence)] = sequence
-        mask[place, : len(sequence)] = True
+        ids[number, : len(sequence)] = sequence
+        mask[number, : len(sequence)] = True
     filled = len(batch.rows)
     ids[filled:], mask[filled:] = ids[0], mask[0]
     return ids, mask
-
-
-def waste(batches: Sequence[Batch], lengths: Int[ndarray, " N"]) -> float:
-    """The share of positions that compute nothing of use."""
-    return 1 - float(lengths.sum()) / max(1, sum(batch.height * batch.width for batch in batches))

@@ -1,4 +1,4 @@
-"""Where a teacher's weights lie, and in which precision its products are computed."""
+"""The devices of a teacher's weights, and the precision of its matrix products."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
-from m2v_distill.config import Device, Precision
+from m2v_distill.teacher.interface import Device, Precision
 
 DATA, MODEL = "data", "model"
 
-#: Dense layers whose input is what the layer before them has split, by the last part of their names.
+#: Last parts of the names of dense layers that take the split output of the layer before them.
 SPLIT_BY_INPUT = ("out", "down")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Attributes:
-    mesh: Devices [data, model]: batches are split along the first axis, weights along the second.
-    precision: Of the inputs of matrix products; sums and everything else are float32.
+    """Devices and precision of a teacher.
+
+    Attributes:
+        mesh: Devices [data, model]: batches are split along the first axis, weights along the second.
+        precision: Precision of the inputs of matrix products; sums and everything else are float32.
 
     Example:
         >>> placement = Placement.of(device="cpu", precision="float32")
@@ -47,14 +49,13 @@ class Placement:
         model_parallel: int = 1,
         beside_torch: bool = False,
     ) -> Placement:
-        """A placement by names.
+        """The placement for names of a device and a precision.
 
         Args:
-            device: One device; see `DistillConfig.device`. Default: all devices of the best kind that JAX finds, on
-                every host if `jax.distributed` is initialised.
-            precision: "auto" is bfloat16 where the hardware multiplies it fast.
-            model_parallel: Devices that share one copy of the weights.
-            beside_torch: The encoder runs in PyTorch: of a device that PyTorch alone has, JAX takes its default.
+            device: Devices by name, as in `devices_of`.
+            precision: Name of a precision; "auto" is bfloat16 where the hardware multiplies it fast.
+            model_parallel: Number of devices that share one copy of the weights.
+            beside_torch: Whether the encoder may run in PyTorch: if only PyTorch has the device, JAX uses its default.
 
         Raises:
             InvalidInputError: There is no such device or precision, or the devices cannot be grouped so.
@@ -63,9 +64,8 @@ class Placement:
             raise InvalidInputError(
                 f"precision should be one of {', '.join(get_args(Precision))}; found {precision!r}."
             )
-        name = device_name(device)
         try:
-            devices = np.array(jax.devices() if name in (None, "auto") else [pick_device(name)])
+            devices = np.array(devices_of(device))
         except InvalidInputError:
             if not beside_torch:
                 raise
@@ -79,22 +79,22 @@ class Placement:
 
     @property
     def copies(self) -> int:
-        """How many copies of the weights there are, each of which computes a share of every batch."""
+        """The number of copies of the weights; each computes an equal part of every batch."""
         return int(self.mesh.shape[DATA])
 
     @property
     def batch_tokens(self) -> int:
-        """Positions that one copy computes at once: what a CPU's cache holds, or what fills an accelerator."""
+        """The positions that one copy computes at once: as many as fit into a CPU's cache, or fill an accelerator."""
         return 2048 if self.mesh.devices.flat[0].platform == "cpu" else 32768
 
     def weight(self, path: str, array: NDArray[Any] | jax.Array) -> jax.Array:
-        """A weight in its place and dtype: kernels in `precision`, embeddings as they are, all else float32.
+        """A weight on its devices, in its dtype: kernels in `precision`, embeddings as they are, all else float32.
 
-        So are embeddings in float16 where XLA cannot read it.
+        Embeddings in float16 become float32 where XLA cannot read float16.
 
         Args:
-            path: Its path in the module, such as "blocks.0.query.kernel".
-            array: Its values.
+            path: Path in the module, such as "blocks.0.query.kernel".
+            array: The values.
         """
         layer, _, kind = path.rpartition(".")
         if kind == "kernel":
@@ -104,34 +104,34 @@ class Placement:
         axis = {"kernel": int(layer.rpartition(".")[2] not in SPLIT_BY_INPUT), "embedding": 1}.get(kind)
         parts = self.mesh.shape[MODEL]
         split = axis is not None and parts > 1 and array.shape[axis] % parts == 0
-        spec = PartitionSpec(*(MODEL if split and place == axis else None for place in range(array.ndim)))
+        spec = PartitionSpec(*(MODEL if split and index == axis else None for index in range(array.ndim)))
         return self._put(array, spec)
 
     def batch(self, array: NDArray[Any]) -> jax.Array:
-        """A batch, its rows spread over the copies; every host has all of it."""
+        """A batch on the devices, its rows divided among the copies; every host passes all of it."""
         return self._put(array, PartitionSpec(DATA))
 
     def gathered(self, array: jax.Array) -> jax.Array:
-        """Inside a compiled function: an array of which every host gets all."""
+        """An array, inside a compiled function, replicated on every host."""
         if self.mesh.size == 1:
             return array
         whole: jax.Array = jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, PartitionSpec()))
         return whole
 
-    def fetched(self, array: jax.Array) -> NDArray[Any]:
-        """All of an array, on every host."""
-        if not (array.is_fully_addressable or array.is_fully_replicated):
+    def fetched(self, array: jax.Array | NDArray[Any]) -> NDArray[Any]:
+        """A whole array as NumPy has it, on every host."""
+        if isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated):
             array = jax.jit(self.gathered)(array)
         return np.asarray(array)
 
     @property
     def columns(self) -> Mesh:
-        """This host's devices, for work that every host does by itself and that columns of a table can share."""
+        """This host's devices, for work that every host does alone and that is divided by columns of a table."""
         devices = [device for device in self.mesh.devices.flat if device.process_index == jax.process_index()]
         return Mesh(np.array(devices), ("columns",))
 
     def _reads(self, dtype: np.dtype[Any]) -> bool:
-        """Whether embeddings stay in this dtype on the devices."""
+        """Whether the devices can read embeddings of this dtype."""
         return dtype.itemsize <= 4 and (dtype != np.float16 or widens_float16(self.mesh.devices.flat[0].platform))
 
     def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
@@ -148,15 +148,16 @@ def has_fast_bfloat16(device: jax.Device) -> bool:
     if device.platform == "cpu":
         try:
             return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        except OSError:  # not Linux: Apple's CPUs have no such instructions, and elsewhere we do not know
+        except OSError:  # not Linux: Apple's CPUs lack the instructions, and other systems do not tell
             return False
-    capability = str(getattr(device, "compute_capability", "8.0"))  # AMD's are named, and all current ones have it
+    # AMD has names in place of numbers, and all current devices have fast bfloat16.
+    capability = str(getattr(device, "compute_capability", "8.0"))
     return not capability.replace(".", "").isdigit() or float(capability) >= 8
 
 
 @cache
 def widens_float16(platform: str) -> bool:
-    """Whether XLA makes float32 of float16 there. It cannot on CPUs without the instructions (F16C, 2012)."""
+    """Whether XLA converts float16 to float32 on a platform; CPUs without F16C (2012) cannot."""
     number = jax.device_put(np.float16(1), jax.local_devices(backend=platform)[0])
     try:
         return bool(jax.jit(lambda x: x.astype(jnp.float32))(number) == 1)
@@ -164,16 +165,23 @@ def widens_float16(platform: str) -> bool:
         return False
 
 
-def pick_device(device: Device) -> jax.Device:
-    """The JAX device of a name: "cpu", "gpu", "cuda", "tpu", with ":1" for the second one; or of a `torch.device`.
+def devices_of(device: Device) -> list[jax.Device]:
+    """The JAX devices for a name or a `torch.device`.
+
+    Args:
+        device: `None` or "auto" for all of the best kind, on every host; a kind ("cpu", "gpu" or "cuda", "tpu") for all
+            of that kind; with a number ("gpu:1") for one of this host.
 
     Raises:
         InvalidInputError: JAX has no such device here.
     """
-    name = device_name(device) or "cpu"
-    kind, _, index = name.partition(":")
+    name = device_name(device) or "auto"
+    kind, numbered, number = name.partition(":")
     try:
-        return jax.local_devices(backend={"cuda": "gpu"}.get(kind, kind))[int(index or 0)]
+        if kind == "auto":
+            return jax.devices()
+        platform = {"cuda": "gpu"}.get(kind, kind)
+        return [jax.local_devices(backend=platform)[int(number)]] if numbered else jax.devices(platform)
     except (RuntimeError, IndexError):
         found = ", ".join(f"{device.platform}:{i}" for i, device in enumerate(jax.local_devices()))
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""What a long computation has finished, kept in a folder so that a later run can go on."""
+"""A store of the finished part of a long computation, from which a later run continues."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-#: Seconds of work that a killed run may lose. Shorter runs write nothing.
+from m2v_core.storage.atomic import replaced_file
+
+#: Seconds of work that a killed run may lose; shorter runs write nothing.
 INTERVAL = 20.0
+
+#: Patterns of the names of chunks, and of files that a killed run was writing.
+CHUNKS, UNFINISHED = "chunk-?????.safetensors", ".*.part"
 
 
 class ChunkStore:
-    """Rows of a table as they get finished: `chunk-<number>.safetensors` with `rows` [n] and `vectors` [n, D].
+    """Finished rows of a table on disk: `chunk-<number>.safetensors` with `rows` [n] and `vectors` [n, D].
 
-    A chunk is written beside its name and then renamed, holds a checksum of its tensors and of the sequences that it is
-    about, and counts only if both hold. Chunks of other sequences are left until there is something to put in their
-    place. Used as a context manager, it writes at an error what it holds.
+    A chunk has a checksum of its tensors and one of the sequences that were computed; it is used only if both match.
+    Chunks of other sequences stay until new ones replace them. As a context manager, the store writes the rows that it
+    still holds when an error occurs.
 
     Attributes:
-        folder: Where they are.
+        folder: Folder of the chunks.
 
     Example:
         >>> import tempfile
@@ -48,12 +53,12 @@ class ChunkStore:
         writes: bool = True,
         interval: float | None = None,
     ) -> None:
-        """A store.
+        """Open a store.
 
         Args:
-            folder: Made when the first chunk is written.
-            fresh: Take nothing over from what is there.
-            writes: Whether this process is the one that keeps chunks.
+            folder: Folder of the chunks, made when the first one is written.
+            fresh: Whether to ignore existing chunks.
+            writes: Whether this process writes chunks.
             interval: Seconds of work in a chunk. Default: `INTERVAL`.
         """
         self.folder = Path(folder)
@@ -65,11 +70,11 @@ class ChunkStore:
         self._last = time.monotonic()
 
     def found(self) -> list[Path]:
-        """The chunks in the folder, whether or not they count."""
-        return sorted(self.folder.glob("chunk-?????.safetensors"))
+        """The chunks in the folder, valid or not."""
+        return sorted(self.folder.glob(CHUNKS))
 
     def read(self, sequences: Sequence[Sequence[int]], table: Float32[ndarray, "N D"]) -> Bool[ndarray, " N"]:
-        """Put the finished rows of these sequences into the table, and say which they are."""
+        """Copy the finished rows of these sequences into the table, and return which they are."""
         self._digest = _digest_of(sequences, table.shape[1])
         finished = np.zeros(len(table), bool)
         for path in [] if self._fresh or not self._writes else self.found():
@@ -81,20 +86,21 @@ class ChunkStore:
         return finished
 
     def forget(self) -> None:
-        """Count nothing of what was read."""
+        """Treat the chunks that were read as invalid."""
         self._kept.clear()
 
     def add(self, rows: Int[ndarray, " n"], vectors: Float32[ndarray, "n D"]) -> None:
-        """Keep some finished rows."""
+        """Add finished rows."""
         if self._writes:
             self._waiting.append((rows, vectors))
             if time.monotonic() - self._last >= self._interval:
                 self._write()
 
     def discard(self) -> None:
-        """Remove the folder, if it holds nothing but chunks."""
-        for path in self.folder.glob("chunk-*.safetensors*"):
-            path.unlink()
+        """Remove the chunks, and the folder if it is then empty."""
+        for pattern in CHUNKS, UNFINISHED:
+            for path in self.folder.glob(pattern):
+                path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
@@ -109,22 +115,21 @@ class ChunkStore:
     def _write(self) -> None:
         rows, vectors = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob("chunk-*.safetensors*"):
+        for path in self.folder.glob(CHUNKS):
             if path not in self._kept:
                 path.unlink()
         number = 1 + max((int(path.name[6:11]) for path in self._kept), default=-1)
         path = self.folder / f"chunk-{number:05d}.safetensors"
         tensors = {"rows": rows.astype(np.int64), "vectors": vectors}
         metadata = {"sequences": self._digest, "sha256": checksum(tensors)}
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_bytes(save(tensors, metadata))
-        unfinished.replace(path)
+        with replaced_file(path, "wb") as file:
+            file.write(save(tensors, metadata))
         self._kept.append(path)
         self._waiting.clear()
         self._last = time.monotonic()
 
     def _checked(self, path: Path) -> tuple[ndarray, ndarray] | None:
-        """A chunk's rows and vectors, if it is whole and of these sequences."""
+        """The rows and vectors of a chunk, if it is undamaged and of these sequences."""
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
@@ -136,8 +141,8 @@ class ChunkStore:
         return tensors["rows"], tensors["vectors"]
 
 
-def _digest_of(sequences: Sequence[Sequence[int]], width: int) -> str:
-    return hashlib.sha256(json.dumps([width, [list(map(int, ids)) for ids in sequences]]).encode()).hexdigest()
+def _digest_of(sequences: Sequence[Sequence[int]], dim: int) -> str:
+    return hashlib.sha256(json.dumps([dim, [list(map(int, ids)) for ids in sequences]]).encode()).hexdigest()
 
 
 def checksum(tensors: dict[str, ndarray]) -> str:

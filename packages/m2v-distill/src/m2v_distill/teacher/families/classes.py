@@ -1,8 +1,8 @@
-"""Which architecture computes a checkpoint: by its `model_type`, its own class, or what the caller says.
+"""The architecture of a checkpoint: by its `model_type`, by a class of its own, or as the caller says.
 
-A repository may bring code: `auto_map` in `config.json` names the class that AutoModel is to take. Such a class may
-compute something else than transformers' own of the same `model_type`, and mostly does: all positions see each other,
-say. So its name has to be known here, or somebody has to say what it equals.
+A repository may contain code: `auto_map` in `config.json` names the class that AutoModel should use. Such a class may
+compute something else than transformers' own class of the same `model_type`, and usually does: all positions see each
+other, for example. So its name has to be known here, or the caller has to say what it equals.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from m2v_distill.teacher.families.decoder import FULL
 from m2v_distill.teacher.families.registry import FAMILIES
 from m2v_distill.teacher.transformers_io import config_of
 
-#: Before a `model_type`: every position sees all others, without a window.
-BOTH_SIDES = "bidirectional-"
-VARIANTS = tuple(BOTH_SIDES + name for name in ("llama", "mistral", "qwen2", "qwen3"))
+#: Prefix of a `model_type` in which every position sees all others, without a window.
+BIDIRECTIONAL = "bidirectional-"
+VARIANTS = tuple(BIDIRECTIONAL + name for name in ("llama", "mistral", "qwen2", "qwen3"))
 
-#: Classes by (`model_type`, name) that compute exactly such a variant: of LLM2Vec, NVIDIA's embedding models, and
-#: NV-Embed's text model. They mask padding alone; Mistral's window is not applied by any of them.
+#: Classes that compute exactly such a variant, by (`model_type`, name): those of LLM2Vec, NVIDIA's embedding models and
+#: NV-Embed's text model. They mask padding alone; none of them applies Mistral's window.
 KNOWN_CLASSES = {
     **dict.fromkeys(
         (
@@ -39,15 +39,17 @@ KNOWN_CLASSES = {
     ),
 }
 
-#: Parts that LLM2Vec's classes are made of, for a model in memory; nothing but `is_causal` differs in them.
+#: Submodules of LLM2Vec's classes, for a model in memory; only `is_causal` differs in them.
 KNOWN_PARTS = tuple(f"Modified{base}" for base in ("Llama", "Mistral"))
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Attributes:
-    kind: A `model_type` of `FAMILIES`, or one of `VARIANTS`; `None` if nothing here computes it.
-    own_class: The class of its own that the checkpoint has, if any.
+    """The architecture of a checkpoint.
+
+    Attributes:
+        kind: A `model_type` in `FAMILIES`, or one of `VARIANTS`; `None` if m2v-distill does not compute it.
+        own_class: Class of its own that the checkpoint names, if any.
     """
 
     kind: str | None
@@ -55,10 +57,10 @@ class Architecture:
 
     @classmethod
     def of_config(cls, raw: Mapping[str, Any], compute_as: str | None = None) -> Architecture:
-        """By a `config.json`.
+        """The architecture that a `config.json` names.
 
         Raises:
-            InvalidInputError: There is no such `compute_as`.
+            InvalidInputError: `compute_as` is unknown.
         """
         listed = raw.get("auto_map")
         found = listed.get("AutoModel") if isinstance(listed, dict) else None
@@ -69,10 +71,10 @@ class Architecture:
 
     @classmethod
     def of_model(cls, model: Any, raw: Mapping[str, Any], compute_as: str | None = None) -> Architecture:
-        """By a PyTorch model in memory and its config: by the class of its encoder and of every part of it.
+        """The architecture of a PyTorch model in memory, by the classes of its encoder and of all submodules.
 
         Raises:
-            InvalidInputError: There is no such `compute_as`.
+            InvalidInputError: `compute_as` is unknown.
         """
         encoder = getattr(model, "base_model", model)
         own = _name(type(encoder)) if _is_strange(type(encoder)) else None
@@ -84,17 +86,17 @@ class Architecture:
         return cls(_checked(compute_as) or kind, own)
 
     def config(self, raw: Mapping[str, Any], own: Callable[[], dict[str, Any]], where: str) -> dict[str, Any]:
-        """The config that its family reads, with transformers' defaults for what `raw` leaves out.
+        """The config that its family reads, with transformers' defaults for missing settings.
 
         Args:
-            raw: As it stands.
-            own: Gives it with the defaults of the `model_type` that it names itself.
-            where: Names it in errors.
+            raw: The config as it is.
+            own: Function that returns it with the defaults of its own `model_type`.
+            where: Name of the config in errors.
 
         Raises:
             ModelFormatError: transformers does not accept it.
         """
-        model_type = str(self.kind).removeprefix(BOTH_SIDES)
+        model_type = str(self.kind).removeprefix(BIDIRECTIONAL)
         if FAMILIES[model_type].raw:
             return {**raw, "model_type": model_type}
         config = own() if model_type == raw.get("model_type") else config_of(raw, model_type, where)
@@ -107,16 +109,18 @@ class Architecture:
         return config
 
     def refused(self, model_type: object, where: str, *, in_memory: bool = False) -> ModelFormatError:
-        """The error for a class of its own that nothing here stands for.
+        """The error for a class of its own that is not known here.
 
         Args:
-            model_type: Of its config.
-            where: Names the file, or the model.
-            in_memory: It is a model in memory, which PyTorch has at hand.
+            model_type: Model type of the config.
+            where: Name of the file, or of the model.
+            in_memory: Whether the model is in memory, loaded by PyTorch.
         """
         near = model_type if model_type in FAMILIES else "MODEL_TYPE"
         both = (
-            f", or {BOTH_SIDES + str(near)!r} if each position sees all" if BOTH_SIDES + str(near) in VARIANTS else ""
+            f", or {BIDIRECTIONAL + str(near)!r} if each position sees all"
+            if BIDIRECTIONAL + str(near) in VARIANTS
+            else ""
         )
         named = "" if in_memory else ' by "auto_map"'
         torch = "" if in_memory else "m2v-distill[torch], trust_remote_code=True and "
@@ -130,7 +134,7 @@ class Architecture:
 def _kind(raw: Mapping[str, Any], own: str | None) -> str | None:
     model_type = raw.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
-    if own is None or (family is not None and family.raw):  # those are what their own code computes
+    if own is None or (family is not None and family.raw):  # these families compute what their own code does
         return None if family is None else str(model_type)
     name = own.rpartition(".")[2]
     if (model_type, name) == ("qwen2", "Qwen2Model") and raw.get("is_causal") is False:  # of gte-Qwen2
@@ -150,5 +154,5 @@ def _name(kind: type) -> str:
 
 
 def _is_strange(kind: type) -> bool:
-    """Whether a class is neither of transformers nor of PyTorch (or Apex, whose norm T5 takes where it is there)."""
+    """Whether a class is not of transformers or PyTorch (or of Apex, whose norm T5 uses if it is installed)."""
     return kind.__module__.partition(".")[0] not in ("transformers", "torch", "apex")

@@ -1,8 +1,8 @@
 """Decoders as encoders: Llama, Mistral, Qwen2, Qwen3 and Gemma 3 (EmbeddingGemma).
 
-They are one architecture (Touvron et al., LLaMA, 2023, section 2.2): RMSNorm before each half of a block, rotary
-positions, a gated feed-forward layer. They differ in biases, in norms, and in which earlier or later positions a layer
-sees; `DecoderConfig` has a constructor for each.
+They share one architecture (Touvron et al., LLaMA, 2023, section 2.2): RMSNorm before each half of a block, rotary
+positions, a gated feed-forward layer. They differ in biases, in norms, and in which other positions a layer may see.
+`DecoderConfig` has a constructor for each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.nn.layers import Dense, Embedding, RMSNorm, activation, activation_of, attention
+from m2v_distill.teacher.checkpoint import Rule, WeightTable, embed, linear
+from m2v_distill.teacher.families.fields import activation_of
+from m2v_distill.teacher.nn.encoder import FlaxEncoder
+from m2v_distill.teacher.nn.layers import Dense, Embedding, RMSNorm, activation, attention
 from m2v_distill.teacher.nn.rotary import Rotary, rotate
 
 SLIDING, FULL = "sliding_attention", "full_attention"
@@ -25,37 +28,37 @@ SLIDING, FULL = "sliding_attention", "full_attention"
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """Sizes and switches of one decoder.
+    """Sizes and switches of a decoder.
 
     Attributes:
-        vocab_size: Rows of the word embeddings.
-        width: H, the size of hidden states.
-        heads: N, the heads of queries.
-        key_heads: G, the heads of keys and values: N / G queries share one.
-        head_dim: K, the width of a head.
-        inner: Width of the feed-forward layer.
-        act: transformers' name of the activation.
-        epsilon: RMSNorm's epsilon.
-        rotaries: The rotary positions of each layer.
-        reaches: How far each layer sees, in positions from its own; `None` for all of them.
-        causal: Whether a position sees earlier ones alone.
-        scale: Of the attention scores.
-        qkv_bias: Whether queries, keys and values have biases.
-        out_bias: Whether the attention's output has one.
-        mlp_bias: Whether the feed-forward layer has them.
-        head_norms: Whether queries and keys are normalised, head by head, before they are rotated.
-        gemma: Whether embeddings are scaled by sqrt(H), norms scale by 1 + weight, and each half of a block has a norm
-            after it too (Gemma Team, Gemma 3, 2025).
-        max_length: No limit: positions are computed.
-        pooler: There is none.
+        vocab_size: Rows of the token embedding table.
+        hidden_size: Size of the hidden states, H.
+        heads: Number of query heads, N.
+        key_heads: Number of heads of keys and values, G; N / G query heads share one.
+        head_dim: Size of a head, K.
+        intermediate_size: Size of the feed-forward layers.
+        act: Activation of the feed-forward layers, by transformers' name.
+        epsilon: Epsilon of RMSNorm.
+        rotaries: Rotary settings of each layer.
+        reaches: Largest distance of a position that each layer sees; `None` for no limit.
+        causal: Whether a position sees only earlier ones.
+        scale: Factor of the attention scores.
+        qkv_bias: Whether the projections to queries, keys and values have biases.
+        out_bias: Whether the output projection of attention has a bias.
+        mlp_bias: Whether the feed-forward layers have biases.
+        head_norms: Whether RMSNorm is applied to each head of queries and keys before rotation.
+        gemma: Whether embeddings are multiplied by sqrt(H), norms by 1 + weight, and each half of a block ends with a
+            norm too (Gemma Team, Gemma 3, 2025).
+        max_length: `None`: positions are computed, so there is no limit.
+        pooler: False: there is no pooler.
     """
 
     vocab_size: int
-    width: int
+    hidden_size: int
     heads: int
     key_heads: int
     head_dim: int
-    inner: int
+    intermediate_size: int
     act: str
     epsilon: float
     rotaries: tuple[Rotary, ...]
@@ -72,10 +75,10 @@ class DecoderConfig:
 
     @classmethod
     def llama(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
-        """From a `LlamaConfig` of transformers, as a dictionary.
+        """From a `LlamaConfig` of transformers, given as a dictionary.
 
         Raises:
-            ModelFormatError: It has settings that are not computed.
+            ModelFormatError: A setting is not computed.
         """
         bias = bool(raw.get("attention_bias"))
         return cls(
@@ -129,16 +132,22 @@ class DecoderConfig:
 
 
 def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool, act: str = "hidden_act") -> dict[str, Any]:
-    """What all constructors read; `kinds` are the layers' types of attention, `act` is the activation's setting.
+    """The fields that all constructors read.
+
+    Args:
+        raw: The config.
+        kinds: Type of attention of each layer.
+        pooler: Whether the checkpoint has a pooler.
+        act: Name of the setting of the activation.
 
     Raises:
-        ModelFormatError: The layers' types are unknown or other than transformers would compute, heads do not divide,
-            there is no window for a sliding layer, or rotary settings are not computed.
+        ModelFormatError: Layer types are unknown or not those that transformers would compute, the number of heads does
+            not divide, a sliding layer has no window, or rotary settings are not computed.
     """
     if raw.get("use_bidirectional_attention"):
         raise ModelFormatError(
             f'expected no "use_bidirectional_attention"; found {raw["use_bidirectional_attention"]!r}, which '
-            f"transformers reads in Gemma alone. If it counts: compute_as='bidirectional-llama', or -mistral, -qwen2, "
+            f"transformers reads only for Gemma. If it applies: compute_as='bidirectional-llama', or -mistral, -qwen2, "
             f"-qwen3."
         )
     heads, key_heads = raw["num_attention_heads"], raw["num_key_value_heads"]
@@ -161,11 +170,11 @@ def _common(raw: Mapping[str, Any], kinds: Sequence[str], *, pooler: bool, act: 
     rotary = {kind: _rotary(rope.get(kind, rope), head_dim, raw["max_position_embeddings"]) for kind in set(kinds)}
     return {
         "vocab_size": raw["vocab_size"],
-        "width": raw["hidden_size"],
+        "hidden_size": raw["hidden_size"],
         "heads": heads,
         "key_heads": key_heads,
         "head_dim": head_dim,
-        "inner": raw["intermediate_size"],
+        "intermediate_size": raw["intermediate_size"],
         "act": activation_of(raw, act),
         "epsilon": float(raw["rms_norm_eps"]),
         "rotaries": tuple(rotary[kind] for kind in kinds),
@@ -190,16 +199,16 @@ class DecoderBlock(nnx.Module):
     """Self-attention and a gated feed-forward layer, each with RMSNorm before it (and after it in Gemma)."""
 
     def __init__(self, config: DecoderConfig) -> None:
-        width, inner = config.width, config.inner
+        hidden_size, intermediate_size = config.hidden_size, config.intermediate_size
         self.heads, self.key_heads, self.scale = config.heads, config.key_heads, config.scale
         self.act = activation(config.act)
-        self.query = Dense(width, config.heads * config.head_dim, bias=config.qkv_bias)
-        self.key = Dense(width, config.key_heads * config.head_dim, bias=config.qkv_bias)
-        self.value = Dense(width, config.key_heads * config.head_dim, bias=config.qkv_bias)
-        self.out = Dense(config.heads * config.head_dim, width, bias=config.out_bias)
-        self.gate = Dense(width, inner, bias=config.mlp_bias)
-        self.up = Dense(width, inner, bias=config.mlp_bias)
-        self.down = Dense(inner, width, bias=config.mlp_bias)
+        self.query = Dense(hidden_size, config.heads * config.head_dim, bias=config.qkv_bias)
+        self.key = Dense(hidden_size, config.key_heads * config.head_dim, bias=config.qkv_bias)
+        self.value = Dense(hidden_size, config.key_heads * config.head_dim, bias=config.qkv_bias)
+        self.out = Dense(config.heads * config.head_dim, hidden_size, bias=config.out_bias)
+        self.gate = Dense(hidden_size, intermediate_size, bias=config.mlp_bias)
+        self.up = Dense(hidden_size, intermediate_size, bias=config.mlp_bias)
+        self.down = Dense(intermediate_size, hidden_size, bias=config.mlp_bias)
         self.query_norm = _norm(config, config.head_dim) if config.head_norms else None
         self.key_norm = _norm(config, config.head_dim) if config.head_norms else None
         self.before_attention = _norm(config)
@@ -214,7 +223,14 @@ class DecoderBlock(nnx.Module):
         cos: Float32[ndarray, "L R2"],
         sin: Float32[ndarray, "L R2"],
     ) -> Float[Array, "B L H"]:
-        """One layer, by which keys a query sees and the rotary tables."""
+        """The block's output.
+
+        Args:
+            hidden: The input.
+            allowed: The keys (last axis) that each query may see.
+            cos: Rotary cosines.
+            sin: Rotary sines.
+        """
         x = self.before_attention(hidden)
         query = _normed(self.query_norm, _split(self.query(x), self.heads))
         key = _normed(self.key_norm, _split(self.key(x), self.key_heads))
@@ -226,49 +242,45 @@ class DecoderBlock(nnx.Module):
         return hidden + _normed(self.after_mlp, self.down(self.act(self.gate(x)) * self.up(x)))
 
 
-class Decoder(nnx.Module):
-    """The decoder of a `DecoderConfig`, without its head of words."""
+class Decoder(FlaxEncoder):
+    """The decoder of a `DecoderConfig`, without its language modelling head."""
 
     def __init__(self, config: DecoderConfig) -> None:
         self.config = config
-        self.words = Embedding(config.vocab_size, config.width)
+        self.token_embedding = Embedding(config.vocab_size, config.hidden_size)
         self.blocks = nnx.List(DecoderBlock(config) for _ in config.reaches)
         self.norm = _norm(config)
 
-    def __call__(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> Float[Array, "B L H"]:
-        """The last hidden states, after the final norm."""
-        return self.hidden_states(ids, mask)[-1]
-
     def hidden_states(self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]) -> list[Float[Array, "B L H"]]:
-        """The embeddings and the output of each block, that of the last one after the final norm."""
+        """The embeddings and the output of each block, the last one after the final norm."""
         config, length = self.config, ids.shape[1]
         tables = {rotary: rotary(length) for rotary in set(config.rotaries)}
         allowed = {
             reach: mask[:, None, None, :] & visible(length, causal=config.causal, reach=reach)
             for reach in set(config.reaches)
         }
-        hidden = self.words(ids)
-        states = [hidden * np.float32(config.width**0.5) if config.gemma else hidden]
+        hidden = self.token_embedding(ids)
+        states = [hidden * np.float32(config.hidden_size**0.5) if config.gemma else hidden]
         for block, rotary, reach in zip(self.blocks, config.rotaries, config.reaches, strict=True):
             states.append(block(states[-1], allowed[reach], *tables[rotary]))
         return [*states[:-1], self.norm(states[-1])]
 
 
 def visible(length: int, *, causal: bool, reach: int | None) -> Bool[ndarray, "L L"]:
-    """Which keys (columns) a query (row) sees: those within reach, and with `causal` none after it.
+    """The keys (columns) that each query (row) sees: those within reach, and with `causal` no later ones.
 
     Example:
         >>> visible(3, causal=True, reach=1).astype(int).tolist()
         [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
     """
-    places = np.arange(length)
-    back = places[:, None] - places[None, :]
-    seen: ndarray = np.abs(back) <= (length if reach is None else reach)
-    return seen & (back >= 0) if causal else seen
+    positions = np.arange(length)
+    distance = positions[:, None] - positions[None, :]
+    seen: ndarray = np.abs(distance) <= (length if reach is None else reach)
+    return seen & (distance >= 0) if causal else seen
 
 
-def _norm(config: DecoderConfig, width: int | None = None) -> RMSNorm:
-    return RMSNorm(width or config.width, config.epsilon, offset=float(config.gemma))
+def _norm(config: DecoderConfig, size: int | None = None) -> RMSNorm:
+    return RMSNorm(size or config.hidden_size, config.epsilon, offset=float(config.gemma))
 
 
 def _normed(norm: RMSNorm | None, x: Array) -> Array:
@@ -277,3 +289,48 @@ def _normed(norm: RMSNorm | None, x: Array) -> Array:
 
 def _split(x: Float[Array, "B L NK"], heads: int) -> Float[Array, "B L N K"]:
     return x.reshape(*x.shape[:2], heads, -1)
+
+
+def _scale(source: str, target: str) -> Rule:
+    return Rule(f"{source}.weight", f"{target}.scale")
+
+
+_RULES = (
+    *embed("embed_tokens", "token_embedding"),
+    _scale("norm", "norm"),
+    *linear("layers.{i}.self_attn.q_proj", "blocks.{i}.query"),
+    *linear("layers.{i}.self_attn.k_proj", "blocks.{i}.key"),
+    *linear("layers.{i}.self_attn.v_proj", "blocks.{i}.value"),
+    *linear("layers.{i}.self_attn.o_proj", "blocks.{i}.out"),
+    _scale("layers.{i}.self_attn.q_norm", "blocks.{i}.query_norm"),
+    _scale("layers.{i}.self_attn.k_norm", "blocks.{i}.key_norm"),
+    *linear("layers.{i}.mlp.gate_proj", "blocks.{i}.gate"),
+    *linear("layers.{i}.mlp.up_proj", "blocks.{i}.up"),
+    *linear("layers.{i}.mlp.down_proj", "blocks.{i}.down"),
+    _scale("layers.{i}.input_layernorm", "blocks.{i}.before_attention"),
+)
+
+_PREFIXES = ("", "model.", "0.auto_model.", "0.auto_model.model.")
+
+#: Task heads, and the buffers of rotary positions in older checkpoints.
+_IGNORED = (
+    r"(0\.auto_model\.)?(lm_head|score)\.(weight|bias)",
+    r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",
+)
+
+DECODER = WeightTable(
+    rules=(*_RULES, _scale("layers.{i}.post_attention_layernorm", "blocks.{i}.before_mlp")),
+    prefixes=_PREFIXES,
+    ignored=_IGNORED,
+)
+
+GEMMA = WeightTable(
+    rules=(
+        *_RULES,
+        _scale("layers.{i}.post_attention_layernorm", "blocks.{i}.after_attention"),
+        _scale("layers.{i}.pre_feedforward_layernorm", "blocks.{i}.before_mlp"),
+        _scale("layers.{i}.post_feedforward_layernorm", "blocks.{i}.after_mlp"),
+    ),
+    prefixes=_PREFIXES,
+    ignored=_IGNORED,
+)

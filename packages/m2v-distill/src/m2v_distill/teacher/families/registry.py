@@ -1,4 +1,4 @@
-"""Which family computes which `model_type`."""
+"""The family that computes each `model_type`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flax import nnx
-
 from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.checkpoint import WeightTable
-from m2v_distill.teacher.families.bert import Bert, BertConfig
-from m2v_distill.teacher.families.bert_params import ALBERT, BERT, DISTILBERT, MPNET
-from m2v_distill.teacher.families.deberta import Deberta, DebertaConfig
-from m2v_distill.teacher.families.deberta_params import DEBERTA
-from m2v_distill.teacher.families.decoder import Decoder, DecoderConfig
-from m2v_distill.teacher.families.decoder_params import DECODER, GEMMA
-from m2v_distill.teacher.families.modernbert import ModernBert, ModernBertConfig
-from m2v_distill.teacher.families.modernbert_params import MODERNBERT
-from m2v_distill.teacher.families.rotary_bert import RotaryBert, RotaryBertConfig
-from m2v_distill.teacher.families.rotary_bert_params import GTE, NOMIC
-from m2v_distill.teacher.families.t5 import T5, T5Config
-from m2v_distill.teacher.families.t5_params import T5_TABLE
+from m2v_distill.teacher.families.bert import ALBERT, BERT, DISTILBERT, MPNET, Bert, BertConfig
+from m2v_distill.teacher.families.deberta import DEBERTA, Deberta, DebertaConfig
+from m2v_distill.teacher.families.decoder import DECODER, GEMMA, Decoder, DecoderConfig
+from m2v_distill.teacher.families.modernbert import MODERNBERT, ModernBert, ModernBertConfig
+from m2v_distill.teacher.families.rotary_bert import GTE, NOMIC, RotaryBert, RotaryBertConfig
+from m2v_distill.teacher.families.t5 import T5, T5_WEIGHTS, T5Config
+from m2v_distill.teacher.nn.encoder import FlaxEncoder
 
 
 @dataclass(frozen=True)
 class Family:
-    """Attributes:
-    module: Made of a config.
-    config: Makes that config of transformers' one (a dictionary) and of whether the checkpoint has a pooler.
-    table: The names of its weights.
-    pooler: The pooler's tensor, by which a checkpoint shows that it has one; `None` if the family has none.
-    raw: Whether `config` takes `config.json` as it stands, because transformers, or some version of it,
-        does not know the `model_type`.
+    """How to compute the encoders of a `model_type`.
+
+    Attributes:
+        module: Makes the encoder from its config.
+        config: Makes that config from transformers' (a dictionary) and from whether the checkpoint has a pooler.
+        table: Names of the weights.
+        pooler: Name of the pooler's tensor, whose presence says that there is a pooler; `None` if the family has none.
+        raw: Whether `config` takes `config.json` as it is, because some versions of transformers do not know the
+            `model_type`.
     """
 
-    module: Callable[..., nnx.Module]
+    module: Callable[..., FlaxEncoder]
     config: Callable[..., Any]
     table: WeightTable
     pooler: str | None = "pooler.dense.weight"
@@ -57,9 +52,9 @@ FAMILIES: dict[str, Family] = {
     "electra": Family(Bert, BertConfig.electra, BERT, pooler=None),
     "albert": Family(Bert, BertConfig.albert, ALBERT, pooler="pooler.weight"),
     "deberta-v2": Family(Deberta, DebertaConfig.v2, DEBERTA, pooler=None),
-    "t5": Family(T5, T5Config.t5, T5_TABLE, pooler=None),
-    "mt5": Family(T5, T5Config.t5, T5_TABLE, pooler=None),
-    "umt5": Family(T5, T5Config.umt5, T5_TABLE, pooler=None),
+    "t5": Family(T5, T5Config.t5, T5_WEIGHTS, pooler=None),
+    "mt5": Family(T5, T5Config.t5, T5_WEIGHTS, pooler=None),
+    "umt5": Family(T5, T5Config.umt5, T5_WEIGHTS, pooler=None),
     "modernbert": Family(ModernBert, ModernBertConfig.modernbert, MODERNBERT, pooler=None),
     "nomic_bert": Family(RotaryBert, RotaryBertConfig.nomic, NOMIC, raw=True),
     "gte": Family(RotaryBert, RotaryBertConfig.gte, GTE, raw=True),
@@ -68,15 +63,19 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_of(model_type: object, where: str) -> Family:
-    """The family of a teacher's `model_type`; `where` names its config in errors.
+    """The family of a teacher's `model_type`.
+
+    Args:
+        model_type: As in the teacher's config.
+        where: Name of the config in errors.
 
     Raises:
-        ModelFormatError: There is none.
+        ModelFormatError: No family computes it.
     """
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ModelFormatError(
             f'{where}: expected "model_type" to be one that m2v-distill computes ({", ".join(sorted(FAMILIES))}); '
-            f"found {model_type!r}. If it equals one of them, name that by compute_as=. Or run it in PyTorch: "
+            f"found {model_type!r}. If it equals one of them, name that one with compute_as=. Or run it in PyTorch: "
             f'pip install m2v-distill[torch], and backend="auto" or "torch".'
         )
     return FAMILIES[model_type]

@@ -1,12 +1,12 @@
-"""Layers that families of teachers share.
+"""Layers that several families share.
 
-Weights come from a checkpoint, so the initial ones are zeros that only tell shapes. A kernel's dtype is the precision
-of the products that it takes part in: bfloat16 kernels mean bfloat16 inputs. Sums, and all else, are float32.
+Weights come from a checkpoint, so initial weights are zeros that only give shapes. The dtype of a kernel is the
+precision of the inputs of its matrix product. Sums and everything else are float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,15 +15,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from m2v_core.errors import ModelFormatError
-
 
 def gelu(x: Array) -> Array:
-    """GELU (Hendrycks and Gimpel, 2016) by erf, as PyTorch computes it; JAX's is by erfc and takes longer."""
+    """GELU (Hendrycks and Gimpel, 2016) by erf, as in PyTorch; JAX's own uses erfc and is slower."""
     return 0.5 * x * (1 + jax.lax.erf(x * np.float32(0.5**0.5)))
 
 
-#: transformers' names of activations.
+#: Activations by transformers' names.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": gelu,
     "gelu_python": gelu,
@@ -35,40 +33,28 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
 }
 
-#: Stands for minus infinity in a softmax, finite so that a row of padding alone stays finite too.
+#: Score of a masked position: finite, so that a row of nothing but padding stays finite too.
 MASKED = -3e38
 
-#: Up to this length attention is cheaper as products and sums of numbers than as many tiny matrix products.
+#: Length up to which attention is cheaper as elementwise products and sums than as many tiny matrix products.
 SHORT = 16
 
 
 def activation(name: str) -> Callable[[Array], Array]:
-    """The function of a name that `activation_of` found."""
+    """The activation of a name in `ACTIVATIONS`."""
     return ACTIVATIONS[name]
-
-
-def activation_of(raw: Mapping[str, Any], setting: str, default: str | None = None) -> str:
-    """The name of an activation in a teacher's config.
-
-    Raises:
-        ModelFormatError: It is not one that m2v-distill has.
-    """
-    name = raw[setting] if default is None else raw.get(setting, default)
-    if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise ModelFormatError(f'expected "{setting}" to be one of {", ".join(ACTIVATIONS)}; found {name!r}.')
-    return name
 
 
 class Dense(nnx.Module):
     """A dense layer, x W + b, with W of shape [in, out]."""
 
-    def __init__(self, inner: int, outer: int, *, bias: bool = True) -> None:
-        self.kernel = nnx.Param(jnp.zeros((inner, outer)))
-        self.bias = nnx.Param(jnp.zeros(outer)) if bias else None
+    def __init__(self, in_size: int, out_size: int, *, bias: bool = True) -> None:
+        self.kernel = nnx.Param(jnp.zeros((in_size, out_size)))
+        self.bias = nnx.Param(jnp.zeros(out_size)) if bias else None
 
     @property
     def dtype(self) -> Any:
-        """The dtype of the inputs of its product."""
+        """The dtype of the inputs of the matrix product."""
         return self.kernel.dtype
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
@@ -80,23 +66,23 @@ class Dense(nnx.Module):
 
 
 class Embedding(nnx.Module):
-    """A table of rows; the dtype that it is kept in is no matter, rows are float32."""
+    """An embedding table; rows come out as float32, whatever dtype the table has."""
 
-    def __init__(self, rows: int, width: int) -> None:
-        self.embedding = nnx.Param(jnp.zeros((rows, width)))
+    def __init__(self, rows: int, size: int) -> None:
+        self.embedding = nnx.Param(jnp.zeros((rows, size)))
 
     def __call__(self, ids: Int[Array, "*shape"]) -> Float[Array, "*shape H"]:
-        """The rows of some ids."""
+        """The embeddings of some ids."""
         return jnp.take(self.embedding[...], ids, axis=0, mode="clip").astype(jnp.float32)
 
 
 class LayerNorm(nnx.Module):
     """LayerNorm over the last axis, with the two-pass variance, as PyTorch computes it (Ba et al., 2016)."""
 
-    def __init__(self, width: int, epsilon: float, *, bias: bool = True) -> None:
+    def __init__(self, size: int, epsilon: float, *, bias: bool = True) -> None:
         self.epsilon = epsilon
-        self.scale = nnx.Param(jnp.zeros(width))
-        self.bias = nnx.Param(jnp.zeros(width)) if bias else None
+        self.scale = nnx.Param(jnp.zeros(size))
+        self.bias = nnx.Param(jnp.zeros(size)) if bias else None
 
     def __call__(self, x: Float[Array, "*rows H"]) -> Float[Array, "*rows H"]:
         """The normalised rows."""
@@ -109,9 +95,9 @@ class LayerNorm(nnx.Module):
 class RMSNorm(nnx.Module):
     """x / sqrt(mean(x^2) + epsilon) * (offset + scale) (Zhang and Sennrich, 2019); Gemma's offset is 1."""
 
-    def __init__(self, width: int, epsilon: float, *, offset: float = 0.0) -> None:
+    def __init__(self, size: int, epsilon: float, *, offset: float = 0.0) -> None:
         self.epsilon, self.offset = epsilon, offset
-        self.scale = nnx.Param(jnp.zeros(width))
+        self.scale = nnx.Param(jnp.zeros(size))
 
     def __call__(self, x: Float[Array, "*rows H"]) -> Float[Array, "*rows H"]:
         """The normalised rows."""
@@ -129,19 +115,19 @@ def attention(
     scale: float | None = None,
     dtype: Any = jnp.float32,
 ) -> Float[Array, "B Q N K"]:
-    """softmax(scale q k' + bias) v over the positions that are allowed.
+    """Attention, softmax(scale q k' + bias) v over the allowed positions.
 
-    Vaswani et al., Attention Is All You Need, 2017, section 3.2.1; fewer heads of keys and values than of queries as in
-    Ainslie et al., GQA, 2023: N / G queries in a row share one.
+    Vaswani et al., Attention Is All You Need, 2017, section 3.2.1. There may be fewer heads of keys and values than of
+    queries, as in Ainslie et al., GQA, 2023: N / G consecutive query heads share one.
 
     Args:
-        query: N heads of width K.
-        key: G heads, N divisible by G.
-        value: Likewise.
-        allowed: Which keys a query sees; the same for all heads.
+        query: Queries of N heads of size K.
+        key: Keys of G heads; G divides N.
+        value: Values of G heads.
+        allowed: The keys that each query may see, the same for all heads.
         bias: Added to the scores.
-        scale: Default: 1 / sqrt(K).
-        dtype: Of the products' inputs, as a kernel's (`Dense.dtype`).
+        scale: Factor of the scores. Default: 1 / sqrt(K).
+        dtype: Dtype of the inputs of both matrix products, as that of a kernel (`Dense.dtype`).
     """
     group = query.shape[2] // key.shape[2]
     if group > 1:
@@ -159,15 +145,15 @@ def attention(
     scores = scores * scale
     if bias is not None:
         scores = scores + bias
-    shares = jax.nn.softmax(jnp.where(allowed, scores, MASKED), axis=-1)
+    probabilities = jax.nn.softmax(jnp.where(allowed, scores, MASKED), axis=-1)
     if length <= SHORT:
-        return (shares.transpose(0, 2, 3, 1)[..., None] * value[:, None]).sum(axis=2)
-    shares, value = shares.astype(dtype), value.astype(dtype)
-    return jnp.einsum("bnqm,bmnk->bqnk", shares, value, preferred_element_type=jnp.float32)
+        return (probabilities.transpose(0, 2, 3, 1)[..., None] * value[:, None]).sum(axis=2)
+    probabilities, value = probabilities.astype(dtype), value.astype(dtype)
+    return jnp.einsum("bnqm,bmnk->bqnk", probabilities, value, preferred_element_type=jnp.float32)
 
 
 def _sum_by_halves(x: Float[Array, "*rows K"]) -> Float[Array, "*rows"]:
-    """The sum over the last axis, halves added until they are odd: a CPU adds them side by side, not one by one."""
+    """The sum over the last axis, by adding halves while the size is even, which a CPU vectorises."""
     while x.shape[-1] % 2 == 0:
         half = x.shape[-1] // 2
         x = x[..., :half] + x[..., half:]
@@ -177,17 +163,17 @@ def _sum_by_halves(x: Float[Array, "*rows K"]) -> Float[Array, "*rows"]:
 class PostNormBlock(nnx.Module):
     """Self-attention and a feed-forward layer, each with a residual and LayerNorm after it (Vaswani et al., 2017)."""
 
-    def __init__(self, *, width: int, heads: int, inner: int, act: str, epsilon: float) -> None:
+    def __init__(self, *, hidden_size: int, heads: int, intermediate_size: int, act: str, epsilon: float) -> None:
         self.heads = heads
         self.act = activation(act)
-        self.query = Dense(width, width)
-        self.key = Dense(width, width)
-        self.value = Dense(width, width)
-        self.out = Dense(width, width)
-        self.attention_norm = LayerNorm(width, epsilon)
-        self.up = Dense(width, inner)
-        self.down = Dense(inner, width)
-        self.output_norm = LayerNorm(width, epsilon)
+        self.query = Dense(hidden_size, hidden_size)
+        self.key = Dense(hidden_size, hidden_size)
+        self.value = Dense(hidden_size, hidden_size)
+        self.out = Dense(hidden_size, hidden_size)
+        self.attention_norm = LayerNorm(hidden_size, epsilon)
+        self.up = Dense(hidden_size, intermediate_size)
+        self.down = Dense(intermediate_size, hidden_size)
+        self.output_norm = LayerNorm(hidden_size, epsilon)
 
     def __call__(
         self,
@@ -195,17 +181,17 @@ class PostNormBlock(nnx.Module):
         mask: Bool[Array, "B L"],
         bias: Float[Array, "1 N L L"] | None = None,
     ) -> Float[Array, "B L H"]:
-        """One layer; `bias` is added to the attention scores."""
+        """The block's output; `bias` is added to the attention scores."""
         query, key, value = (self.split(project(hidden)) for project in (self.query, self.key, self.value))
         attended = attention(query, key, value, mask[:, None, None, :], bias=bias, dtype=self.query.dtype)
         return self.finish(hidden, attended)
 
     def split(self, rows: Float[Array, "*rows H"]) -> Float[Array, "*rows N K"]:
-        """Rows as those of N heads."""
+        """Rows split into N heads."""
         return rows.reshape(*rows.shape[:-1], self.heads, -1)
 
     def finish(self, hidden: Float[Array, "B L H"], attended: Float[Array, "B L N K"]) -> Float[Array, "B L H"]:
-        """All that comes after attention."""
+        """Everything after attention: projection, residuals, norms and the feed-forward layer."""
         hidden = self.attention_norm(hidden + self.out(attended.reshape(hidden.shape)))
         out: Array = self.output_norm(hidden + self.down(self.act(self.up(hidden))))
         return out

@@ -1,8 +1,8 @@
-"""Rotary position embeddings: pairs of a head's numbers are turned by angles that grow with the position.
+"""Rotary position embeddings: pairs of a head's values are rotated by angles that grow with the position.
 
-Su et al., RoFormer, 2021, section 3.2.2, with the ways to stretch them that transformers has, for queries and keys of
-any family. Everything but `rotate` depends on shapes alone and is computed by numpy while a program is traced, in
-float32 where PyTorch computes in float32: at far positions the rounding of an angle shows.
+Su et al., RoFormer, 2021, section 3.2.2, with all scaling types of transformers, for queries and keys of any family.
+Everything except `rotate` depends on shapes alone and is computed by NumPy while a program is traced, in float32 where
+PyTorch computes in float32: at distant positions the rounding of an angle matters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from m2v_core.errors import ModelFormatError
 
-#: What `rope_parameters` may hold; a key that the rope type has no use for is passed over, as in transformers.
+#: Keys of `rope_parameters`. A key that the rope type does not use is ignored, as in transformers.
 KNOWN = {
     "rope_type",
     "type",
@@ -42,26 +42,26 @@ KNOWN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
-    """The rotary settings of a layer, checked; called with a length it gives the tables that `rotate` takes.
+    """The rotary settings of a layer; called with a length, it returns the tables for `rotate`.
 
     Attributes:
         kind: transformers' `rope_type`.
-        dim: R, how many numbers of a head are turned: the first ones.
-        theta: The base; pair i of R / 2 turns by theta^(-2i / R) at each position.
+        dim: Number of rotated values of a head, R: the first ones.
+        theta: Base: at each position, pair i of R / 2 is rotated by theta^(-2i / R).
         positions: The config's `max_position_embeddings`.
-        original: The longest sequence before stretching.
-        factor: How far positions are stretched; yarn and longrope have a default, positions / original.
-        attention_factor: Scales queries and keys, if the config sets it.
-        low, high: llama3's two frequency factors.
-        fast, slow: yarn's bounds, in turns over the original length.
-        mscale: yarn's two weights of log(factor), if the config has both.
+        original: Longest sequence before scaling.
+        factor: Scaling factor of positions; the default of yarn and longrope is positions / original.
+        attention_factor: Factor of queries and keys, if the config sets it.
+        low, high: Frequency factors of llama3.
+        fast, slow: Bounds of yarn, in rotations over the original length.
+        mscale: Yarn's two weights of log(factor), if the config has both.
         truncate: Whether yarn's bounds are rounded to whole pairs.
-        short, long: longrope's divisors, R / 2 each, for sequences up to the original length and beyond.
+        short, long: Divisors of longrope, R / 2 each, for sequences up to the original length and longer ones.
 
     Example:
         >>> rotary = Rotary.of({"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}, head_dim=4, positions=64)
         >>> cos, sin = rotary(3)
-        >>> cos.shape, round(float(sin[2, 0]), 4)  # at position 2 the first pair turns by 2 / factor
+        >>> cos.shape, round(float(sin[2, 0]), 4)  # at position 2 the first pair is rotated by 2 / factor
         ((3, 2), 0.8415)
     """
 
@@ -87,11 +87,11 @@ class Rotary:
 
         Args:
             rope: The settings.
-            head_dim: K, the width of a head; `partial_rotary_factor` is the share of it that is turned.
-            positions: `max_position_embeddings`.
+            head_dim: Size of a head, K; `partial_rotary_factor` is the fraction of it that is rotated.
+            positions: The config's `max_position_embeddings`.
 
         Raises:
-            ModelFormatError: A type or key is unknown, or a setting is missing or makes no sense.
+            ModelFormatError: A type or key is unknown, or a setting is missing or out of range.
         """
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind not in KINDS:
@@ -127,7 +127,9 @@ class Rotary:
             long=tuple(map(float, rope.get("long_factor") or ())),
         )
         if rotary.high <= rotary.low:
-            raise ModelFormatError("rope_parameters: expected high_freq_factor > low_freq_factor; found the contrary.")
+            raise ModelFormatError(
+                f"rope_parameters: expected high_freq_factor > low_freq_factor; found {rotary.high} and {rotary.low}."
+            )
         if rotary.dim % 2 or not 0 < rotary.dim <= head_dim or (kind == "dynamic" and rotary.dim == 2):
             raise ModelFormatError(f"expected an even number of rotated values in each head; found {rotary.dim}.")
         if kind == "longrope" and not len(rotary.short) == len(rotary.long) == rotary.dim // 2:
@@ -138,9 +140,9 @@ class Rotary:
         return rotary
 
     def __call__(self, length: int) -> tuple[Float32[ndarray, "L R2"], Float32[ndarray, "L R2"]]:
-        """Cosines and sines for the positions 0 ... length - 1 of a batch, scaled by the attention factor.
+        """Cosines and sines of the positions 0 ... length - 1 of a batch, times the attention factor.
 
-        With the types dynamic and longrope all positions depend on the batch's length, padding included, as in
+        With the types dynamic and longrope, all positions depend on the length of the batch, padding included, as in
         transformers.
         """
         inverse, scale = KINDS[self.kind](self, length)
@@ -156,7 +158,7 @@ def tables(
 
 
 def rotate(x: Float[Array, "B L N K"], cos: Float32[Any, "L R2"], sin: Float32[Any, "L R2"]) -> Float[Array, "B L N K"]:
-    """Turn the pairs (x[i], x[i + R/2]), i < R/2, of each head; numbers from R on stay as they are.
+    """Rotate the pairs (x[i], x[i + R/2]), i < R/2, of each head; values from R on stay as they are.
 
     Example:
         >>> rotate(jnp.array([[[[1.0, 0.0, 5.0]]]]), np.float32([[0.0]]), np.float32([[1.0]])).tolist()
@@ -178,16 +180,16 @@ def _linear(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], floa
 
 
 def _dynamic(rotary: Rotary, length: int) -> tuple[Float32[ndarray, " R2"], float]:
-    """The base grows with sequences that are longer than `positions` (Peng et al., YaRN, 2023, appendix B.1)."""
+    """The base grows for sequences longer than `positions` (Peng et al., YaRN, 2023, appendix B.1)."""
     stretch = rotary.factor * max(length, rotary.positions) / rotary.positions - (rotary.factor - 1)
     return _inverse(rotary.theta * stretch ** (rotary.dim / (rotary.dim - 2)), rotary.dim), 1.0
 
 
 def _llama3(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], float]:
-    """Llama 3.1: low frequencies are stretched, high ones kept, those between mixed."""
+    """Llama 3.1: low frequencies are scaled, high ones kept, those between interpolated."""
     inverse = _inverse(rotary.theta, rotary.dim)
-    turns = rotary.original * inverse / np.float32(2 * math.pi)
-    kept = np.clip((turns - rotary.low) / (rotary.high - rotary.low), 0, 1).astype(np.float32)
+    rotations = rotary.original * inverse / np.float32(2 * math.pi)
+    kept = np.clip((rotations - rotary.low) / (rotary.high - rotary.low), 0, 1).astype(np.float32)
     return (1 - kept) * inverse / np.float32(rotary.factor) + kept * inverse, 1.0
 
 
@@ -195,16 +197,16 @@ def _yarn(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], float]
     """Peng et al., YaRN, 2023, sections 3.2 to 3.4; `mscale` as in DeepSeek's models."""
     inverse = _inverse(rotary.theta, rotary.dim)
 
-    def pair(turns: float) -> float:
-        """The (broken) pair that turns so often over the original length."""
-        return rotary.dim * math.log(rotary.original / (turns * 2 * math.pi)) / (2 * math.log(rotary.theta))
+    def pair(rotations: float) -> float:
+        """The index (a fraction) of the pair that makes so many rotations over the original length."""
+        return rotary.dim * math.log(rotary.original / (rotations * 2 * math.pi)) / (2 * math.log(rotary.theta))
 
     first, last = pair(rotary.fast), pair(rotary.slow)
     if rotary.truncate:
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, rotary.dim - 1)
     last += 0.001 * (first == last)
-    stretched = np.clip((np.arange(rotary.dim // 2) - first) / (last - first), 0, 1).astype(np.float32)
+    scaled = np.clip((np.arange(rotary.dim // 2) - first) / (last - first), 0, 1).astype(np.float32)
 
     def temperature(weight: float) -> float:
         return 0.1 * weight * math.log(rotary.factor) + 1 if rotary.factor > 1 else 1.0
@@ -212,11 +214,11 @@ def _yarn(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], float]
     scale = rotary.attention_factor
     if scale is None:
         scale = temperature(rotary.mscale[0]) / temperature(rotary.mscale[1]) if rotary.mscale else temperature(1.0)
-    return inverse / np.float32(rotary.factor) * stretched + inverse * (1 - stretched), float(scale)
+    return inverse / np.float32(rotary.factor) * scaled + inverse * (1 - scaled), float(scale)
 
 
 def _longrope(rotary: Rotary, length: int) -> tuple[Float32[ndarray, " R2"], float]:
-    """Ding et al., LongRoPE, 2024: a divisor for each frequency, one set up to the original length, one beyond."""
+    """Ding et al., LongRoPE, 2024: one set of divisors of frequencies up to the original length, one for more."""
     divisors = np.array(rotary.long if length > rotary.original else rotary.short, np.float32)
     scale = rotary.attention_factor
     if scale is None:
@@ -224,7 +226,7 @@ def _longrope(rotary: Rotary, length: int) -> tuple[Float32[ndarray, " R2"], flo
     return _inverse(rotary.theta, rotary.dim) / divisors, float(scale)
 
 
-#: By transformers' `rope_type`: the inverse frequencies and the attention factor for batches of a length.
+#: Functions that compute inverse frequencies and attention factor for a length, by transformers' `rope_type`.
 KINDS: dict[str, Callable[[Rotary, int], tuple[Float32[ndarray, " R2"], float]]] = {
     "default": _default,
     "linear": _linear,

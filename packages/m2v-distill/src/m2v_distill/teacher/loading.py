@@ -1,8 +1,7 @@
-"""A teacher's encoder: a Flax module filled with a checkpoint's weights, or a PyTorch model."""
+"""A teacher's encoder from a folder or a PyTorch model: a Flax module filled with its weights, or the PyTorch model."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,30 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from m2v_core.devices import device_name
-from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.errors import ModelFormatError
 from m2v_core.storage.files import read_json
-from m2v_distill.config import Backend, Device
+from m2v_distill.logs import logger
 from m2v_distill.teacher.checkpoint import Checkpoint, fill, open_checkpoint, weights_file
-from m2v_distill.teacher.engine.placement import Placement, pick_device
+from m2v_distill.teacher.engine.placement import Placement, devices_of
 from m2v_distill.teacher.families.bert import check_positions
-from m2v_distill.teacher.families.classes import BOTH_SIDES, Architecture
+from m2v_distill.teacher.families.classes import BIDIRECTIONAL, Architecture
 from m2v_distill.teacher.families.registry import family_of
-from m2v_distill.teacher.torch_encoder import TorchEncoder, has_torch
+from m2v_distill.teacher.interface import Backend, Device, Encoder, check_compute_as
+from m2v_distill.teacher.pickled import has_torch
+from m2v_distill.teacher.torch_encoder import TorchEncoder
 from m2v_distill.teacher.transformers_io import load_config
-
-logger = logging.getLogger("m2v_distill")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Attributes:
-    placement: Where weights lie.
-    device, backend, compute_as: See `DistillConfig`.
-    trust_remote_code: Whether code of the folder's may be run.
+    """How an encoder is loaded.
+
+    Attributes:
+        placement: Devices and precision of a Flax module.
+        device: Device by name; see `DistillConfig.device`.
+        backend: Library that computes the encoder; see `DistillConfig.backend`.
+        compute_as: Architecture in place of the config's; see `DistillConfig.compute_as`.
+        trust_remote_code: Whether Python code of the folder may be run.
 
     Raises:
-        InvalidInputError: `compute_as` is given, but the backend takes no notice of it.
+        InvalidInputError: `compute_as` is given, and the backend would ignore it.
     """
 
     placement: Placement
@@ -44,20 +46,17 @@ class EncoderOptions:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        if self.compute_as is not None and self.backend == "torch":
-            raise InvalidInputError(
-                f"compute_as chooses one of our own modules, for the backends 'flax' and 'auto'; found "
-                f"compute_as={self.compute_as!r} and backend='torch'. Leave one of them out."
-            )
+        check_compute_as(self.compute_as, self.backend)
 
 
-def encoder_of_folder(folder: Path, options: EncoderOptions) -> Any:
-    """The encoder of a folder: a Flax module, or a `TorchEncoder`.
+def encoder_of_folder(folder: Path, options: EncoderOptions) -> Encoder:
+    """The encoder of a folder.
 
     Raises:
         ModelNotFoundError: There are no weights.
-        ModelFormatError: It is an adapter; its architecture, class or a setting is not computed; weights do not fit.
-        MissingPackageError: It needs PyTorch, which is not installed.
+        ModelFormatError: The folder holds an adapter or a static model; its architecture, class or a setting is not
+            computed; or the weights do not fit.
+        MissingPackageError: PyTorch is needed and not installed.
     """
     adapter, settings = folder / "adapter_config.json", folder / "config.json"
     if adapter.is_file():
@@ -69,14 +68,14 @@ def encoder_of_folder(folder: Path, options: EncoderOptions) -> Any:
     raw = read_json(settings)
     found = Architecture.of_config(raw, options.compute_as)
     trusted = found.own_class is None or options.trust_remote_code
-    alone = options.backend == "auto" and found.kind is None and has_torch()
-    if options.backend == "torch" or (alone and trusted):
-        if not trusted and found.kind != raw.get("model_type"):  # transformers would take its own class in silence
+    torch_alone = options.backend == "auto" and found.kind is None and has_torch()
+    if options.backend == "torch" or (torch_alone and trusted):
+        if not trusted and found.kind != raw.get("model_type"):  # transformers would use its own class without a word
             raise found.refused(raw.get("model_type"), str(settings))
         if found.own_class is None and found.kind is not None:
-            _located(str(settings), check_positions, raw)  # transformers 5 does not look at them
+            _located(str(settings), check_positions, raw)  # transformers 5 ignores them
         if has_torch():
-            open_checkpoint(folder)  # it says better than transformers what is wrong with files
+            open_checkpoint(folder)  # its errors about files are better than transformers'
         return TorchEncoder.from_folder(
             folder,
             trust_remote_code=options.trust_remote_code,
@@ -90,18 +89,18 @@ def encoder_of_folder(folder: Path, options: EncoderOptions) -> Any:
     source = _Source(
         str(settings), str(weights_file(folder)), lambda: load_config(folder), lambda: open_checkpoint(folder)
     )
-    return _filled(found, raw, source, options)
+    return _flax_encoder(found, raw, source, options)
 
 
-def encoder_of_model(model: Any, options: EncoderOptions) -> Any:
-    """The encoder of a PyTorch model in memory, which stays as it is: a Flax module, or a `TorchEncoder` of a copy.
+def encoder_of_model(model: Any, options: EncoderOptions) -> Encoder:
+    """The encoder of a PyTorch model in memory, which is not changed: a Flax module, or a copy that runs in PyTorch.
 
     Raises:
-        ModelFormatError: Its class or a setting is not computed; its weights do not fit.
+        ModelFormatError: Its class or a setting is not computed, or the weights do not fit.
     """
     raw, name = model.config.to_dict(), type(model).__name__
     if raw.get("use_bidirectional_attention") and raw.get("sliding_window"):
-        raw["sliding_window"] = (model.config.sliding_window - 1) * 2  # as a file has it: see Architecture.config
+        raw["sliding_window"] = (model.config.sliding_window - 1) * 2  # as in a file: see Architecture.config
     found = Architecture.of_model(model, raw, options.compute_as)
     if options.backend == "torch" or (options.backend == "auto" and found.kind is None):
         if options.backend == "auto" and found.own_class is not None:
@@ -110,12 +109,12 @@ def encoder_of_model(model: Any, options: EncoderOptions) -> Any:
     if found.kind is None and found.own_class is not None:
         raise found.refused(raw.get("model_type"), name, in_memory=True)
     tensors = {name: _host_copy(tensor) for name, tensor in model.state_dict().items()}
-    return _filled(found, raw, _Source(f"{name}.config", name, lambda: raw, lambda: tensors), options)
+    return _flax_encoder(found, raw, _Source(f"{name}.config", name, lambda: raw, lambda: tensors), options)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a config and weights come from: their names, for errors, and what gives them."""
+    """A config and weights: their names in errors, and functions that read them."""
 
     settings: str
     weights: str
@@ -123,12 +122,11 @@ class _Source:
     checkpoint: Callable[[], Checkpoint]
 
 
-def _filled(found: Architecture, raw: dict[str, Any], source: _Source, options: EncoderOptions) -> Any:
-    """A Flax module."""
+def _flax_encoder(found: Architecture, raw: dict[str, Any], source: _Source, options: EncoderOptions) -> Encoder:
     settings = source.settings
-    family = family_of(raw.get("model_type") if found.kind is None else found.kind.removeprefix(BOTH_SIDES), settings)
-    if device_name(options.device) not in (None, "auto"):
-        pick_device(options.device)  # may have been passed over, for PyTorch's sake
+    model_type = raw.get("model_type") if found.kind is None else found.kind.removeprefix(BIDIRECTIONAL)
+    family = family_of(model_type, settings)
+    devices_of(options.device)  # an error if only PyTorch has the device, which the placement ignores
     _located(settings, _check_quantization, raw)
     config, tensors = found.config(raw, source.config, settings), source.checkpoint()
     pooler = family.pooler is not None and family.table.prefix_of(tensors) + family.pooler in tensors
@@ -137,7 +135,7 @@ def _filled(found: Architecture, raw: dict[str, Any], source: _Source, options: 
 
 
 def _located(where: str, do: Callable[..., Any], *arguments: Any) -> Any:
-    """The result; an error about a config is told with its name, and with what to do."""
+    """The result of a function; an error about a config names the config and says what to do."""
     try:
         return do(*arguments)
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""How often each token occurs: counted in texts, or read from what someone counted."""
+"""Weights of tokens: how often each occurs, counted or by Zipf's law, and smooth inverse frequency (SIF)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from numpy.typing import NDArray
 
 from m2v_core import StaticModel
 from m2v_core.errors import BadTextError, InvalidInputError
+from m2v_core.storage.files import read_user_text
 from m2v_core.tokenize.tokens import TextTokenizer
 
-#: Counts by token, or by id, or a file of them.
-Frequencies = Mapping[str, float] | Sequence[float] | NDArray[Any] | str | os.PathLike[str]
+#: Counts by token or by id, in memory.
+Counts = Mapping[str, float] | Sequence[float] | NDArray[Any]
+
+#: Counts, or a file of them.
+Frequencies = Counts | str | os.PathLike[str]
 
 _FORMS = "a mapping of tokens to counts, a count for each id, or the path of a JSON or TSV file"
 
 
 def token_counts(model: StaticModel, texts: Iterable[str], *, batch_size: int = 16_384) -> Int64[ndarray, " V"]:
-    """How often each token of a model occurs in texts, for `frequencies=` of a distillation.
+    """Count how often each token of a model occurs in texts, for `frequencies=` of a distillation.
 
-    All tokens of a text count, whatever the model's `max_length`; the unknown one does not.
+    All tokens of a text count, whatever the model's `max_length`; the unknown token does not.
 
     Args:
-        model: A model of the vocabulary that will be distilled: one distilled before, with the same teacher and words.
-        texts: Any iterable of texts; no more than a batch of them is held.
-        batch_size: Texts that are tokenised at a time.
+        model: A model with the vocabulary that will be distilled: an earlier one of the same teacher and words.
+        texts: Any iterable of texts; only one batch of them is in memory.
+        batch_size: Number of texts that are tokenised at once.
 
     Returns:
         [V] counts by token id.
@@ -60,11 +64,11 @@ def token_counts(model: StaticModel, texts: Iterable[str], *, batch_size: int = 
 
 
 def read_frequencies(source: Frequencies) -> dict[str, float] | tuple[float, ...]:
-    """Counts as given, or read from a file, and checked.
+    """The counts in memory or in a file, checked.
 
     Args:
-        source: A mapping, a sequence, or a path: a file named `.json` holds one object, any other lines of
-            `token<TAB>count`; a token's counts on several lines are added.
+        source: Counts, or a path: a file named `.json` holds one object, any other file lines of `token<TAB>count`. The
+            counts of a token on several lines are added.
 
     Raises:
         InvalidInputError: There is no such file, it does not hold counts, or a count is negative or not finite.
@@ -77,21 +81,28 @@ def read_frequencies(source: Frequencies) -> dict[str, float] | tuple[float, ...
         ...
         m2v_core.errors.InvalidInputError: frequencies should be finite and at least 0; found -1 for id 1.
     """
-    if isinstance(source, str | os.PathLike):
-        source = _read_file(Path(source))
-    if isinstance(source, Mapping):
-        return {_checked_token(token): _checked(count, f"{token!r}") for token, count in source.items()}
-    if isinstance(source, bytes) or not isinstance(source, Iterable):
-        raise InvalidInputError(f"frequencies should be {_FORMS}; found {type(source).__name__}.")
-    counts = source.tolist() if isinstance(source, np.ndarray) else source
-    return tuple(_checked(count, f"id {index}") for index, count in enumerate(counts))
+    return checked_counts(_read_file(Path(source)) if isinstance(source, str | os.PathLike) else source)
+
+
+def checked_counts(counts: Counts) -> dict[str, float] | tuple[float, ...]:
+    """Counts in memory, checked.
+
+    Raises:
+        InvalidInputError: They are neither a mapping nor a sequence, or a count is negative or not finite.
+    """
+    if isinstance(counts, Mapping):
+        return {_checked_token(token): _checked(count, f"{token!r}") for token, count in counts.items()}
+    if isinstance(counts, bytes) or not isinstance(counts, Iterable):
+        raise InvalidInputError(f"frequencies should be {_FORMS}; found {type(counts).__name__}.")
+    values = counts.tolist() if isinstance(counts, np.ndarray) else counts
+    return tuple(_checked(count, f"id {index}") for index, count in enumerate(values))
 
 
 def _read_file(path: Path) -> Mapping[str, float]:
     if not path.is_file():
         raise InvalidInputError(f"frequencies should be {_FORMS}; found {str(path)!r}, and there is no such file.")
+    text = read_user_text(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
             raw = json.loads(text)
             if not isinstance(raw, dict):
@@ -104,10 +115,10 @@ def _read_file(path: Path) -> Mapping[str, float]:
                 if not tab:
                     raise ValueError(f"line {number} without a tab")
                 counts[token] = counts.get(token, 0.0) + float(count)
-    except ValueError as error:  # and its kin: no UTF-8, no JSON
+    except ValueError as error:  # also that of JSON
         raise InvalidInputError(
             f"{path}: a file of frequencies should hold a JSON object of counts (where it is named .json) or lines of "
-            f"token<TAB>count, in UTF-8; found {error}."
+            f"token<TAB>count; found {error}."
         ) from None
     return counts
 
@@ -129,7 +140,7 @@ def _checked(count: Any, what: str) -> float:
 
 
 def counts_by_id(frequencies: Mapping[str, float] | Sequence[float], tokens: Sequence[str]) -> Float64[ndarray, " V"]:
-    """A count for each token; one that a mapping does not name has none.
+    """The count of each token; tokens that a mapping does not name have none.
 
     Raises:
         InvalidInputError: There are more or fewer counts than tokens, or all of them are 0.
@@ -152,3 +163,32 @@ def counts_by_id(frequencies: Mapping[str, float] | Sequence[float], tokens: Seq
             "in `tokens` of a model with this vocabulary?"
         )
     return counts
+
+
+def zipf_frequencies(n_tokens: int) -> Float64[ndarray, " V"]:
+    """Frequencies by Zipf's law, not normalised: 1 / rank, with the first token at rank 2.
+
+    Example:
+        >>> zipf_frequencies(3).round(3).tolist()
+        [0.5, 0.333, 0.25]
+    """
+    ranks: ndarray = np.arange(2, n_tokens + 2, dtype=np.float64)
+    return 1 / ranks
+
+
+def sif_weights(frequencies: Float64[ndarray, " V"], sif_coefficient: float) -> Float64[ndarray, " V"]:
+    """Smooth inverse frequency: a / (a + p) with p = frequency / sum of all frequencies.
+
+    A token that never occurs has the weight 1 (Arora, Liang and Ma, A Simple but Tough-to-Beat Baseline for Sentence
+    Embeddings, ICLR 2017, section 3).
+
+    Args:
+        frequencies: Counts, or numbers proportional to them; not all 0.
+        sif_coefficient: The coefficient a, above 0 and below 1.
+
+    Example:
+        >>> sif_weights(np.array([9.0, 1.0, 0.0]), 0.1).round(3).tolist()
+        [0.1, 0.5, 1.0]
+    """
+    weights: ndarray = sif_coefficient / (sif_coefficient + frequencies / frequencies.sum())
+    return weights
