@@ -179,13 +179,13 @@ def known_options(given: Mapping[str, Any], known: Collection[str]) -> dict[str,
         >>> known_options({"pca_dim": 1}, ["pca_dims"])
         Traceback (most recent call last):
         ...
-        TypeError: unexpected keyword 'pca_dim'. Did you mean 'pca_dims'?
+        TypeError: unexpected keyword argument 'pca_dim'. Did you mean 'pca_dims'?
     """
     options = renamed(given, known)
     for name in options:
         if name not in known:
             hint = did_you_mean(name, known) or f" Known ones: {', '.join(known)}."
-            raise TypeError(f"unexpected keyword {name!r}.{hint}")
+            raise TypeError(f"unexpected keyword argument {name!r}.{hint}")
     return options
 
 
