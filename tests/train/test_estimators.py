@@ -69,7 +69,7 @@ def test_options_are_stored_and_no_more() -> None:
         estimator.fit(TEXTS, LABELS)
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'learning_rat'. Did you mean 'learning_rate'\?"):
         StaticModelForClassification(model, learning_rat=1)
-    with pytest.raises(TypeError, match="unexpected keyword 'temperature'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'temperature'"):
         classifier().fit(TEXTS, LABELS, temperature=1)
 
 
@@ -380,5 +380,5 @@ def test_keywords_of_model2vec(tmp_path: Path) -> None:
         estimator.predict_proba(["good"], convert_to_tensor=True)
     with pytest.raises(TypeError, match=r"show_progress_bar= and show_progressbar= mean the same"):
         estimator.fit(["good"], ["a"], show_progressbar=False, show_progress_bar=False)
-    with pytest.raises(TypeError, match="unexpected keyword 'convert_to_numpy'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'convert_to_numpy'"):
         estimator.fit(["good"], ["a"], convert_to_numpy=True)

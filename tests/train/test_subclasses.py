@@ -152,7 +152,7 @@ def test_from_pretrained(tmp_path: Path) -> None:
     loaded = Prefixed.from_pretrained(tmp_path, prefix="a ", max_epochs=3)
     assert (loaded.prefix, loaded.max_epochs) == ("a ", 3)
     assert Prefixed.from_static_model(make_model(), prefix="b ").prefix == "b "
-    with pytest.raises(TypeError, match=r"unexpected keyword 'prefx'. Did you mean 'prefix'\?"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'prefx'. Did you mean 'prefix'\?"):
         Prefixed.from_pretrained("nowhere", prefx="a ")
 
 
