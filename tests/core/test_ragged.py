@@ -24,7 +24,7 @@ def test_rows_are_those_of_the_lists(rows: list[list[int]], data: st.DataObject)
     assert lists(ours) == rows
     assert ours.lengths.tolist() == [len(row) for row in rows]
     limit = data.draw(st.one_of(st.none(), st.integers(1, 6)))
-    assert lists(ours.cut(limit)) == [row[:limit] for row in rows]
+    assert lists(ours.truncate(limit)) == [row[:limit] for row in rows]
     assert lists(ours.without(3)) == [[value for value in row if value != 3] for row in rows]
     assert [row.tolist() for row in ours] == rows
     index = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9)) if rows else []

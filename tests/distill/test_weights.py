@@ -1,159 +1,117 @@
-"""Weights that do not fit are listed; nothing is left over and nothing is missing."""
-
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from checkpoints import rewrite, vectors
-from m2v_core import MissingPackageError, ModelFormatError, ModelNotFoundError
-from m2v_distill.teacher.pickled import has_torch
-from m2v_distill.teacher.teacher import Teacher
+from conftest import make_model
+from m2v_core import InvalidInputError, StaticModel
+from m2v_distill import DistillConfig, distill, token_counts
+from m2v_distill.vocabulary.weights import counts_by_id, read_frequencies, sif_weights
+from tokenizer_files import KINDS
 
-
-def fails(folder: Path, *parts: str) -> None:
-    with pytest.raises(ModelFormatError) as caught:
-        Teacher.from_pretrained(folder)
-    for part in parts:
-        assert part in str(caught.value)
+MODELS = {kind: make_model(kind) for kind in KINDS}
 
 
-def test_shards_give_the_same(teacher_folder: Path) -> None:
-    expected = vectors(teacher_folder)
-    tensors = load_file(teacher_folder / "model.safetensors")
-    (teacher_folder / "model.safetensors").unlink()
-    names = sorted(tensors)
-    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-    for shard, members in shards.items():
-        save_file({name: tensors[name] for name in members}, teacher_folder / shard)
-    weight_map = {name: shard for shard, members in shards.items() for name in members}
-    index = teacher_folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    assert np.array_equal(vectors(teacher_folder), expected)
-    index.write_text(json.dumps({"weight_map": {**weight_map, "more": "model-00001-of-00002.safetensors"}}))
-    fails(teacher_folder, "expected the tensor more")
-    index.write_text(json.dumps({"weight_map": {**weight_map, "more": "../elsewhere.safetensors"}}))
-    fails(teacher_folder, "file of this folder")
-    index.write_text(json.dumps({"weight_map": weight_map}))
-    (teacher_folder / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ModelNotFoundError, match="model-00002-of-00002"):
-        Teacher.from_pretrained(teacher_folder)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@given(texts=st.lists(st.text("good day✪!\n", max_size=30), max_size=20), batch_size=st.integers(1, 7))
+@settings(max_examples=30, deadline=None)
+def test_counts_are_those_of_a_loop(kind: str, texts: list[str], batch_size: int) -> None:
+    model = MODELS[kind]
+    counts = token_counts(model, iter(texts), batch_size=batch_size)
+    loop = Counter(index for text in texts for index in model.tokenize(text))
+    assert counts.dtype == np.int64
+    assert counts.tolist() == [loop[index] for index in range(len(model.tokens))]
 
 
-@pytest.mark.parametrize("prefix", ["bert.", "model.", "0.auto_model."])
-def test_prefixes_heads_and_buffers(teacher_folder: Path, prefix: str) -> None:
-    expected = vectors(teacher_folder)
-
-    def change(tensors):
-        renamed = {prefix + name: tensor for name, tensor in tensors.items()}
-        extra = {
-            prefix + "embeddings.position_ids": np.arange(40)[None],
-            "cls.predictions.bias": np.ones(60, np.float32),
-            "classifier.weight": np.ones((2, 24), np.float32),
-        }
-        return renamed | extra
-
-    rewrite(teacher_folder, change)
-    assert np.array_equal(vectors(teacher_folder), expected)
+def test_long_texts_count_wholly(model: StaticModel) -> None:
+    counts = token_counts(model, ["good " * 2000])
+    assert counts[model.tokens.index("good")] == counts.sum() == 2000
+    with pytest.raises(InvalidInputError, match="one text"):
+        token_counts(model, "good")
 
 
-def test_the_first_names_of_layer_norm(teacher_folder: Path) -> None:
-    expected = vectors(teacher_folder)
-
-    def change(tensors):
-        return {
-            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
-            for name, tensor in tensors.items()
-        }
-
-    rewrite(teacher_folder, change)
-    assert np.array_equal(vectors(teacher_folder), expected)
+@given(st.lists(st.integers(0, 10**9), min_size=1).filter(any), st.floats(1e-6, 0.99))
+def test_weights_of_counts(counts: list[int], a: float) -> None:
+    weights = sif_weights(np.array(counts, np.float64), a)
+    total = sum(counts)
+    np.testing.assert_allclose(weights, [a / (a + count / total) for count in counts])
+    assert (weights[np.array(counts) == 0] == 1).all()
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 0.02), (ml_dtypes.bfloat16, 0.15), (np.float64, 1e-5)])
-def test_other_dtypes(teacher_folder: Path, dtype: type, tolerance: float) -> None:
-    expected = vectors(teacher_folder)
-    rewrite(teacher_folder, lambda tensors: {name: tensor.astype(dtype) for name, tensor in tensors.items()})
-    np.testing.assert_allclose(vectors(teacher_folder), expected, atol=tolerance)
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text(json.dumps({"day": 3, "gööd": 0.5}), encoding="utf-8")
+    assert read_frequencies(tmp_path / "f.json") == {"day": 3.0, "gööd": 0.5}
+    (tmp_path / "f.tsv").write_text("\ufeffday\t3\na\tb\t1\n\nday\t2\r\n", encoding="utf-8")
+    assert read_frequencies(str(tmp_path / "f.tsv")) == {"day": 5.0, "a\tb": 1.0}
 
 
-def test_a_pooler_is_optional(teacher_folder: Path) -> None:
-    expected = vectors(teacher_folder)
-    rewrite(teacher_folder, lambda tensors: {n: t for n, t in tensors.items() if not n.startswith("pooler")})
-    assert not Teacher.from_pretrained(teacher_folder).has_pooler
-    assert np.array_equal(vectors(teacher_folder), expected)
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.json", b"[1, 2]", "found a list"),
+        ("a.json", b"{", "found Expecting"),
+        ("a.json", b'{"day": "3"}', "found '3' for 'day'"),
+        ("a.json", b'{"day": NaN}', "found nan for 'day'"),
+        ("a.tsv", b"day 3", "line 1 without a tab"),
+        ("a.tsv", b"day\tmany", "could not convert"),
+        ("a.tsv", b"day\t-1", "found -1.0 for 'day'"),
+        ("a.tsv", b"\xff\t1", "expected UTF-8"),
+    ],
+)
+def test_files_that_do_not_hold(tmp_path: Path, name: str, content: bytes, part: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidInputError, match=part):
+        DistillConfig(frequencies=tmp_path / name).with_files_read()
 
 
-def test_a_missing_tensor_is_named(teacher_folder: Path) -> None:
-    name = "encoder.layer.1.attention.self.key.bias"
-    rewrite(teacher_folder, lambda tensors: tensors.pop(name) is None)
-    fails(teacher_folder, str(teacher_folder / "model.safetensors"), f"expected {name}; found no such tensor")
+@pytest.mark.parametrize(
+    ("frequencies", "part"),
+    [
+        ("nowhere.tsv", "no such file"),
+        (3, "found int"),
+        (b"day", "found bytes"),
+        ([1, float("inf")], "found inf for id 1"),
+        (np.array([1.0, np.nan]), "found nan for id 1"),
+        (np.ones((2, 2)), r"found \[1.0, 1.0\] for id 0"),
+        ({"day": -1}, "found -1 for 'day'"),
+        ({1: 1}, "found the key 1"),
+        ({"day": None}, "found None for 'day'"),
+    ],
+)
+def test_frequencies_are_checked(frequencies: object, part: str) -> None:
+    with pytest.raises(InvalidInputError, match=part):
+        DistillConfig(frequencies=frequencies).with_files_read()  # type: ignore[arg-type]
 
 
-def test_a_misshapen_tensor_is_named(teacher_folder: Path) -> None:
-    name = "encoder.layer.0.intermediate.dense.weight"
-    rewrite(teacher_folder, lambda tensors: tensors.update({name: tensors[name][:-1].copy()}))
-    fails(teacher_folder, "model.safetensors", f"expected {name} as float (40, 24); found float32 (39, 24)")
+def test_frequencies_need_weights() -> None:
+    with pytest.raises(InvalidInputError, match="sif_coefficient=None"):
+        DistillConfig(frequencies=[1], sif_coefficient=None)
 
 
-def test_an_integer_tensor_is_named(teacher_folder: Path) -> None:
-    name = "encoder.layer.0.intermediate.dense.bias"
-    rewrite(teacher_folder, lambda tensors: tensors.update({name: tensors[name].astype(np.int32)}))
-    fails(teacher_folder, name, "int32")
+def test_counts_must_fit_the_vocabulary() -> None:
+    with pytest.raises(InvalidInputError, match="3 tokens; found 2"):
+        counts_by_id([1, 2], ("a", "b", "c"))
+    for frequencies in ({"x": 1.0}, [0, 0, 0]):
+        with pytest.raises(InvalidInputError, match="found none"):
+            counts_by_id(frequencies, ("a", "b", "c"))
 
 
-def test_an_unknown_tensor_is_named(teacher_folder: Path) -> None:
-    rewrite(teacher_folder, lambda tensors: tensors.update({"adapter.weight": np.ones(3, np.float32)}))
-    fails(teacher_folder, "found adapter.weight, which is unknown")
+def test_a_student_weighted_by_counts(teacher_folder: Path) -> None:
+    options = {"pca_dims": None, "quantize_to": "float32"}
+    plain = distill(teacher_folder, sif_coefficient=None, **options)
+    counts = token_counts(plain, ["good day", "good bad day", "good"])
+    student = distill(teacher_folder, frequencies=counts, **options)
+    np.testing.assert_allclose(student.embedding, plain.embedding * sif_weights(counts * 1.0, 1e-4)[:, None], rtol=1e-5)
+    named = {token: int(count) for token, count in zip(plain.tokens, counts, strict=True) if count}
+    assert np.array_equal(distill(teacher_folder, frequencies=named, **options).embedding, student.embedding)
 
 
-def test_a_layer_too_many_is_named(teacher_folder: Path) -> None:
-    config = json.loads((teacher_folder / "config.json").read_text())
-    (teacher_folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
-    fails(
-        teacher_folder,
-        "found encoder.layer.1.attention.self.query.weight, which the module does not have",
-        "config.json",
-    )
-
-
-def test_several_problems_come_at_once(teacher_folder: Path) -> None:
-    def change(tensors):
-        del tensors["embeddings.LayerNorm.bias"]
-        tensors["strange"] = np.ones(1, np.float32)
-
-    rewrite(teacher_folder, change)
-    fails(teacher_folder, "embeddings.LayerNorm.bias", "strange")
-
-
-@pytest.mark.parametrize("keep", [4, 300, -1])
-def test_truncated_weights(teacher_folder: Path, keep: int) -> None:
-    path = teacher_folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    fails(teacher_folder, str(path), "expected", "found")
-
-
-@pytest.mark.skipif(has_torch(), reason="PyTorch is installed")
-def test_pickled_weights_need_pytorch(teacher_folder: Path) -> None:
-    (teacher_folder / "pytorch_model.bin").write_bytes(b"\x80")
-    Teacher.from_pretrained(teacher_folder)  # safetensors go first
-    (teacher_folder / "model.safetensors").unlink()
-    with pytest.raises(MissingPackageError, match=r"pytorch_model\.bin.*m2v-distill\[torch\].*save_pretrained"):
-        Teacher.from_pretrained(teacher_folder)
-    (teacher_folder / "pytorch_model.bin").unlink()
-    (teacher_folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-1.bin"}}')
-    (teacher_folder / "pytorch_model-1.bin").write_bytes(b"\x80")
-    with pytest.raises(MissingPackageError, match=r"pytorch_model-1\.bin.*m2v-distill\[torch\]"):
-        Teacher.from_pretrained(teacher_folder)
-
-
-def test_no_weights_at_all(teacher_folder: Path) -> None:
-    (teacher_folder / "model.safetensors").rename(teacher_folder / "model.fp16.safetensors")
-    (teacher_folder / "onnx").mkdir()
-    with pytest.raises(ModelNotFoundError, match=r"found .*model\.fp16\.safetensors.*renamed.*ONNX.* made from"):
-        Teacher.from_pretrained(teacher_folder)
+def test_a_bad_text_is_named_by_its_place_among_all() -> None:
+    with pytest.raises(InvalidInputError, match="text 5 has a lone surrogate"):
+        token_counts(make_model(), [*["good"] * 5, "\ud800"], batch_size=2)

@@ -12,9 +12,9 @@ class CacheBudget(NamedTuple):
     """Bytes for each cache of a model.
 
     Attributes:
-        small_texts: For `m2v_core.tokenize.word_cache.SmallTextCache`.
-        words: For `m2v_core.tokenize.word_cache.WordCache`.
-        rows: For `m2v_core.encode.rows.Rows`.
+        small_texts: Bytes for `m2v_core.tokenize.word_cache.SmallTextCache`.
+        words: Bytes for `m2v_core.tokenize.word_cache.WordCache`.
+        rows: Bytes for `m2v_core.encode.rows.Rows`.
     """
 
     small_texts: int

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def whole(name: str, value: object, least: int = 0, most: int | None = None, *, or_none: bool = False) -> None:
-    """Raise `InvalidInputError` unless the value is a whole number from `least` to `most`; a bool is none.
+    """Raise `InvalidInputError` unless the value is a whole number from `least` to `most`; a bool is not accepted.
 
     Example:
         >>> whole("batch_size", 0, 1)
@@ -38,7 +38,7 @@ def number(
     below: float = math.inf,
     or_none: bool = False,
 ) -> None:
-    """Raise `InvalidInputError` unless the value is a finite int or float between the bounds; a bool is none.
+    """Raise `InvalidInputError` unless the value is a finite int or float between the bounds; a bool is not accepted.
 
     Example:
         >>> number("threshold", 2, least=0, most=1)
@@ -83,7 +83,7 @@ def flag(name: str, value: object, *, or_none: bool = False) -> None:
 
 
 def expect(holds: bool, name: str, expected: str, value: object) -> None:
-    """Raise `InvalidInputError` with what was expected of a value and what it is, unless that holds.
+    """Raise `InvalidInputError`, with the expected and the found value, unless a condition holds.
 
     Example:
         >>> expect(1 < 2, "rounds", "more than one", 1)

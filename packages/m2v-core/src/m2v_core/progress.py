@@ -12,11 +12,11 @@ def progress_bar(
     """A progress bar on stderr, as a context manager whose `update(n)` counts.
 
     Args:
-        description: What is done, such as "Encoding".
-        unit: What is counted, such as "texts".
-        total: How many there are, for the time left; `None` if that is not known.
+        description: Name of the work, such as "Encoding".
+        unit: Unit of the count, such as "texts".
+        total: Total number, which gives the time left; `None` if it is not known.
         show: True shows the bar, False does not, `None` shows it if stderr is a terminal.
-        initial: How many were done before.
+        initial: Number that was done before.
 
     Example:
         >>> with progress_bar("Encoding", unit="texts", total=2, show=False) as bar:

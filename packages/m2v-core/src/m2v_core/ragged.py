@@ -79,11 +79,11 @@ class Ragged:
             taken.values[begin:end] = self.values[np.arange(begin, end) + shift]
         return taken
 
-    def cut(self, max_length: int | None) -> Ragged:
+    def truncate(self, max_length: int | None) -> Ragged:
         """At most the first `max_length` values of each row; `None` leaves the rows as they are.
 
         Example:
-            >>> Ragged.of([[3, 4], [5]]).cut(1).values.tolist()
+            >>> Ragged.of([[3, 4], [5]]).truncate(1).values.tolist()
             [3, 5]
         """
         if max_length is None or len(self.values) <= max_length:

@@ -219,7 +219,7 @@ class DistillConfig:
         return settings
 
     def with_files_read(self) -> DistillConfig:
-        """The same with the words of `vocabulary` and the counts of `frequencies`, where these are files.
+        """The config with the words of `vocabulary` and the counts of `frequencies` instead of the names of files.
 
         Raises:
             InvalidInputError: A file is missing or does not hold words or counts.

@@ -175,7 +175,7 @@ def distilled(
     token: str | None = None,
     revision: str | None = None,
 ) -> StaticModel:
-    """The same as `distill`, with the options as a record."""
+    """Distil a teacher with the options of a record; see `distill`."""
     config = _prepared(config)
     teacher = load_teacher(name_or_path, config, trust_remote_code=trust_remote_code, token=token, revision=revision)
     return _student(teacher, config)

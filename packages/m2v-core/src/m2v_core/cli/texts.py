@@ -95,7 +95,7 @@ class UnknownTexts:
         self._seen += len(vectors)
 
     def note(self, consequence: str, options: argparse.Namespace) -> None:
-        """Print how many texts it were and what that means, unless there were none or the user asked for quiet."""
+        """Print the number of texts without a known token, and the consequence, unless it is 0 or `quiet` is set."""
         if self.count and not options.quiet:
             print(
                 f"{self.count} of {self._seen} texts hold no token that the model knows (the first is number "

@@ -72,7 +72,7 @@ class Backend:
         return Ragged.with_lengths(flat, np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
     def ids_of_words(self, words: list[str], separator: tuple[str, int]) -> Ragged:
-        """The same as `ids_of_texts`, but faster: a text costs more than a word, so many words are joined to a text.
+        """The ids of each word. Many words are joined to one text, because a text costs more than a word.
 
         Args:
             words: n words.

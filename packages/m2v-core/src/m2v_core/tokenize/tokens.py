@@ -145,7 +145,7 @@ class TextTokenizer:
                 ids = self._batch(texts, rule)
         except _REFUSED:
             raise self.bad_text(texts) from None
-        return ids.cut(max_length)
+        return ids.truncate(max_length)
 
     def one(self, text: str, max_length: int | None) -> Ids:
         """The ids of one text; see `__call__`."""

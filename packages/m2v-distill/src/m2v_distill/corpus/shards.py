@@ -23,7 +23,7 @@ REMEDY = "Run featurize again with the same corpus and folder: it computes missi
 
 
 def pack(texts: Sequence[str]) -> Ragged:
-    """The UTF-8 of texts.
+    """Encode texts as packed UTF-8 bytes.
 
     Raises:
         InvalidInputError: An element is not a text, or not valid Unicode.
@@ -42,7 +42,7 @@ def pack(texts: Sequence[str]) -> Ragged:
 
 
 def unpack(packed: Ragged) -> list[str]:
-    """The texts of their UTF-8.
+    """Decode texts from packed UTF-8 bytes.
 
     Raises:
         UnicodeDecodeError: The bytes are not UTF-8.

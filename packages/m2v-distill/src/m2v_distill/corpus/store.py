@@ -139,7 +139,7 @@ class FeatureStore:
         self.check_probe(probe_of(teacher, self.prompt), teacher.name)
 
     def check_probe(self, probe: Float32[ndarray, "2 D"], name: str) -> None:
-        """The same as `check`, for a teacher's vectors of the probe texts and its name."""
+        """Raise unless the vectors of the probe texts are those of the store's teacher; `name` is in the error."""
         # For unit vectors, |a - b|^2 = 2 - 2 cos. Zeros, which some teacher may give, equal zeros.
         if probe.shape == self.probe.shape and (np.square(probe - self.probe).sum(1) <= 2 - 2 * SAME).all():
             return

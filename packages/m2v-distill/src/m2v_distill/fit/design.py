@@ -133,11 +133,11 @@ class Design:
 
     @staticmethod
     def collected(table: Float[Array, "V D2"], n_columns: int) -> Float32[ndarray, "V D"]:
-        """A table that `on_device` divided, as NumPy has it, without the columns that were filled in."""
+        """A table of `on_device` as one NumPy array, without the padding columns."""
         return np.asarray(table)[:, :n_columns]
 
     def gram_on_device(self, table: Float[Array, "V D2"]) -> Float[Array, "V D2"]:
-        """The same as `gram`, for a table on the devices."""
+        """The product of `gram`, for a table on the devices."""
         total = jnp.zeros_like(table)
         for _, batch in self.batches():
             total = _add_gram(total, table, *batch)

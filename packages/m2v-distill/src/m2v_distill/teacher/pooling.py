@@ -55,7 +55,9 @@ def last_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Flo
     return jnp.where(mask.any(axis=1, keepdims=True), last, 0)
 
 
-#: Poolings by name, other than "pooler", which is part of the encoder.
+#: Poolings by name, other than "pooler", which is part of the encoder. A new one also needs its name in
+#: `PoolingName` (`interface`) and, if sentence-transformers has it, in `modules_json`. One with weights is a module, like
+#: `Projection`.
 POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
     "mean": mean_pooling,
     "first": first_pooling,
@@ -165,7 +167,7 @@ class SentencePooling(nnx.Module):
         return size if self.truncate_dim is None else min(size, self.truncate_dim)
 
     def unnormalized(self) -> SentencePooling:
-        """The same without a final `Normalize`."""
+        """The modules without a final `Normalize`."""
         layers = list(self.layers)
         if layers and isinstance(layers[-1], Normalize):
             layers.pop()

@@ -188,7 +188,7 @@ class Teacher:
         return self.load_tokenizer()
 
     def with_tokenizer(self, tokenizer: Any) -> Teacher:
-        """The same with another tokenizer, for the vocabulary and for texts.
+        """A teacher with another tokenizer, for the vocabulary and for texts.
 
         It warns if the ids differ from those of the folder's `tokenizer.json`.
 
@@ -205,7 +205,7 @@ class Teacher:
         return replace(self, load_tokenizer=lambda: passed)
 
     def pooled(self, pooling: PoolingName | None) -> Teacher:
-        """The same with another pooling in place of all modules after the encoder; `None` changes nothing.
+        """A teacher with another pooling instead of all modules after the encoder; `None` changes nothing.
 
         Raises:
             InvalidInputError: The pooling is "pooler", and there is none.
@@ -215,7 +215,7 @@ class Teacher:
         return _checked(replace(self, settings=replace(self.settings, pooling=SentencePooling([pooling]))))
 
     def placed(self, placement: Placement) -> Teacher:
-        """The same on other devices or in another precision; a teacher that runs in PyTorch stays as it is."""
+        """The teacher on other devices or in another precision; one that runs in PyTorch is not changed."""
         if placement == self.placement or not self.encoder.compiles:
             return self
 

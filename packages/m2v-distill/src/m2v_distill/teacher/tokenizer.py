@@ -80,7 +80,7 @@ class TeacherTokenizer:
 
     @classmethod
     def of(cls, tokenizer: Any) -> TeacherTokenizer:
-        """The same as a tokenizer in memory: a fast one of transformers, or one of the tokenizers library.
+        """The tokenizer of a teacher from one in memory: a fast one of transformers, or one of the tokenizers library.
 
         Raises:
             InvalidInputError: It is neither.
@@ -106,7 +106,7 @@ class TeacherTokenizer:
         )
 
     def prepared(self, settings: TextSettings, encoder_limit: int | None) -> TeacherTokenizer:
-        """The same with the settings of a teacher."""
+        """The tokenizer with the settings of a teacher."""
         if (settings, encoder_limit) == (self.settings, self.encoder_limit):
             return self
         return replace(self, settings=settings, encoder_limit=encoder_limit)

@@ -30,7 +30,7 @@ class HeadInfo:
     """A trained head.
 
     Attributes:
-        task: What it predicts: "classes" (one per text), "labels" (any number per text) or "numbers".
+        task: Kind of prediction: "classes" (one per text), "labels" (any number per text) or "numbers".
         classes: Classes or labels as text; `None` for numbers.
         widths: Sizes of the input, the hidden layers and the output.
     """

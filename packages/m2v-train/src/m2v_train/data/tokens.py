@@ -18,7 +18,7 @@ _TEXTS = 16_384
 
 
 def tokenize(model: StaticModel, *columns: Sequence[str], max_length: Any = UNSET) -> Ragged:
-    """Tokenize columns of texts.
+    """Tokenise columns of texts.
 
     Args:
         model: Model with the tokenizer.

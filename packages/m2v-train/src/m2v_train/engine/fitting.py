@@ -94,7 +94,7 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig) -> Trained:
 
     Args:
         model: The model to start from.
-        problem: What to learn.
+        problem: Samples and objective of the training.
         config: Options.
     """
     samples, validation = problem.samples, problem.validation

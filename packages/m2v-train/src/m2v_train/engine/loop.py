@@ -138,7 +138,7 @@ class Trainer:
     """One run of training, until validation no longer improves.
 
     Args:
-        program: What is computed.
+        program: Compiled program of the training steps.
         trained: Initial values of the arrays to train.
         constants: All other arrays.
         samples: Training samples.
@@ -203,7 +203,7 @@ class Trainer:
         return self.best, self.training.history
 
     def _take_steps(self, block: Block) -> int:
-        """Take a step for each batch of a block; their number."""
+        """Take a step for each batch of a block, and return the number of steps."""
         n_steps, lr = int(block.n_batches), jnp.float32(self.training.learning_rate)
         self.state, totals = run_steps(self.program, self.state, self.constants, block, lr)
         self.sums = jax.tree.map(jnp.add, jax.block_until_ready(self.sums), totals)  # type: ignore[no-untyped-call]

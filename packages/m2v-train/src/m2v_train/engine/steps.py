@@ -83,7 +83,7 @@ def run_steps(
     """Take one step of Adam for each batch of a block.
 
     Args:
-        program: What to compute.
+        program: Objective and settings of the steps.
         state: Trained arrays and moments; their memory is reused.
         constants: Arrays that are not trained.
         block: Batches.

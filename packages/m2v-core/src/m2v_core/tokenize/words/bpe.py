@@ -23,9 +23,9 @@ class BPE:
         trie: All tokens, for characters and, with `whole_words`, for whole words.
         merges: Rank by `left << 32 | right`, both ids.
         results: [R] int32, the id that the pair of each rank becomes.
-        unk_id: What stands for a character that is no token; -1 if such a character is left out.
-        prefix: What the tokens of characters after the first begin with (`continuing_subword_prefix`).
-        suffix: What the token of the last character ends with (`end_of_word_suffix`).
+        unk_id: Id of the token for unknown characters; -1 if they are left out.
+        prefix: Prefix of the tokens of all characters but the first (`continuing_subword_prefix`).
+        suffix: Suffix of the token of the last character (`end_of_word_suffix`).
         fuse_unk: Whether neighbouring unknown characters become one unknown token.
         bytes_: [256] the id of the token of each byte, for `byte_fallback`; `None` without.
         whole_words: Whether a word that is a token is not merged from characters (`ignore_merges`).

@@ -1,4 +1,4 @@
-"""What a SentencePiece character map (`Precompiled`) makes of ASCII: one string for each character.
+"""The ASCII part of a SentencePiece character map (`Precompiled`): one string for each character.
 
 The map is a Darts double array: 32-bit units of a child's label, its offset, and whether a key ends there. See
 "Darts-clone" and SentencePiece's `normalizer.cc`.
@@ -12,7 +12,7 @@ import struct
 
 
 def ascii_map(charsmap: str | None) -> dict[str, str] | None:
-    """What each ASCII character becomes, of a base64 map; `None` if it does not have the familiar form."""
+    """The replacement of each ASCII character in a base64 map; `None` if the map has an unknown form."""
     if not charsmap:
         return {chr(code): chr(code) for code in range(128)}
     try:

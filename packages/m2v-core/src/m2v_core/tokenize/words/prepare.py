@@ -118,7 +118,7 @@ def _metaspace(part: dict[str, Any]) -> Callable[[str], list[str]] | None:
 
 
 def _split_metaspace(part: dict[str, Any]) -> Callable[[str], list[str]] | None:
-    """White space is dropped, and each word gets a mark (only the first does by the scheme "first")."""
+    """White space is dropped, and a mark precedes each word."""
     if _prepends(part) is None or part.get("prepend_scheme", "always") != "always" or not part.get("split", True):
         return None
 
@@ -133,13 +133,13 @@ def _split_metaspace(part: dict[str, Any]) -> Callable[[str], list[str]] | None:
 
 
 def _prepends(part: dict[str, Any]) -> bool | None:
-    """Whether a mark is put before a text; `None` if the file says something unknown."""
+    """Whether a mark is put before a text; `None` for an unknown setting."""
     scheme = part.get("prepend_scheme", "always" if part.get("add_prefix_space", True) else "never")
     return {"always": True, "first": True, "never": False}.get(scheme)
 
 
 def ascii_normalizer(raw: dict[str, Any]) -> Callable[[str], str] | None:
-    """What the normalizers make of printable ASCII; `None` if one is of an unknown kind."""
+    """The effect of the normalizers on printable ASCII; `None` if one is of an unknown kind."""
     steps: list[Callable[[str], str]] = []
     has_mark = any(part["type"] == "Metaspace" for part in _flat(raw.get("pre_tokenizer"), "pretokenizers"))
     fits = re.compile("[ -~▁]*" if has_mark else "[ -~]*").fullmatch

@@ -24,7 +24,7 @@ class Unigram:
     Attributes:
         trie: All tokens.
         scores: [V] float64, the log probability of each token.
-        unk_id: What stands for unknown characters.
+        unk_id: Id of the unknown token.
         bytes_: [256] the id of the token of each byte, for `byte_fallback`; `None` without.
     """
 
@@ -116,7 +116,7 @@ class Unigram:
         return Ragged.with_lengths(ids, np.bincount(owners, minlength=n))
 
     def _with_unknown(self, words: Ragged, owners: Ids, ids: Ids, starts: Ids) -> Ragged:
-        """The same where some characters are unknown: runs of them are one piece, which the vocabulary may know."""
+        """The ids of words that contain unknown characters, a run of which is one piece that may itself be a token."""
         rows: list[list[int]] = [[] for _ in range(len(words))]
         ends = np.where(np.append(owners[1:] == owners[:-1], False), np.append(starts[1:], 0), words.lengths[owners])
         run: list[int] = []

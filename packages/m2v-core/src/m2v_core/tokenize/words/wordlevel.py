@@ -14,7 +14,7 @@ class WordLevel:
 
     Attributes:
         trie: All tokens.
-        unk_id: What stands for a word that is no token.
+        unk_id: Id of the unknown token.
     """
 
     trie: Trie

@@ -19,7 +19,7 @@ class WordPiece:
     Attributes:
         trie: All tokens, with the prefix of those that continue a word.
         continuing: Node of that prefix ("##"), -1 if no token has it.
-        unk_id: What stands for a word that the tokens cannot spell.
+        unk_id: Id of the unknown token.
         max_chars: A word of more characters is unknown.
     """
 

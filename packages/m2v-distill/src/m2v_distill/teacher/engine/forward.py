@@ -37,8 +37,8 @@ class Network:
     """A whole network from token ids to vectors.
 
     Attributes:
-        encoder: From ids to hidden states.
-        pooling: From hidden states to vectors.
+        encoder: Encoder from ids to hidden states.
+        pooling: Modules from hidden states to vectors.
         placement: Devices and precision.
     """
 

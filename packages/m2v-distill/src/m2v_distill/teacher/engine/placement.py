@@ -119,7 +119,7 @@ class Placement:
         return whole
 
     def fetched(self, array: jax.Array | NDArray[Any]) -> NDArray[Any]:
-        """A whole array as NumPy has it, on every host."""
+        """The whole array as a NumPy array, on every host."""
         if isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated):
             array = jax.jit(self.gathered)(array)
         return np.asarray(array)

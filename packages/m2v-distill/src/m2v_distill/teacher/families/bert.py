@@ -71,7 +71,7 @@ class BertConfig:
 
     @classmethod
     def bert(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From a `BertConfig` of transformers, given as a dictionary.
+        """Make the config from a `BertConfig` of transformers, given as a dictionary.
 
         Raises:
             ModelFormatError: The model is a decoder, or its positions are not absolute.
@@ -96,24 +96,24 @@ class BertConfig:
 
     @classmethod
     def roberta(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From a `RobertaConfig`, `XLMRobertaConfig` or `CamembertConfig`."""
+        """Make the config from a `RobertaConfig`, `XLMRobertaConfig` or `CamembertConfig`."""
         return cls(**{**vars(cls.bert(raw, pooler=pooler)), "padding_id": raw["pad_token_id"]})
 
     @classmethod
     def mpnet(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From an `MPNetConfig`; the padding id is 1 whatever the config says, as in transformers."""
+        """Make the config from an `MPNetConfig`; the padding id is 1 whatever the config says, as in transformers."""
         changes = {"padding_id": 1, "token_types": 0, "relative_bias": True}
         return cls(**{**vars(cls.bert(raw, pooler=pooler)), **changes})
 
     @classmethod
     def electra(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From an `ElectraConfig` (Clark et al., 2020)."""
+        """Make the config from an `ElectraConfig` (Clark et al., 2020)."""
         narrow = raw["embedding_size"] if raw["embedding_size"] != raw["hidden_size"] else None
         return cls(**{**vars(cls.bert(raw, pooler=pooler)), "embedding_size": narrow})
 
     @classmethod
     def albert(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From an `AlbertConfig` (Lan et al., 2020)."""
+        """Make the config from an `AlbertConfig` (Lan et al., 2020)."""
         changes = {
             "embedding_size": raw["embedding_size"],
             "groups": raw["num_hidden_groups"],
@@ -123,7 +123,7 @@ class BertConfig:
 
     @classmethod
     def distilbert(cls, raw: Mapping[str, Any], *, pooler: bool) -> BertConfig:
-        """From a `DistilBertConfig`."""
+        """Make the config from a `DistilBertConfig`."""
         return cls(
             vocab_size=raw["vocab_size"],
             hidden_size=raw["dim"],

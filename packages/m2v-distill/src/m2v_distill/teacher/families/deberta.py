@@ -92,7 +92,7 @@ class DebertaConfig:
 
     @classmethod
     def v2(cls, raw: Mapping[str, Any], *, pooler: bool) -> DebertaConfig:
-        """From a `DebertaV2Config` of transformers, given as a dictionary with all settings of the file.
+        """Make the config from a `DebertaV2Config` of transformers, as a dictionary with all settings of the file.
 
         Raises:
             ModelFormatError: A kind of attention, norm or convolution is not computed.
@@ -273,7 +273,7 @@ class Deberta(FlaxEncoder):
 
 
 def relative_rows(config: DebertaConfig, length: int) -> tuple[Int[ndarray, " R"], Int[ndarray, "L L"]]:
-    """The rows of the relative table that a length needs, and the index of each query's (row's) row for each key."""
+    """The rows of the relative table for a length, and the index of the row for each query and key."""
     positions = np.arange(length)
     distance = positions[:, None] - positions[None, :]
     if config.buckets:

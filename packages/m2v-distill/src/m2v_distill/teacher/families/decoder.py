@@ -75,7 +75,7 @@ class DecoderConfig:
 
     @classmethod
     def llama(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
-        """From a `LlamaConfig` of transformers, given as a dictionary.
+        """Make the config from a `LlamaConfig` of transformers, given as a dictionary.
 
         Raises:
             ModelFormatError: A setting is not computed.
@@ -90,24 +90,24 @@ class DecoderConfig:
 
     @classmethod
     def mistral(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
-        """From a `MistralConfig`: every layer has the sliding window, if there is one."""
+        """Make the config from a `MistralConfig`: every layer has the sliding window, if there is one."""
         kind = FULL if raw["sliding_window"] is None else SLIDING
         return cls(**_common(raw, (kind,) * raw["num_hidden_layers"], pooler=pooler))
 
     @classmethod
     def qwen2(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
-        """From a `Qwen2Config`."""
+        """Make the config from a `Qwen2Config`."""
         return cls(**_common(raw, raw["layer_types"], pooler=pooler), qkv_bias=True)
 
     @classmethod
     def qwen3(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
-        """From a `Qwen3Config`."""
+        """Make the config from a `Qwen3Config`."""
         bias = bool(raw.get("attention_bias"))
         return cls(**_common(raw, raw["layer_types"], pooler=pooler), qkv_bias=bias, out_bias=bias, head_norms=True)
 
     @classmethod
     def gemma3(cls, raw: Mapping[str, Any], *, pooler: bool) -> DecoderConfig:
-        """From a `Gemma3TextConfig`.
+        """Make the config from a `Gemma3TextConfig`.
 
         With `use_bidirectional_attention` a window of w reaches w // 2 positions to either side.
         """

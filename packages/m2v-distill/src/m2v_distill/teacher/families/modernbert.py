@@ -60,7 +60,7 @@ class ModernBertConfig:
 
     @classmethod
     def modernbert(cls, raw: Mapping[str, Any], *, pooler: bool) -> ModernBertConfig:
-        """From a `ModernBertConfig` of transformers, given as a dictionary.
+        """Make the config from a `ModernBertConfig` of transformers, given as a dictionary.
 
         Raises:
             ModelFormatError: A layer type or rotary setting is unknown.

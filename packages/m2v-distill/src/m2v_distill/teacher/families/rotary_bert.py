@@ -83,7 +83,7 @@ class RotaryBertConfig:
 
     @classmethod
     def nomic(cls, raw: Mapping[str, Any], *, pooler: bool) -> RotaryBertConfig:
-        """From a `config.json` of `model_type` "nomic_bert", in transformers' naming or in that of Nomic's own code.
+        """Make the config from a "nomic_bert" `config.json`, with the names of transformers or of Nomic's own code.
 
         A file may have both; then transformers' names count.
 
@@ -132,7 +132,7 @@ class RotaryBertConfig:
 
     @classmethod
     def gte(cls, raw: Mapping[str, Any], *, pooler: bool) -> RotaryBertConfig:
-        """From a `config.json` of `model_type` "gte", or "new" as Alibaba-NLP's own code calls it.
+        """Make the config from a `config.json` of `model_type` "gte", or "new" as Alibaba-NLP's own code calls it.
 
         Settings of storage and batching (`pack_qkv`, `unpad_inputs`, `use_memory_efficient_attention`) change nothing.
 

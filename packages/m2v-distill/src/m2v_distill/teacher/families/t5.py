@@ -55,7 +55,7 @@ class T5Config:
 
     @classmethod
     def t5(cls, raw: Mapping[str, Any], *, pooler: bool) -> T5Config:
-        """From a `T5Config` or `MT5Config` of transformers, given as a dictionary.
+        """Make the config from a `T5Config` or `MT5Config` of transformers, given as a dictionary.
 
         Raises:
             ModelFormatError: The model is a decoder.
@@ -79,7 +79,7 @@ class T5Config:
 
     @classmethod
     def umt5(cls, raw: Mapping[str, Any], *, pooler: bool) -> T5Config:
-        """From a `UMT5Config`."""
+        """Make the config from a `UMT5Config`."""
         return cls(**{**vars(cls.t5(raw, pooler=pooler)), "tables": raw["num_layers"]})
 
 

@@ -83,7 +83,7 @@ class Rotary:
 
     @classmethod
     def of(cls, rope: Mapping[str, Any], *, head_dim: int, positions: int) -> Rotary:
-        """From `rope_parameters` of transformers 5 (of one layer type, where they differ).
+        """Make the settings from `rope_parameters` of transformers 5 (of one layer type, where they differ).
 
         Args:
             rope: The settings.
@@ -175,7 +175,7 @@ def _default(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], flo
 
 
 def _linear(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], float]:
-    """Chen et al., Extending Context Window of Large Language Models via Positional Interpolation, 2023."""
+    """Position interpolation: positions are scaled linearly (Chen et al., 2023)."""
     return _inverse(rotary.theta, rotary.dim) / np.float32(rotary.factor), 1.0
 
 
@@ -194,7 +194,7 @@ def _llama3(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], floa
 
 
 def _yarn(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], float]:
-    """Peng et al., YaRN, 2023, sections 3.2 to 3.4; `mscale` as in DeepSeek's models."""
+    """YaRN (Peng et al., 2023, sections 3.2 to 3.4), with `mscale` as in DeepSeek's models."""
     inverse = _inverse(rotary.theta, rotary.dim)
 
     def pair(rotations: float) -> float:
@@ -218,7 +218,7 @@ def _yarn(rotary: Rotary, _length: int) -> tuple[Float32[ndarray, " R2"], float]
 
 
 def _longrope(rotary: Rotary, length: int) -> tuple[Float32[ndarray, " R2"], float]:
-    """Ding et al., LongRoPE, 2024: one set of divisors of frequencies up to the original length, one for more."""
+    """LongRoPE (Ding et al., 2024): one set of divisors of the frequencies up to the original length, one beyond."""
     divisors = np.array(rotary.long if length > rotary.original else rotary.short, np.float32)
     scale = rotary.attention_factor
     if scale is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2v_core import InvalidInputError, ModelFormatError
+from m2v_distill.teacher.interface import PoolingName
 from m2v_distill.teacher.nn.layers import LayerNorm
 from m2v_distill.teacher.pooling import ACTIVATIONS, POOLINGS, Normalize, Projection, SentencePooling
 
@@ -132,3 +134,7 @@ def test_layers_that_do_not_fit(layer: Projection | LayerNorm) -> None:
         SentencePooling(["mean", "max"], [Normalize(), layer]).output_size(WIDTH)
     with pytest.raises(ModelFormatError, match=r"takes vectors of 5 .* give 4"):
         SentencePooling(["mean"], [projection(WIDTH, 4), layer]).output_size(WIDTH)
+
+
+def test_every_pooling_has_a_name_as_an_option() -> None:
+    assert {*POOLINGS, "pooler"} == set(get_args(PoolingName))
