@@ -56,8 +56,8 @@ def last_pooling(hidden: Float[Array, "B L H"], mask: Bool[Array, "B L"]) -> Flo
 
 
 #: Poolings by name, other than "pooler", which is part of the encoder. A new one also needs its name in
-#: `PoolingName` (`interface`) and, if sentence-transformers has it, in `modules_json`. One with weights is a module, like
-#: `Projection`.
+#: `PoolingName` (`interface`) and, if sentence-transformers has it, in `modules_json`. One with weights is a
+#: module, like `Projection`.
 POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
     "mean": mean_pooling,
     "first": first_pooling,
