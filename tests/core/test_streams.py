@@ -78,7 +78,7 @@ def test_json_stays_json(folder: Path, encoding: str) -> None:
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_training_ends_well(folder: Path, encoding: str, tmp_path: Path) -> None:
     pytest.importorskip("m2v_train")
-    options = ("--max-epochs", 1, "--n-layers", 0, "--quiet")
+    options = ("--max-epochs", 1, "--n-layers", 0)
     out, err = m2v(encoding, "train", "classify", folder, folder / "rows.csv", tmp_path / "新", *options)
     assert all(escaped(name, encoding) in out for name in CLASSES)
     assert escaped(str(tmp_path / "新"), encoding) in err
