@@ -12,17 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import m2v
 from conftest import GOLDEN, make_model
 from m2v_core import StaticModel
 from m2v_core.cli import main as cli
-
-
-def m2v(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    data = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run(
-        [sys.executable, "-m", "m2v_core", *map(str, arguments)], input=data, capture_output=True, cwd=cwd, check=False
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture(scope="module")

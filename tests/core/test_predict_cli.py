@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands import m2v
 from conftest import GOLDEN, make_model
 from m2v_core import StaticModel, StaticModelPipeline
 
 HEADS = GOLDEN / "heads"
 TEXTS = ["good day", "Bad, sunny days!", "", "good good good bad", "unable day."]
-
-
-def m2v(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "m2v_core", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", check=False)
 
 
 def output(*arguments: object, stdin: str = "") -> list[str]:
@@ -111,7 +106,7 @@ def test_an_error_leaves_no_output(tmp_path: Path) -> None:
     ("case", "options"),
     [("softmax", []), ("softmax-numbers", []), ("sigmoid", ["--label-separator", ";"])],
 )
-def test_evaluate(case: str, options: list[str], tmp_path: Path) -> None:
+def test_evaluate(case: str, options: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of CSV, where numbers are strings and lists are joined, and of JSONL, where they are not."""
     pipeline = StaticModelPipeline.from_pretrained(HEADS / case)
     assert pipeline.classes_ is not None
@@ -130,7 +125,7 @@ def test_evaluate(case: str, options: list[str], tmp_path: Path) -> None:
         unknown = write_csv(tmp_path / "y.csv", text=["good", "bad"], label=["3", "-1"])
         done = m2v("evaluate", HEADS / case, unknown, "--json")
         assert json.loads(done.stdout)["3"]["support"] == 1
-        assert done.stderr == "1 of the labels in y are not among the model's 2 classes, and count as errors: 3\n"
+        assert "1 of the labels in y are not among the model's 2 classes, and count as errors: 3" in caplog.text
     shown = output("evaluate", HEADS / case, table, *options)
     assert shown[0].split() == ["precision", "recall", "f1-score", "support"]
     assert f"{expected['macro avg']['f1-score']:.3f}" in next(line for line in shown if line.startswith("macro avg"))

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from commands import m2v
 from m2v_core import StaticModel
 from m2v_core.cli import main as cli
 from m2v_distill import Teacher, featurize
-
-
-def m2v(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "m2v_core", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_distill(teacher_folder: Path, tmp_path: Path) -> None:

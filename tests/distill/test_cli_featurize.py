@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from commands import m2v
 from m2v_distill import FeatureStore
-
-
-def m2v(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "m2v_core", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
 
 
 def test_featurize(teacher_folder: Path, tmp_path: Path) -> None:
@@ -40,8 +36,14 @@ def test_featurize(teacher_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there is no /dev/stdin")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
 def test_a_pipe_is_read_once(teacher_folder: Path, tmp_path: Path) -> None:
-    done = m2v("featurize", teacher_folder, tmp_path / "out", "--corpus", "/dev/stdin", stdin="good\nday\n")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("good\nday\n",))
+    writer.start()
+    done = m2v("featurize", teacher_folder, tmp_path / "out", "--corpus", pipe)
+    writer.join(10)
     assert done.returncode == 0, done.stderr
     assert FeatureStore.open(tmp_path / "out").n_texts == 2
 
