@@ -18,11 +18,13 @@ from pathlib import Path
 from m2v_core.cli.main import main
 
 
-def m2v(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command; it reads `stdin`, and what it writes is in the result."""
+def m2v(
+    *arguments: object, stdin: str | bytes = "", cwd: Path | None = None, encoding: str = "utf-8"
+) -> subprocess.CompletedProcess[str]:
+    """Run the command; it reads `stdin`, and the result holds what it wrote, in the encoding of its streams."""
     words = list(map(str, arguments))
     with (
-        _streams(stdin.encode() if isinstance(stdin, str) else stdin) as (out, err),
+        _streams(stdin.encode() if isinstance(stdin, str) else stdin, encoding) as (out, err),
         chdir(cwd) if cwd else nullcontext(),
     ):
         try:
@@ -31,14 +33,14 @@ def m2v(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None) ->
             code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
         out.flush()
         err.flush()
-        found = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined] # BytesIO
+        found = [stream.buffer.getvalue().decode(encoding) for stream in (out, err)]  # type: ignore[attr-defined] # BytesIO
     return subprocess.CompletedProcess(["m2v", *words], code, *found)
 
 
 @contextmanager
-def _streams(stdin: bytes) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
+def _streams(stdin: bytes, encoding: str) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
     before = sys.stdin, sys.stdout, sys.stderr
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n") for _ in range(2))
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, kind, "\n") for kind in ("strict", "backslashreplace"))
     with tempfile.TemporaryFile() as file:
         file.write(stdin)
         file.seek(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import m2v as run
 from conftest import make_model
 from m2v_core import MLPHead, StaticModelPipeline
 from m2v_core.cli.main import main
@@ -35,15 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def m2v(encoding: str, *arguments: object, stdin: str = "") -> tuple[str, str]:
     """What the command wrote to stdout and stderr, without an error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "m2v_core", *map(str, arguments)],
-        input=stdin.encode(),
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONIOENCODING": encoding},
-    )
+    done = run(*arguments, stdin=stdin, encoding=encoding)
     assert done.returncode == 0, done.stderr
-    return done.stdout.decode(encoding), done.stderr.decode(encoding)
+    return done.stdout, done.stderr
 
 
 def escaped(text: str, encoding: str) -> str:
