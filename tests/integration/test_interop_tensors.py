@@ -145,5 +145,6 @@ def test_a_head_of_their_own(tmp_path: Any) -> None:
     theirs.fit(TEXTS, LABELS, max_epochs=3, learning_rate=0.02, device="cpu")
     trained, saved = theirs.predict_proba(TEXTS), theirs.to_pipeline().predict_proba(TEXTS)
     assert np.abs(trained - saved).max() > 0.01
+    ours = type("Ours", (StaticModelForClassification,), {"construct_head": Theirs.construct_head})
     with pytest.raises(InvalidInputError, match="should not define construct_head"):
-        type("Ours", (StaticModelForClassification,), {"construct_head": Theirs.construct_head})
+        ours(make_model()).fit(TEXTS, LABELS)
