@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.cli.info import describe
+from m2v_core.tokenize import tokens
 from m2v_core.tokenize.backend import json_of
 from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_core.tokenize.vocabulary import Vocabulary
@@ -22,6 +23,16 @@ from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiec
 
 NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")
 TOKENIZERS = {kind: TextTokenizer(make()) for kind, make in SPACES.items()}
+
+
+def with_our_models(tokenizer_json: str) -> TextTokenizer:
+    """A tokenizer as for a large vocabulary: words by our own models, where these know its kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "LARGE_VOCABULARY", 0)
+        return TextTokenizer(tokenizer_json)
+
+
+TOKENIZERS |= {f"{kind}, our models": with_our_models(make()) for kind, make in SPACES.items()}
 
 #: What rules about spaces, marks, case, normal forms and added tokens trip over.
 AWKWARD = [
@@ -109,7 +120,7 @@ def oracle(tokenizer: TextTokenizer, text: str) -> list[int]:
     return [index for index in ids if index != tokenizer.unk_id]
 
 
-@pytest.mark.parametrize("kind", sorted(SPACES))
+@pytest.mark.parametrize("kind", sorted(TOKENIZERS))
 @given(texts=st.lists(TEXT, max_size=30), max_length=st.none() | st.integers(1, 12))
 @settings(max_examples=100, deadline=None)
 def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | None) -> None:
@@ -123,9 +134,11 @@ def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | No
     assert [tokenizer.one(text, max_length).tolist() for text in texts] == expected
 
 
-@pytest.mark.parametrize("kind", sorted(SPACES))
-def test_ids_equal_the_library_on_whole_texts(kind: str, data) -> None:
-    tokenizer = TextTokenizer(SPACES[kind]())
+@pytest.mark.parametrize("kind", sorted(TOKENIZERS))
+def test_ids_equal_the_library_on_whole_texts(kind: str, data, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind not in SPACES:
+        monkeypatch.setattr(tokens, "LARGE_VOCABULARY", 0)
+    tokenizer = TextTokenizer(TOKENIZERS[kind].json)
     texts = (data / "te_emoji_train_text.txt").read_text().split("\n")[:2000]
     for language in ("de", "ru", "ja", "zh"):
         texts += (data / f"stsb-{language}-dev.csv").read_text().split("\n")[::6]

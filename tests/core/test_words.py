@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from conftest import GOLDEN, make_model
 from m2v_core.ragged import Ragged
+from m2v_core.tokenize import tokens
 from m2v_core.tokenize.backend import IS_IMMUTABLE, Backend
 from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, model_of
 from m2v_core.tokenize.words.charsmap import ascii_map
@@ -273,10 +274,11 @@ def test_pieces_with_added_tokens_are_left() -> None:
     assert PieceEncoder(raw).ids_of(["a", "a[UNK]", "GOODa", "g"])[1] == [1, 2]
 
 
-def test_a_first_vector_needs_no_tokenizers_library() -> None:
+def test_a_large_vocabulary_needs_no_tokenizers_library() -> None:
     """Nor does the import: the library takes time and memory."""
     code = (
         "import sys; from m2v_core import StaticModel; assert 'tokenizers' not in sys.modules; "
+        "from m2v_core.tokenize import tokens; tokens.LARGE_VOCABULARY = 0; "
         f"model = StaticModel.from_pretrained({str(GOLDEN / 'heads' / 'softmax')!r}); model.encode('good day'); "
         "model.encode(['bad, sunny days!'] * 100); assert 'tokenizers' not in sys.modules; model.tokenizer; "
         "assert 'tokenizers' in sys.modules"
@@ -286,6 +288,7 @@ def test_a_first_vector_needs_no_tokenizers_library() -> None:
 
 def test_threads_load_the_library_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that needs the whole tokenizer may come to several threads at the same time."""
+    monkeypatch.setattr(tokens, "LARGE_VOCABULARY", 0)
     model, built = make_model(), []
     monkeypatch.setattr(Backend, "__init__", counted(Backend.__init__, built))
     texts = [f"good [UNK] day {i}" for i in range(8)]
@@ -303,3 +306,12 @@ def counted(function: Any, calls: list[int]) -> Any:
         function(*args)
 
     return counting
+
+
+def test_many_small_texts_build_our_own_model() -> None:
+    model = make_model()
+    expected = make_model().encode([f"good day{'s' * (i % 9)} {i}" for i in range(200)])
+    assert model._tokenizer._piece_encoder is None
+    found = [model.encode(f"good day{'s' * (i % 9)} {i}") for i in range(200)]
+    assert model._tokenizer._piece_encoder is not None
+    assert np.array_equal(found, expected)

@@ -26,16 +26,25 @@ from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
 from m2v_core.tokenize.vocabulary import Vocabulary, n_ids, ordinary_unknown, parsed, tokens_by_id
 from m2v_core.tokenize.word_cache import MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
-from m2v_core.tokenize.words.piece_encoder import piece_encoder
 
 if TYPE_CHECKING:
     from m2v_core.tokenize.backend import Backend
+    from m2v_core.tokenize.words.piece_encoder import PieceEncoder
 
 Ids = NDArray[np.int64]
 
 # Few short texts are looked up piece by piece.
 _FEW_TEXTS = 24
 _FEW_CHARS = 4096
+
+#: A larger vocabulary takes the library seconds to build: our own model is built at load, and the library when needed.
+LARGE_VOCABULARY = 100_000
+
+# For fewer tokens the library is loaded, and our own model after so many small texts with new pieces.
+_SMALL_MISSES = 64
+
+# More new pieces than this are faster by the library, which uses all cores.
+_FEW_PIECES = 256
 
 _SPACED = re.compile(r" *[^ ]+| +")
 _ID_BYTES = 8
@@ -84,10 +93,13 @@ class TextTokenizer:
             self.splitting = why
         self._where, self._loading = where, threading.Lock()
         self._backend: Backend | None = None
-        self._piece_encoder = None if isinstance(self.splitting, CannotSplitError) else piece_encoder(raw)
+        self._piece_encoder: PieceEncoder | None = None
+        self._small_misses = 0
+        if self.n_tokens > LARGE_VOCABULARY:
+            self._build_piece_encoder(raw)
         del raw, token_of  # large, and so is the backend
         if self._piece_encoder is None:
-            self._library  # noqa: B018 - so that a file that it does not accept is an error now
+            self._library  # noqa: B018 - a file that the library does not accept is an error now
         self._reset_caches()
 
     def _reset_caches(self) -> None:
@@ -107,6 +119,13 @@ class TextTokenizer:
     def backend(self) -> Any:
         """The `tokenizers.Tokenizer`, without truncation and padding. Do not change it."""
         return self._library.tokenizer
+
+    def _build_piece_encoder(self, raw: dict[str, Any]) -> None:
+        """Build our own model, unless the library must see whole texts or the tokenizer is of an unknown kind."""
+        if not isinstance(self.splitting, CannotSplitError):
+            from m2v_core.tokenize.words.piece_encoder import piece_encoder  # few models need it at once
+
+            self._piece_encoder = piece_encoder(raw)
 
     @property
     def _library(self) -> Backend:
@@ -182,6 +201,9 @@ class TextTokenizer:
         known = self._small_texts.known
         new: dict[str, bytes | None] = {}
         unseen: list[str] = []
+        self._small_misses += 1
+        if self._small_misses == _SMALL_MISSES and self._piece_encoder is None:
+            self._build_piece_encoder(parsed(self.json, self._where))
         for piece in dict.fromkeys(pieces):
             if piece not in known and not self._small_piece(piece, rule, new):
                 unseen.append(piece)
@@ -263,7 +285,8 @@ class TextTokenizer:
         """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
-        ids = self._by_library(pieces, rule) if self._piece_encoder is None else self._by_model(pieces, rule)
+        few = len(pieces) <= _FEW_PIECES or self.n_tokens > LARGE_VOCABULARY
+        ids = self._by_model(pieces, rule) if few and self._piece_encoder else self._by_library(pieces, rule)
         ids = ids.without(self.unk_id)
         counts = np.full(len(is_safe), UNSAFE)
         counts[np.array(is_safe, bool)] = ids.lengths

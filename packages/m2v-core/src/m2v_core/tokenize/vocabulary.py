@@ -96,9 +96,11 @@ def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> di
     An added token that the model lacks gets the next id, whatever the file says: the one after the number of the
     model's tokens, or after the largest id of an added token. 0.2x takes them in the order of the file, 1.x by id.
     """
-    by_file, by_id = _assigned(ids, added), _assigned(ids, sorted(added, key=lambda token: int(token["id"])))
-    if by_file == by_id:
+    in_order = sorted(added, key=lambda token: int(token["id"]))
+    by_file = _assigned(ids, added)
+    if in_order == list(added):
         return by_file  # without importing the library, which few models need
+    by_id = _assigned(ids, in_order)
     from m2v_core.tokenize.backend import IS_IMMUTABLE
 
     return by_id if IS_IMMUTABLE else by_file
