@@ -53,8 +53,7 @@ def _run(options: argparse.Namespace) -> int:
 
     kind_of(options.file)
     asked = _asked(options)
-    if asked is not None:
-        _rows(options, asked)  # checked before a model is loaded, or fetched
+    rows = None if asked is None else _rows(options, asked)  # checked before a model is loaded, or fetched
     from m2v_core.pipeline import StaticModelPipeline, load
 
     model = load(options.model)
@@ -70,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
             f"{options.model} is {what}, which is measured on {' or '.join(fits)}; found options for {kind}. See m2v "
             f"evaluate --help."
         )
-    rows = _rows(options, kind)
+    rows = _rows(options, kind) if rows is None else rows
     if isinstance(model, StaticModelPipeline) and kind == _CLASSES:
         report, table = _of_classes(model, rows, options)
     elif isinstance(model, StaticModelPipeline) and kind == _NUMBERS:

@@ -100,8 +100,8 @@ def _decide(raw: dict[str, Any]) -> Splitting:
     if raw.get("version", "1.0") != "1.0":
         raise CannotSplitError(f"version {raw['version']} of tokenizer.json is unknown")
     _check_model(raw["model"])
-    normalizers = list(_flat(raw.get("normalizer"), "normalizers"))
-    splitters = list(_flat(raw.get("pre_tokenizer"), "pretokenizers"))
+    normalizers = list(flattened(raw.get("normalizer"), "normalizers"))
+    splitters = list(flattened(raw.get("pre_tokenizer"), "pretokenizers"))
     kinds = [part["type"] for part in normalizers]
     by_position = any(part.get("prepend_scheme") == "first" for part in splitters)
     ends: Literal["any", "solid", "visible"]
@@ -124,12 +124,13 @@ def _decide(raw: dict[str, Any]) -> Splitting:
     )
 
 
-def _flat(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
+def flattened(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
+    """The normalizers or pre-tokenizers of a `tokenizer.json` without the sequences that hold them."""
     if part is None:
         return
     if part["type"] == "Sequence":
         for member in part[inner]:
-            yield from _flat(member, inner)
+            yield from flattened(member, inner)
     else:
         yield part
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
 from typing import Any
 
-from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2
+from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2, flattened
 from m2v_core.tokenize.words.charsmap import ascii_map
 
 #: Words of one piece; `None` where that is not known without the whole tokenizer.
@@ -67,7 +67,7 @@ def ascii_rule(raw: dict[str, Any]) -> AsciiRule | None:
         raw: The parsed `tokenizer.json`, whose texts may be split into pieces (see `splitting`).
     """
     normalized = ascii_normalizer(raw)
-    split = _split_rule(list(_flat(raw.get("pre_tokenizer"), "pretokenizers")))
+    split = _split_rule(list(flattened(raw.get("pre_tokenizer"), "pretokenizers")))
     return None if normalized is None or split is None else AsciiRule(normalized, split)
 
 
@@ -141,9 +141,9 @@ def _prepends(part: dict[str, Any]) -> bool | None:
 def ascii_normalizer(raw: dict[str, Any]) -> Callable[[str], str] | None:
     """The effect of the normalizers on printable ASCII; `None` if one is of an unknown kind."""
     steps: list[Callable[[str], str]] = []
-    has_mark = any(part["type"] == "Metaspace" for part in _flat(raw.get("pre_tokenizer"), "pretokenizers"))
+    has_mark = any(part["type"] == "Metaspace" for part in flattened(raw.get("pre_tokenizer"), "pretokenizers"))
     fits = re.compile("[ -~▁]*" if has_mark else "[ -~]*").fullmatch
-    for part in _flat(raw.get("normalizer"), "normalizers"):
+    for part in flattened(raw.get("normalizer"), "normalizers"):
         match part:
             case {"type": "Lowercase"}:
                 steps.append(str.lower)
@@ -173,16 +173,6 @@ def ascii_normalizer(raw: dict[str, Any]) -> Callable[[str], str] | None:
         return text
 
     return normalized
-
-
-def _flat(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
-    if part is None:
-        return
-    if part["type"] == "Sequence":
-        for member in part[inner]:
-            yield from _flat(member, inner)
-    else:
-        yield part
 
 
 def is_plain(piece: str) -> bool:

@@ -35,23 +35,15 @@ class Table:
     @classmethod
     def of(cls, keys: Ids, values: Ids) -> Table:
         """A table of different keys."""
-        size = 1 << max(3, (2 * len(keys)).bit_length())
-        shift = np.uint64(64 - size.bit_length() + 1)
-        table = cls(np.zeros(size, np.int64), np.zeros(size, np.int32))
-        left = keys + 1
-        slots = slots_of(left, shift)
-        while len(left):
-            free = table.keys[slots] == 0
-            table.keys[slots[free]] = left[free]  # of several for one slot, one stays
-            placed = free & (table.keys[slots] == left)
-            table.values[slots[placed]] = values[placed]
-            left, values, slots = left[~placed], values[~placed], slots[~placed] + 1 & size - 1
-        return table
+        table, slots = filled(keys + 1, keys + 1)
+        held = np.zeros(len(table), np.int32)
+        held[slots] = values
+        return cls(table, held)
 
     @cached_property
     def shift(self) -> np.uint64:
         """How far a hash is shifted to become a slot."""
-        return np.uint64(64 - len(self.keys).bit_length() + 1)
+        return shift_of(len(self.keys))
 
     def find(self, keys: Ids) -> Ids:
         """[n] the value of each key, -1 where the table does not have it."""
@@ -89,3 +81,20 @@ class Table:
 def slots_of(keys: Ids, shift: np.uint64) -> Ids:
     """[n] the slot at which each key is looked for first, in a table of 2^(64 - shift) slots."""
     return (keys.view(np.uint64) * np.uint64(FACTOR) >> shift).view(np.int64)
+
+
+def shift_of(n_slots: int) -> np.uint64:
+    """How far a hash is shifted to become a slot of a table, whose size is a power of two."""
+    return np.uint64(64 - n_slots.bit_length() + 1)
+
+
+def filled(entries: Ids, keys: Ids) -> tuple[Ids, Ids]:
+    """A table, linearly probed and at most half full, of entries that are different and not 0; and the slot of each."""
+    table = np.zeros(1 << max(3, (2 * len(entries)).bit_length()), np.int64)
+    slots, waiting = slots_of(keys, shift_of(len(table))), np.arange(len(entries))
+    while len(waiting):
+        free = waiting[table[slots[waiting]] == 0]
+        table[slots[free]] = entries[free]  # of several for one slot, one stays
+        waiting = waiting[table[slots[waiting]] != entries[waiting]]
+        slots[waiting] = slots[waiting] + 1 & len(table) - 1
+    return table, slots

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, slots_of
+from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, filled, shift_of, slots_of
 
 Bytes = NDArray[np.uint8]
 
@@ -78,7 +78,7 @@ class Trie:
 
     @cached_property
     def _shift(self) -> np.uint64:
-        return np.uint64(64 - len(self.slots).bit_length() + 1)
+        return shift_of(len(self.slots))
 
     def step(self, nodes: Ids, data: Ids) -> tuple[Ids, NDArray[np.bool_]]:
         """[n] the child of each node by a byte, -1 where there is none, and whether a token ends there."""
@@ -165,16 +165,6 @@ def _branching_nodes(sizes: Ids, shared: Ids, first: Ids) -> Ids:
 
 
 def _hashed(edges: Ids, ends: NDArray[np.int32]) -> Ids:
-    """An open-addressing table, linearly probed and at most half full; edge i leads to node i + 1."""
-    size = 1 << max(3, (2 * len(edges)).bit_length())
-    shift = np.uint64(64 - size.bit_length() + 1)
-    slots = np.zeros(size, np.int64)
+    """The table of all edges; edge i leads to node i + 1."""
     keys = edges + 1
-    entries = keys << _KEY_SHIFT | np.arange(1, len(edges) + 1) << 1 | (ends[1:] >= 0)
-    places = slots_of(keys, shift)
-    while len(entries):
-        free = slots[places] == 0
-        slots[places[free]] = entries[free]  # of several for one slot, one stays
-        left = slots[places] != entries
-        entries, places = entries[left], places[left] + 1 & size - 1
-    return slots
+    return filled(keys << _KEY_SHIFT | np.arange(1, len(edges) + 1) << 1 | (ends[1:] >= 0), keys)[0]
