@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from m2v_core.tokenize.words.bpe import BPE
 from m2v_core.tokenize.words.table import Ids, Table
@@ -37,13 +38,7 @@ def model_of(model: dict[str, Any]) -> Model:
     try:
         kind = model["type"]
         if kind == "WordPiece":
-            trie = _trie(model["vocab"])
-            return WordPiece(
-                trie,
-                trie.node_of(model.get("continuing_subword_prefix", "##").encode()),
-                _unknown(model),
-                model.get("max_input_chars_per_word", 100),
-            )
+            return _wordpiece(model)
         if kind == "WordLevel":
             return WordLevel(_trie(model["vocab"]), _unknown(model))
         if kind == "Unigram":
@@ -57,6 +52,28 @@ def model_of(model: dict[str, Any]) -> Model:
 
 def _trie(vocab: dict[str, int]) -> Trie:
     return Trie.of([token.encode() for token in vocab if token], [index for token, index in vocab.items() if token])
+
+
+def _wordpiece(model: dict[str, Any]) -> WordPiece:
+    vocab, prefix = model["vocab"], model.get("continuing_subword_prefix", "##").encode()
+    trie = _trie(vocab)
+    return WordPiece(
+        trie=Trie(trie.slots, trie.longest()),
+        sizes=_sizes(vocab),
+        continuing=trie.node_of(prefix),
+        prefix_bytes=len(prefix),
+        unk_id=_unknown(model),
+        max_chars=model.get("max_input_chars_per_word", 100),
+    )
+
+
+def _sizes(vocab: dict[str, int]) -> NDArray[np.int32]:
+    """[V + 1] bytes of each token by its id, and 0 at the end."""
+    sizes = np.zeros(max(vocab.values(), default=-1) + 2, np.int32)
+    sizes[np.fromiter(vocab.values(), np.int64, len(vocab))] = np.fromiter(
+        (len(token.encode()) for token in vocab), np.int32, len(vocab)
+    )
+    return sizes
 
 
 def _unknown(model: dict[str, Any]) -> int:

@@ -6,17 +6,21 @@ A few pieces are left to the tokenizers library, such as those that contain an a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, compress
 from typing import Any
 
 import numpy as np
 
-from m2v_core.ragged import Ragged, concatenated
+from m2v_core.ragged import Ragged, concatenated, merged
 from m2v_core.tokenize.words.bpe import BPE
 from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, model_of
+from m2v_core.tokenize.words.characters import characters_of
 from m2v_core.tokenize.words.prepare import LibraryRule, Words, ascii_normalizer, ascii_rule, is_plain
+from m2v_core.tokenize.words.unigram import Unigram
+from m2v_core.tokenize.words.word_bytes import WordBytes, rows_of
 from m2v_core.tokenize.words.wordlevel import WordLevel
+from m2v_core.tokenize.words.wordpiece import WordPiece
 
 #: For at most so many words, loops in Python are faster than calls of NumPy.
 _FEW = 24
@@ -65,24 +69,34 @@ class PieceEncoder:
         self._ascii = rule
         self._library = LibraryRule(raw)
         self._added, self._added_normalized = _added_patterns(raw)
+        guarded = self._added_normalized.pattern if self._added_normalized else ""
+        self._characters, self._patterns = characters_of(raw, self._asked, guarded) or (None, [])
 
     def ids_of(self, pieces: Sequence[str]) -> tuple[Ragged, list[int]]:
         """The ids of each piece, and the indices of the pieces that are left to the library and have no ids here."""
+        model, characters = self._model, self._characters
+        if characters is None or len(pieces) <= _FEW or not isinstance(model, WordPiece | Unigram):
+            return self._by_strings(pieces)
+        text = "\0".join([*pieces, ""])
+        if text.count("\0") != len(pieces) or self._has_pattern(text):
+            return self._by_strings(pieces)
+        found = characters(text)
+        ids = rows_of(model.ids_at(found.words), found.starts)
+        left: list[int] = []
+        if found.left.any():
+            index = np.flatnonzero(found.left)
+            others, left = self._by_strings([pieces[i] for i in index.tolist()])
+            ids, left = merged(found.left, others, ids.take(np.flatnonzero(~found.left))), index[left].tolist()
+        return _spelt(ids, left)
+
+    def _by_strings(self, pieces: Sequence[str]) -> tuple[Ragged, list[int]]:
         rows = self._rows(pieces)
         left = [index for index, row in enumerate(rows) if row is None]
         words = list(chain.from_iterable(row for row in rows if row))
         counts = np.fromiter((len(row or ()) for row in rows), np.int64, len(rows))
         found = self._ids(words)
-        owners = np.repeat(np.arange(len(rows)), counts)
-        sizes = np.bincount(owners, found.lengths, len(rows)).astype(np.int64)
-        ids = Ragged.with_lengths(found.values, sizes)
-        unspelt = ids.values == UNSPELT
-        if unspelt.any():
-            kept = np.ones(len(rows), bool)
-            kept[np.repeat(np.arange(len(rows)), sizes)[unspelt]] = False
-            left = sorted({*left, *np.flatnonzero(~kept).tolist()})
-            ids = Ragged.with_lengths(ids.values[np.repeat(kept, sizes)], np.where(kept, sizes, 0))
-        return ids, left
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        return _spelt(Ragged(found.values, found.offsets.take(offsets)), left)
 
     def row(self, piece: str) -> list[int] | None:
         """The ids of one piece; `None` if it is left to the library."""
@@ -94,23 +108,30 @@ class PieceEncoder:
 
     def _rows(self, pieces: Sequence[str]) -> list[Words]:
         """The words of each piece."""
-        if any(pattern is not None and pattern.search(text) for pattern, text in self._checks(pieces)):
+        if self._has_added("\n".join(pieces)):
             return [self._words(piece) for piece in pieces]
         plain = [is_plain(piece) for piece in pieces]
         known = iter(self._ascii.of_many(list(compress(pieces, plain))))
         return [next(known) if is_ascii else self._words(piece) for piece, is_ascii in zip(pieces, plain, strict=True)]
 
-    def _checks(self, pieces: Sequence[str]) -> Iterator[tuple[re.Pattern[str] | None, str]]:
-        """Pairs of a pattern for added tokens and the text to search with it."""
-        text = "\n".join(pieces)
-        yield self._added, text
-        if self._added_normalized is not None:
-            yield self._added_normalized, self._ascii.normalized(text)
+    def _has_pattern(self, pieces: str) -> bool:
+        return any(pattern in pieces for pattern in self._patterns) or self._has_added(pieces)
+
+    def _has_added(self, pieces: str) -> bool:
+        """Whether an added token may be in one of some pieces."""
+        if self._added is not None and self._added.search(pieces):
+            return True
+        return self._added_normalized is not None and bool(
+            self._added_normalized.search(self._ascii.normalized(pieces))
+        )
+
+    def _asked(self, text: str) -> Words:
+        return self._ascii(text) if is_plain(text) else self._library(text)
 
     def _words(self, piece: str) -> Words:
         if self._added is not None and self._added.search(piece):
             return None
-        words = self._ascii(piece) if is_plain(piece) else self._library(piece)
+        words = self._asked(piece)
         if self._added_normalized is not None and words and self._added_normalized.search("".join(words)):
             return None
         return words
@@ -121,16 +142,20 @@ class PieceEncoder:
             return Ragged.of([model.ids_of_one(word) for word in words])
         if isinstance(model, BPE):
             return model.ids_of(words)
-        parts = [words[start : start + _BLOCK] for start in range(0, len(words), _BLOCK)]
-        return concatenated([model.ids_of(_as_bytes(part)) for part in parts])
+        parts = [WordBytes.of(words[start : start + _BLOCK]) for start in range(0, len(words), _BLOCK)]
+        return concatenated([rows_of(model.ids_at(part), part.starts) for part in parts])
 
 
-def _as_bytes(words: list[str]) -> Ragged:
-    data = np.frombuffer("\0".join([*words, ""]).encode(), np.uint8)
-    ends = np.flatnonzero(data == 0)
-    if len(ends) != len(words):  # a word holds U+0000
-        return Ragged.of([word.encode() for word in words], np.uint8)
-    return Ragged.with_lengths(data[data != 0], np.diff(ends, prepend=-1) - 1)
+def _spelt(ids: Ragged, left: list[int]) -> tuple[Ragged, list[int]]:
+    """The same, where pieces with `UNSPELT` are left to the library too."""
+    unspelt = ids.values == UNSPELT
+    if not unspelt.any():
+        return ids, left
+    sizes = ids.lengths
+    kept = np.ones(len(ids), bool)
+    kept[np.repeat(np.arange(len(ids)), sizes)[unspelt]] = False
+    left = sorted({*left, *np.flatnonzero(~kept).tolist()})
+    return Ragged.with_lengths(ids.values[np.repeat(kept, sizes)], np.where(kept, sizes, 0)), left
 
 
 def _added_patterns(raw: dict[str, Any]) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:

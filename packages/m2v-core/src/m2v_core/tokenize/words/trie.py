@@ -1,8 +1,7 @@
 """A trie of tokens as two flat arrays, walked by many words at once or by one.
 
-Its nodes are numbered from the root, 0. An open-addressing hash table holds the edges. A slot holds parent, byte and
-child, so that a walk is exact, costs one access to memory for each byte, and needs nothing but arrays that a file can
-be mapped to.
+An open-addressing hash table holds the edges. A node is the slot of the edge that leads to it, so that a walk is exact,
+costs one access to memory for each byte, and needs nothing but arrays that a file can be mapped to.
 """
 
 from __future__ import annotations
@@ -10,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, filled, shift_of, slots_of
+from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, shift_of, slots_of
 
 Bytes = NDArray[np.uint8]
 
 #: Bits of a node's number.
 NODE_BITS = 24
 
-_CHILD = (1 << NODE_BITS) - 1
-_KEY_SHIFT = NODE_BITS + 1  # a slot: (parent << 8 | byte) + 1, then the child, then whether a token ends there
+#: What the root's slot holds: the key of no edge.
+_ROOT = 0xFFFF_FFFF
 
 
 class TooManyNodesError(Exception):
@@ -31,14 +31,14 @@ class TooManyNodesError(Exception):
 
 @dataclass(frozen=True)
 class Trie:
-    """A trie of tokens.
+    """A trie of tokens. The root is node 0.
 
     Attributes:
-        slots: [S] int64, S a power of two: an edge each, 0 for a free slot.
-        ids: [M] int32, the id of the token that ends at each node, -1 for none.
+        slots: [S] uint32, S a power of two: an edge each as `(parent << 8 | byte) + 1`, 0 for a free slot.
+        ids: [S] int32, the id of the token that ends at each node, -1 for none.
     """
 
-    slots: Ids
+    slots: NDArray[np.uint32]
     ids: NDArray[np.int32]
 
     @classmethod
@@ -46,7 +46,7 @@ class Trie:
         """A trie of different tokens, none of them empty.
 
         Raises:
-            TooManyNodesError: They need more than 2^24 nodes.
+            TooManyNodesError: They need more than 2^23 nodes.
 
         Example:
             >>> trie = Trie.of([b"a", b"ab"], [7, 8])
@@ -65,39 +65,52 @@ class Trie:
         fresh = sizes - shared
         first = np.cumsum(fresh) - fresh + 1  # the first new node of each token; the root is 0
         n_nodes = int(fresh.sum()) + 1
-        if n_nodes > _CHILD:
+        if 2 * n_nodes > 1 << NODE_BITS:
             raise TooManyNodesError
         owner = np.repeat(np.arange(len(sizes)), fresh)
         depth = np.arange(n_nodes - 1) - np.repeat(first - 1, fresh) + shared[owner]  # of the parent
         parents = np.arange(n_nodes - 1)  # each new node but a token's first continues the one before it
         heads = np.flatnonzero(depth == shared[owner])
         parents[heads] = _branching_nodes(sizes, shared, first)[owner[heads]]
-        ends = np.full(n_nodes, -1, np.int32)
-        ends[first + fresh - 1] = ids
-        return cls(_hashed(parents << 8 | data[starts[owner] + depth], ends), ends)
+        slots, places = _placed(parents, data[starts[owner] + depth], depth)
+        ends = np.full(len(slots), -1, np.int32)
+        ends[places[first + fresh - 1]] = ids
+        return cls(slots, ends)
 
     @cached_property
     def _shift(self) -> np.uint64:
         return shift_of(len(self.slots))
 
-    def step(self, nodes: Ids, data: Ids) -> tuple[Ids, NDArray[np.bool_]]:
-        """[n] the child of each node by a byte, -1 where there is none, and whether a token ends there."""
+    def step(self, nodes: Ids, data: Bytes) -> tuple[Ids, NDArray[np.bool_]]:
+        """[n] the child of each node by a byte, and whether there is one."""
         wanted = (nodes << 8 | data) + 1
         places = slots_of(wanted, self._shift)
         held = self.slots.take(places)
-        other = held >> _KEY_SHIFT != wanted
-        rest = np.flatnonzero(other & (held != 0))  # taken by another edge
+        found = held == wanted
+        rest = np.flatnonzero(found < (held != 0))  # taken by another edge
         last = len(self.slots) - 1
         while len(rest):
-            places[rest] = at = places[rest] + 1 & last
-            here = self.slots.take(at)
-            held[rest] = here
-            match = here >> _KEY_SHIFT == wanted[rest]
-            other[rest[match]] = False
-            rest = rest[~match & (here != 0)]
-        child = held >> 1 & _CHILD
-        child[other] = -1
-        return child, (held & 1).astype(bool) & ~other
+            at = places.take(rest) + 1 & last
+            places[rest] = at
+            held = self.slots.take(at)
+            match = held == wanted.take(rest)
+            found[rest.compress(match)] = True
+            rest = rest.compress(match < (held != 0))
+        return places, found
+
+    def longest(self) -> NDArray[np.int32]:
+        """[S] the id of the longest token on the way to each node, -1 for none."""
+        ids = self.ids.copy()
+        rest = np.flatnonzero((ids < 0) & (self.slots != 0))
+        rest = rest[rest > 0]
+        while len(rest):  # nodes that inherit from a parent at which a token ends, then their children, and so on
+            inherited = ids.take((self.slots.take(rest) - 1) >> 8)
+            known = inherited >= 0
+            if not known.any():
+                break
+            ids[rest.compress(known)] = inherited.compress(known)
+            rest = rest.compress(~known)
+        return ids
 
     @cached_property
     def _plain(self) -> tuple[memoryview, memoryview, int, int]:
@@ -115,12 +128,11 @@ class Trie:
         node = 0
         for byte in prefix:
             key = (node << 8 | byte) + 1
-            place = (key * FACTOR & MASK) >> shift
-            while (held := slots[place]) and held >> _KEY_SHIFT != key:
-                place = place + 1 & last
+            node = (key * FACTOR & MASK) >> shift
+            while (held := slots[node]) and held != key:
+                node = node + 1 & last
             if not held:
                 return -1
-            node = held >> 1 & _CHILD
         return node
 
     def walk(self, text: bytes, start: int = 0, node: int = 0) -> list[tuple[int, int]]:
@@ -129,14 +141,13 @@ class Trie:
         found = []
         for position in range(start, len(text)):
             key = (node << 8 | text[position]) + 1
-            place = (key * FACTOR & MASK) >> shift
-            while (held := slots[place]) and held >> _KEY_SHIFT != key:
-                place = place + 1 & last
+            node = (key * FACTOR & MASK) >> shift
+            while (held := slots[node]) and held != key:
+                node = node + 1 & last
             if not held:
                 break
-            node = held >> 1 & _CHILD
-            if held & 1:
-                found.append((position + 1, ids[node]))
+            if (token := ids[node]) >= 0:
+                found.append((position + 1, token))
         return found
 
 
@@ -164,7 +175,22 @@ def _branching_nodes(sizes: Ids, shared: Ids, first: Ids) -> Ids:
     return nodes
 
 
-def _hashed(edges: Ids, ends: NDArray[np.int32]) -> Ids:
-    """The table of all edges; edge i leads to node i + 1."""
-    keys = edges + 1
-    return filled(keys << _KEY_SHIFT | np.arange(1, len(edges) + 1) << 1 | (ends[1:] >= 0), keys)[0]
+def _placed(parents: Ids, labels: Bytes, depth: Ids) -> tuple[NDArray[np.uint32], Ids]:
+    """The table of all edges, level by level, and the slot of each node; edge i leads from its parent to node i + 1."""
+    slots = np.zeros(1 << max(4, ((4 if len(parents) < 1<<18 else 2) * len(parents) + 2).bit_length()), np.uint32)
+    slots[0] = _ROOT
+    places = np.zeros(len(parents) + 1, np.int64)
+    shift, last = shift_of(len(slots)), len(slots) - 1
+    order = np.argsort(depth.astype(np.uint16), kind="stable")
+    bounds = np.searchsorted(depth[order], np.arange(int(depth.max(initial=-1)) + 2))
+    for begin, end in pairwise(bounds.tolist()):
+        level = order[begin:end]
+        keys = (places[parents[level]] << 8 | labels[level]) + 1
+        at, waiting = slots_of(keys, shift), np.arange(len(level))
+        while len(waiting):
+            free = waiting[slots[at[waiting]] == 0]
+            slots[at[free]] = keys[free]  # of several for one slot, one stays
+            waiting = waiting[slots[at[waiting]] != keys[waiting]]
+            at[waiting] = at[waiting] + 1 & last
+        places[level + 1] = at
+    return slots, places

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.ragged import Ragged
 from m2v_core.tokenize.words.table import Ids
 from m2v_core.tokenize.words.trie import Trie
+from m2v_core.tokenize.words.word_bytes import END, WordBytes
 
 #: The library's score of an unknown character: that of the least probable token, less this.
 UNKNOWN_PENALTY = 10.0
@@ -38,99 +39,81 @@ class Unigram:
         """Score of an unknown character."""
         return float(self.scores.min()) - UNKNOWN_PENALTY
 
-    def ids_of(self, words: Ragged) -> Ragged:
-        """The ids of each word, given by its UTF-8 bytes (uint8)."""
-        n, lengths = len(words), words.lengths
-        base = words.offsets[:-1] + np.arange(n)  # each word has a cell for its start and one after each byte
-        best = np.full(len(words.values) + n, -np.inf)
-        best[base] = 0
-        origin, token = np.zeros(len(best), np.int64), np.full(len(best), -1, np.int64)
-        begins, sizes, ids, scores = self._candidates(words)
-        owner = np.repeat(np.arange(n), lengths)[begins]
-        starts = begins - words.offsets[owner]
-        order = np.argsort(starts.astype(np.int32), kind="stable")
-        cells, starts = (base[owner] + starts)[order], starts[order]
-        sizes, ids, scores = sizes[order], ids[order], scores[order]
-        bounds = np.searchsorted(starts, np.arange(int(lengths.max(initial=0)) + 1)).tolist()
-        for start, (first, last) in enumerate(pairwise(bounds)):
+    def ids_at(self, words: WordBytes) -> NDArray[np.int32]:
+        """[N] the id of each token at its first byte, -1 at all other bytes."""
+        data, starts = words.data, words.starts
+        # A cell for each byte, and for the END of each word: the best way to get there.
+        best, origin, token = np.full(len(data), -np.inf), np.zeros(len(data), np.int64), np.full(len(data), -1)
+        best[starts] = 0
+        begins, sizes, ids = self._candidates(data)
+        owner = np.cumsum(data == END).take(begins)
+        offsets = (begins - starts.take(owner)).astype(np.uint16)
+        order = np.argsort(offsets, kind="stable")
+        begins, ids = begins.take(order), ids.take(order)
+        ends, scores = begins + sizes.take(order), np.append(self.scores, self.unk_score).take(ids)
+        bounds = np.append(0, np.cumsum(np.bincount(offsets))).tolist()
+        for first, last in pairwise(bounds):
             if first == last:
                 continue
-            part = slice(first, last)
-            ends, sums = cells[part] + sizes[part], best[cells[part]] + scores[part]
-            better = (sums > best[ends]) | (token[ends] < 0)  # of equals, the first stays
-            ends = ends[better]
-            best[ends], origin[ends], token[ends] = sums[better], start, ids[part][better]
-        return self._traced(words, base, origin, token)
+            begin, end = begins[first:last], ends[first:last]
+            sums = best.take(begin) + scores[first:last]
+            better = np.flatnonzero((sums > best.take(end)) | (token.take(end) < 0))  # of equals, the first stays
+            end = end.take(better)
+            best[end], origin[end], token[end] = sums.take(better), begin.take(better), ids[first:last].take(better)
+        return self._traced(words, origin, token)
 
-    def _candidates(self, words: Ragged) -> tuple[Ids, Ids, Ids, NDArray[np.float64]]:
-        """Every token that a character begins: where it begins, its bytes, its id and its score.
+    def _candidates(self, data: NDArray[np.uint8]) -> tuple[Ids, Ids, Ids]:
+        """Every token that a character begins: where it begins, its bytes and its id.
 
-        A character that is no token itself is a candidate as an unknown one.
+        A character that is no token itself is a candidate as an unknown one, whose id is that after the last.
         """
-        data = words.values
-        positions = np.flatnonzero((data & 0xC0) != 0x80)
-        widths = _char_bytes(data[positions])
-        room = np.repeat(words.offsets[1:], words.lengths)[positions] - positions
-        single = np.zeros(len(positions), bool)
-        wide = data.astype(np.int64)
+        positions = np.flatnonzero(_WIDTHS.take(data))
+        widths = _WIDTHS.take(data.take(positions))
+        is_lone = np.ones(len(positions), bool)
         alive, node, depth = np.arange(len(positions)), np.zeros(len(positions), np.int64), 0
         found: list[tuple[Ids, Ids, Ids]] = []
         while len(alive):
-            node, is_token = self.trie.step(node, wide[positions[alive] + depth])
+            at = positions.take(alive) + depth
+            node, goes_on = self.trie.step(node, data.take(at))
+            alive, node = alive.compress(goes_on), node.compress(goes_on)
             depth += 1
-            who = alive[is_token]
-            ids = self.trie.ids.take(node[is_token]).astype(np.int64)
-            found.append((positions[who], np.full(len(who), depth), ids))
-            single[who[widths[who] == depth]] = True
-            left = (node >= 0) & (room[alive] > depth)
-            alive, node = alive[left], node[left]
-        begins, sizes, tokens = (
-            (np.concatenate(part) for part in zip(*found, strict=True)) if found else (np.zeros(0, np.int64),) * 3
-        )
-        lone = np.flatnonzero(~single)
-        return (
-            np.concatenate((begins, positions[lone])),
-            np.concatenate((sizes, widths[lone])),
-            np.concatenate((tokens, np.full(len(lone), self.unk_id))),
-            np.concatenate((self.scores[tokens], np.full(len(lone), self.unk_score))),
-        )
+            ids = self.trie.ids.take(node)
+            is_token = ids >= 0
+            who = alive.compress(is_token)
+            found.append((positions.take(who), np.full(len(who), depth), ids.compress(is_token).astype(np.int64)))
+            is_lone[who.compress(widths.take(who) == depth)] = False
+        lone = np.flatnonzero(is_lone)
+        found.append((positions.take(lone), widths.take(lone).astype(np.int64), np.full(len(lone), len(self.scores))))
+        begins, sizes, tokens = (np.concatenate(part) for part in zip(*found, strict=True))
+        return begins, sizes, tokens
 
-    def _traced(self, words: Ragged, base: Ids, origin: Ids, token: Ids) -> Ragged:
+    def _traced(self, words: WordBytes, origin: Ids, token: Ids) -> NDArray[np.int32]:
         """Follow the best path of each word back from its end."""
-        n, position = len(words), words.lengths.copy()
-        active = np.flatnonzero(position > 0)
-        found: list[tuple[Ids, Ids, Ids]] = []
-        while len(active):
-            cell = base[active] + position[active]
-            found.append((active, token[cell], origin[cell]))
-            position[active] = origin[cell]
-            active = active[position[active] > 0]
-        if not found:
-            return Ragged.with_lengths(np.zeros(0, np.int64), np.zeros(n, np.int64))
-        owners, ids, starts = (np.concatenate(part) for part in zip(*reversed(found), strict=True))
-        order = np.argsort(owners, kind="stable")
-        owners, ids, starts = owners[order], ids[order], starts[order]
-        unknown = ids == self.unk_id
-        if unknown.any():
-            return self._with_unknown(words, owners, ids, starts)
-        return Ragged.with_lengths(ids, np.bincount(owners, minlength=n))
+        found = np.full(len(words.data), -1, np.int32)
+        starts, cells = words.starts, words.stops
+        token[token == len(self.scores)] = self.unk_id
+        active = np.flatnonzero(cells > starts)
+        starts, cells = starts.take(active), cells.take(active)
+        while len(cells):
+            before = origin.take(cells)
+            found[before] = token.take(cells)
+            left = before > starts
+            starts, cells = starts.compress(left), before.compress(left)
+        unknown = np.flatnonzero(found == self.unk_id)
+        if len(unknown):
+            self._spell_unknown(words, found, np.unique(np.cumsum(words.data == END).take(unknown)))
+        return found
 
-    def _with_unknown(self, words: Ragged, owners: Ids, ids: Ids, starts: Ids) -> Ragged:
-        """The ids of words that contain unknown characters, a run of which is one piece that may itself be a token."""
-        rows: list[list[int]] = [[] for _ in range(len(words))]
-        ends = np.where(np.append(owners[1:] == owners[:-1], False), np.append(starts[1:], 0), words.lengths[owners])
-        run: list[int] = []
-        for index, (owner, token) in enumerate(zip(owners.tolist(), ids.tolist(), strict=True)):
-            if token != self.unk_id:
-                rows[owner].append(token)
-                continue
-            run.append(int(starts[index]))
-            follows = index + 1 < len(ids) and owners[index + 1] == owner and ids[index + 1] == self.unk_id
-            if not follows:
-                text = words[owner][run[0] : int(ends[index])].tobytes()
-                rows[owner] += self._unknown_ids(text)
-                run = []
-        return Ragged.of(rows)
+    def _spell_unknown(self, words: WordBytes, found: NDArray[np.int32], index: Ids) -> None:
+        """Mend the ids of words with unknown characters, a run of which is one piece that may itself be a token."""
+        for start, stop in zip(words.starts.take(index).tolist(), words.stops.take(index).tolist(), strict=True):
+            at = np.flatnonzero(found[start:stop] != -1) + start
+            tokens = found.take(at)
+            for run in _runs((tokens == self.unk_id).tolist()):
+                first, end = int(at[run.start]), int(at[run.stop]) if run.stop < len(at) else stop
+                ids = self._unknown_ids(words.data[first:end].tobytes())
+                found[first:end] = -1
+                found[first : first + len(ids)] = ids
 
     def _unknown_ids(self, text: bytes) -> list[int]:
         known = [token for end, token in self.trie.walk(text) if end == len(text)]
@@ -184,6 +167,23 @@ class Unigram:
         return self.scores.data
 
 
-def _char_bytes(first: NDArray[np.uint8]) -> Ids:
-    """How many bytes each UTF-8 character has, by its first byte."""
-    return 1 + (first >= 0xC0).astype(np.int64) + (first >= 0xE0) + (first >= 0xF0)
+def _runs(flags: list[bool]) -> Iterator[range]:
+    """The runs of true flags."""
+    index = 0
+    for flag, group in groupby(flags):
+        size = len(list(group))
+        if flag:
+            yield range(index, index + size)
+        index += size
+
+
+def _widths() -> NDArray[np.uint8]:
+    """[256] how many bytes a character has by its first byte; 0 for a byte that begins none, and for `END`."""
+    first = np.arange(256)
+    widths = 1 + (first >= 0xC0).astype(np.uint8) + (first >= 0xE0) + (first >= 0xF0)
+    widths[(first & 0xC0) == 0x80] = 0
+    widths[END] = 0
+    return widths
+
+
+_WIDTHS = _widths()

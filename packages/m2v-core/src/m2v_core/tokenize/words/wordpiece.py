@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.ragged import Ragged
-from m2v_core.tokenize.words.table import Ids
+from m2v_core.tokenize.words.table import FACTOR, MASK, Ids
 from m2v_core.tokenize.words.trie import Trie
+from m2v_core.tokenize.words.word_bytes import END, WordBytes
+
+#: So few words are quicker one by one.
+_FEW = 16
 
 
 @dataclass(frozen=True)
@@ -17,79 +21,105 @@ class WordPiece:
     """A WordPiece model.
 
     Attributes:
-        trie: All tokens, with the prefix of those that continue a word.
-        continuing: Node of that prefix ("##"), -1 if no token has it.
+        trie: All tokens, with the prefix of those that continue a word; its `ids` are those of the longest token on
+            the way to each node.
+        sizes: [V + 1] int32, bytes of each token by its id; the last is 0.
+        continuing: Node of the prefix ("##"), -1 if no token has it.
+        prefix_bytes: Bytes of the prefix.
         unk_id: Id of the unknown token.
         max_chars: A word of more characters is unknown.
     """
 
     trie: Trie
+    sizes: NDArray[np.int32]
     continuing: int
+    prefix_bytes: int
     unk_id: int
     max_chars: int
 
-    def ids_of(self, words: Ragged) -> Ragged:
-        """The ids of each word, given by its UTF-8 bytes (uint8)."""
-        data, n = words.values, len(words)
-        ends = words.offsets[1:].copy()
-        unknown = _n_chars(words) > self.max_chars
-        active = np.flatnonzero(~unknown & (words.lengths > 0))
-        position, node = words.offsets[:-1].copy(), np.zeros(n, np.int64)
-        token, token_end = np.full(n, -1, np.int64), np.zeros(n, np.int64)
-        found: list[tuple[Ids, Ids]] = [(np.flatnonzero(unknown), np.full(int(unknown.sum()), self.unk_id))]
-        while len(active):
-            at = position[active]
-            inside = at < ends[active]
-            child, is_token = np.full(len(active), -1, np.int64), np.zeros(len(active), bool)
-            child[inside], is_token[inside] = self.trie.step(node[active[inside]], data[at[inside]].astype(np.int64))
-            walks = child >= 0
-            on = active[walks]
-            node[on] = child[walks]
-            position[on] += 1
-            hits = active[is_token]
-            token[hits], token_end[hits] = self.trie.ids.take(child[is_token]), position[hits]
-            stuck = active[~walks]
-            bad = token[stuck] < 0
-            if bad.any():
-                unknown[stuck[bad]] = True
-                found.append((stuck[bad], np.full(int(bad.sum()), -1)))
-            stuck = stuck[~bad]
-            found.append((stuck, token[stuck]))
-            more = stuck[token_end[stuck] < ends[stuck]]
-            position[more], node[more], token[more] = token_end[more], self.continuing, -1
-            if self.continuing < 0:
-                unknown[more] = True
-                more = more[:0]
-            active = np.concatenate((on, more))
-        return _collected(found, unknown, self.unk_id, n)
+    def ids_at(self, words: WordBytes) -> NDArray[np.int32]:
+        """[N] the id of each token at its first byte, -1 at all other bytes."""
+        data, starts = words.data, words.starts
+        found = np.full(len(data), -1, np.int32)
+        unknown = self._too_long(words)
+        owner = np.flatnonzero(~unknown & (data.take(starts) != END))
+        begun = starts.take(owner)
+        position, node = begun.copy(), np.zeros(len(owner), np.int64)
+        while len(owner) > _FEW:
+            node_after, goes_on = self.trie.step(node, data.take(position))
+            position += 1
+            stuck = np.flatnonzero(~goes_on)
+            if len(stuck):
+                begin, who = begun.take(stuck), owner.take(stuck)
+                token = self.trie.ids.take(node.take(stuck))
+                end = begin + self.sizes.take(token)
+                end -= (begin != starts.take(who)) * self.prefix_bytes
+                is_done = data.take(np.maximum(end, begin)) == END
+                is_bad = (end <= begin) | (is_done < (self.continuing < 0))
+                found[begin] = token
+                unknown[who.compress(is_bad)] = True
+                node_after[stuck] = self.continuing
+                position[stuck] = begun[stuck] = end
+                gone = stuck.compress(is_done | is_bad)
+                if len(gone):
+                    left = np.ones(len(owner), bool)
+                    left[gone] = False
+                    owner, begun, position = owner.compress(left), begun.compress(left), position.compress(left)
+                    node_after = node_after.compress(left)
+            node = node_after
+        for index in owner.tolist():
+            first = int(starts[index])
+            tokens = self._tokens(data[first : first + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0])
+            unknown[index] = tokens is None
+            for start, token_id in tokens or ():
+                found[first + start] = token_id
+        bad = np.flatnonzero(unknown)
+        if len(bad):
+            stops = words.stops.take(bad)
+            for start, stop in zip(starts.take(bad).tolist(), stops.tolist(), strict=True):
+                found[start:stop] = -1
+            found[starts.take(bad)] = self.unk_id
+        return found
+
+    def _too_long(self, words: WordBytes) -> NDArray[np.bool_]:
+        lengths = words.stops - words.starts
+        too_long = lengths > self.max_chars  # in bytes, so perhaps not in characters
+        for index in np.flatnonzero(too_long).tolist():
+            start = int(words.starts[index])
+            word = words.data[start : start + int(lengths[index])]
+            too_long[index] = np.count_nonzero((word & 0xC0) != 0x80) > self.max_chars
+        return too_long
 
     def ids_of_one(self, word: str) -> list[int]:
         """The ids of one word."""
-        if len(word) > self.max_chars:
-            return [self.unk_id]
-        data, start, node, ids = word.encode(), 0, 0, []
-        while start < len(data):
-            tokens = self.trie.walk(data, start, node) if node >= 0 else []
-            if not tokens:
-                return [self.unk_id]
-            start, token = tokens[-1]
-            ids.append(token)
-            node = self.continuing
-        return ids
+        tokens = None if len(word) > self.max_chars else self._tokens(word.encode())
+        return [self.unk_id] if tokens is None else [token for _, token in tokens]
 
+    def _tokens(self, word: bytes) -> list[tuple[int, int]] | None:
+        """The first byte and the id of each token of a word; `None` if the word is unknown."""
+        slots, ids, shift, last = self.trie._plain
+        sizes, found = self._plain_sizes, []
+        begun, root, offset = 0, 0, 0
+        while begun < len(word):
+            if root < 0:
+                return None
+            node = root
+            for position in range(begun, len(word)):
+                key = (node << 8 | word[position]) + 1
+                place = (key * FACTOR & MASK) >> shift
+                while (held := slots[place]) and held != key:
+                    place = place + 1 & last
+                if not held:
+                    break
+                node = place
+            token = ids[node]
+            end = begun + sizes[token] - offset
+            if end <= begun:
+                return None
+            found.append((begun, token))
+            begun, root, offset = end, self.continuing, self.prefix_bytes
+        return found
 
-def _n_chars(words: Ragged) -> Ids:
-    """[n] how many characters the UTF-8 of each word has."""
-    first = np.concatenate(([0], np.cumsum((words.values & 0xC0) != 0x80)))
-    return np.asarray(np.diff(first[words.offsets]))
-
-
-def _collected(found: list[tuple[Ids, Ids]], unknown: NDArray[np.bool_], unk_id: int, n: int) -> Ragged:
-    """The ids that were found for words, in their order; an unknown word has `unk_id` alone."""
-    owners = np.concatenate([owner for owner, _ in found])
-    ids = np.concatenate([token for _, token in found])
-    kept = ~unknown[owners]
-    bad = np.flatnonzero(unknown)
-    owners, ids = np.concatenate((owners[kept], bad)), np.concatenate((ids[kept], np.full(len(bad), unk_id)))
-    order = np.argsort(owners, kind="stable")
-    return Ragged.with_lengths(ids[order], np.bincount(owners, minlength=n))
+    @cached_property
+    def _plain_sizes(self) -> memoryview:
+        return self.sizes.data

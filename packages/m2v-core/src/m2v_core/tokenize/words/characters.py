@@ -1,0 +1,235 @@
+"""What each character of a piece becomes, so that many pieces turn into words by array functions.
+
+The normalizers and pre-tokenizers of most models look at each character by itself. What one becomes is learned by
+asking the rule for strings once for each character. Pieces with a character that does not stand alone (marks, which may
+join the character before them; a character that becomes several) are left to that rule.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2v_core.tokenize.splitting import flattened
+from m2v_core.tokenize.words.table import Ids
+from m2v_core.tokenize.words.word_bytes import END, WordBytes, starts_of
+
+#: Kinds of characters: not asked yet; part of a word; a word of its own; part of a word of such characters; between
+#: words; the first of a word; between pieces; none of these.
+_UNASKED, _PART, _ALONE, _OTHER, _SPACE, _FIRST, _BETWEEN, _LEFT = range(8)
+
+_KIND_BITS = 21  # above those of a code point
+_CODE = (1 << _KIND_BITS) - 1
+_N_CODES = 0x110000
+
+_MARK = "▁"
+
+#: How marks are put; see `Characters`.
+Marks: TypeAlias = Literal[None, "words", "spaces", "spaces and starts"]
+
+#: Normalizers that look at each character by itself, if it stands alone.
+_BY_CHARACTER = frozenset(
+    {"Lowercase", "BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "StripAccents", "Precompiled", "Nmt"}
+)
+
+#: Blocks of characters of which none joins its neighbour, but for marks (category M), which are not counted: Latin to
+#: Armenian; Hebrew and Arabic letters; Latin and Greek with accents; punctuation to dingbats; CJK symbols, kana and
+#: letters; Hangul syllables; compatibility forms; full-width forms; pictographs but for the modifiers of skin tones;
+#: CJK extensions.
+_STANDING_ALONE = (
+    (0x0021, 0x058A),
+    (0x05D0, 0x05EA),
+    (0x0621, 0x064A),
+    (0x1E00, 0x1FFF),
+    (0x2010, 0x27BF),
+    (0x2C60, 0x2C7F),
+    (0x3001, 0x30FF),
+    (0x3400, 0xA48F),
+    (0xA720, 0xA7FF),
+    (0xAC00, 0xD7A3),
+    (0xF900, 0xFAFF),
+    (0xFF01, 0xFF9D),
+    (0xFFE0, 0xFFE6),
+    (0x1F300, 0x1F3FA),
+    (0x1F400, 0x1F64F),
+    (0x1F680, 0x1F6FF),
+    (0x1F900, 0x1F9FF),
+    (0x20000, 0x3134F),
+)
+
+
+def stands_alone(char: str) -> bool:
+    """Whether a character becomes the same in any text, unless a mark follows it.
+
+    Example:
+        >>> [stands_alone(char) for char in ("é", "日", "\\u0301", " ")]
+        [True, True, False, False]
+    """
+    code = ord(char)
+    return any(first <= code <= last for first, last in _STANDING_ALONE) and unicodedata.category(char)[0] in "LNPS"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The words of many pieces.
+
+    Attributes:
+        words: The words of all pieces.
+        starts: [n] the position in `words.data` at which the words of each piece begin.
+        left: [n] whether a piece is left to the rule for strings; its words here mean nothing.
+    """
+
+    words: WordBytes
+    starts: Ids
+    left: NDArray[np.bool_]
+
+
+class Characters:
+    """Words of many pieces at once; it may be shared between threads.
+
+    Args:
+        ask: The words of a text; `None` where they are not known.
+        marks: How `▁` is put: `None` for no marks, "words" for one before each word, "spaces" for one in place of each
+            space, and "spaces and starts" for one before a piece that does not begin with a space, too.
+        guarded: Characters, such as those of an added token; a piece in which a character other than ASCII becomes one
+            of them is left to the rule for strings.
+    """
+
+    def __init__(self, ask: Callable[[str], list[str] | None], marks: Marks, guarded: str = "") -> None:
+        self._ask, self._marks, self._guarded = ask, marks, guarded
+        self._prefixed = np.zeros(8, bool)
+        self._prefixed[[_PART, _ALONE, _OTHER]] = marks in ("words", "spaces and starts")
+        # What each character becomes, and its kind. Memory that nothing is written to takes no room.
+        self._becomes = np.zeros(_N_CODES, np.int32)
+        self._becomes[0] = _BETWEEN << _KIND_BITS
+
+    def __call__(self, pieces: str) -> Found:
+        """The words of pieces, each of which is followed by U+0000."""
+        codes = np.frombuffer(pieces.encode("utf-32-le"), np.int32)
+        becomes = self._becomes.take(codes)
+        kinds = (becomes >> _KIND_BITS).astype(np.uint8)
+        if not kinds.all():
+            for code in np.unique(codes.compress(kinds == _UNASKED)).tolist():
+                self._becomes[code] = self._asked(chr(code))
+            becomes = self._becomes.take(codes)
+            kinds = (becomes >> _KIND_BITS).astype(np.uint8)
+        return self._cut(becomes & _CODE, kinds)
+
+    def _asked(self, char: str) -> int:
+        """What a character becomes, and its kind."""
+        start = _MARK if self._marks in ("words", "spaces and starts") else ""
+        if char == " ":
+            if self._marks in (None, "words"):
+                return _SPACE << _KIND_BITS
+            return _FIRST << _KIND_BITS | ord(_MARK) if self._ask("a a") == [start + "a", _MARK + "a"] else _NOT_ALONE
+        if not stands_alone(char):
+            return _NOT_ALONE
+        words = self._ask(f"a{char}{char}a") or [""]
+        code = words[0][-2:-1] if len(words) == 1 else words[1][:1]
+        kinds = {(f"{start}a{code}{code}a",): _PART}
+        if self._marks is None:
+            kinds |= {("a", code, code, "a"): _ALONE, ("a", code * 2, "a"): _OTHER}
+        kind = kinds.get(tuple(words))
+        if not kind or not stands_alone(code) or (code in self._guarded and not char.isascii()):
+            return _NOT_ALONE
+        return kind << _KIND_BITS | ord(code)
+
+    def _cut(self, codes: NDArray[np.int32], kinds: NDArray[np.uint8]) -> Found:
+        before = np.concatenate(([np.uint8(_BETWEEN)], kinds[:-1]))
+        begins, kept = _BEGINS.take(before << 3 | kinds), _KEPT.take(kinds)
+        sizes = begins.astype(np.int32) + kept  # a word takes one more place, for the END before it
+        marked = begins & self._prefixed.take(kinds)
+        if self._prefixed[_PART]:
+            sizes += marked
+        after = np.cumsum(sizes, dtype=np.int32)
+        # The END before the first word becomes the one after the last.
+        out = np.zeros(int(after[-1]), np.int32)
+        out[after.compress(kept) - 2] = codes.compress(kept)
+        if self._prefixed[_PART]:
+            out[after.compress(marked) - 3] = ord(_MARK)
+        words = _encoded(out)
+        n_words = np.cumsum(begins, dtype=np.int32)
+        ends = np.flatnonzero(kinds == _BETWEEN)
+        before_piece = np.concatenate(([0], n_words.take(ends[:-1])))
+        left = np.zeros(len(ends), bool)
+        if (kinds == _LEFT).any():
+            left[np.searchsorted(ends, np.flatnonzero(kinds == _LEFT))] = True
+        return Found(words, np.append(words.starts, len(words.data)).take(before_piece), left)
+
+
+def characters_of(
+    raw: dict[str, Any], ask: Callable[[str], list[str] | None], guarded: str
+) -> tuple[Characters, list[str]] | None:
+    """The `Characters` of a tokenizer, and the strings with which a piece must be left to the rule for strings.
+
+    `None` for a tokenizer that does not look at each character by itself.
+
+    Args:
+        raw: The parsed `tokenizer.json`, whose texts may be split into pieces (see `splitting`).
+        ask: The words of a text.
+        guarded: See `Characters`.
+    """
+    patterns = _patterns(list(flattened(raw.get("normalizer"), "normalizers")))
+    if patterns is None:
+        return None
+    marks: Marks
+    match list(flattened(raw.get("pre_tokenizer"), "pretokenizers")):
+        case [{"type": "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit"}]:
+            marks = None
+        case [{"type": "WhitespaceSplit"}, {"type": "Metaspace"}]:
+            marks = "words"
+        case [{"type": "Metaspace"}]:
+            marks = "spaces and starts" if ask("a") == [_MARK + "a"] else "spaces"
+        case _:
+            return None
+    return Characters(ask, marks, guarded), patterns
+
+
+def _patterns(normalizers: list[dict[str, Any]]) -> list[str] | None:
+    """Strings that normalizers replace; `None` if they do not look at each character, or these strings, by itself."""
+    patterns = []
+    for index, part in enumerate(normalizers):
+        match part:
+            case {"type": "Replace", "pattern": {"Regex": " {2,}"}}:
+                patterns.append("  ")
+            case {"type": "Replace", "pattern": {"String": str() as old}} if len(old) > 1:
+                if len(patterns) < index:
+                    return None  # another normalizer could make the string
+                patterns.append(old)
+            case {"type": "Replace", "pattern": {"String": str() as old}} if old:
+                pass
+            case {"type": kind} if kind in _BY_CHARACTER:
+                pass
+            case _:
+                return None
+    return patterns
+
+
+def _encoded(codes: NDArray[np.int32]) -> WordBytes:
+    """Words of code points, each followed by 0."""
+    if codes.max(initial=0) < 0x80:
+        data = codes.astype(np.uint8)
+    else:
+        data = np.frombuffer(bytearray(codes.tobytes().decode("utf-32-le").encode()), np.uint8)
+    data[data == 0] = END
+    return WordBytes(data, starts_of(data))
+
+
+def _beginnings() -> NDArray[np.bool_]:
+    """[64] whether a word begins with a character, by the kind of the one before it << 3 | its own."""
+    begins = np.zeros((8, 8), bool)
+    begins[:, [_ALONE, _FIRST]] = True
+    begins[[_ALONE, _OTHER, _SPACE, _BETWEEN, _LEFT], _PART] = True
+    begins[:, _OTHER] = True
+    begins[_OTHER, _OTHER] = False
+    return begins.reshape(-1)
+
+
+_BEGINS = _beginnings()
+_KEPT = np.isin(np.arange(8), [_PART, _ALONE, _OTHER, _FIRST])
+_NOT_ALONE = _LEFT << _KIND_BITS
