@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
+
+import numpy as np
 
 #: GPT-2's printable stand-ins for bytes: visible Latin-1 stands for itself, the rest is moved up from U+0100.
 VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -181,6 +184,48 @@ CHARSMAP = (
 )
 
 
+def charsmap(replacements: dict[str, str]) -> str:
+    """A `precompiled_charsmap` of these rules: a double array with 256 units for the children of each node."""
+    children: list[dict[int, int]] = [{}]  # of each node, by their bytes
+    ends: dict[int, bytes] = {}
+    for key, text in replacements.items():
+        node = 0
+        for byte in key.encode():
+            node = children[node].setdefault(byte, len(children))
+            if node == len(children):
+                children.append({})
+        ends[node] = text.encode()
+    units, texts = np.zeros(256 * (len(children) + 1), np.int64), b"\0"
+    places, labels = {0: 0}, {0: 0}
+    for node, by_byte in enumerate(children):
+        base = 256 * (node + 1)
+        offset = places[node] ^ base
+        assert offset < 1 << 21
+        units[places[node]] = offset << 10 | (node in ends) << 8 | labels[node]
+        for byte, child in by_byte.items():
+            places[child], labels[child] = base ^ byte, byte
+        if node in ends:
+            units[base] = 1 << 31 | len(texts)
+            texts += ends[node] + b"\0"
+    data = units.astype("<u4").tobytes()
+    return base64.b64encode(len(data).to_bytes(4, "little") + data + texts).decode()
+
+
+#: Rules by which some text becomes "<pad>", or a part of it; "⊀" has two characters.
+TO_PAD = {
+    "\t": " ",
+    "\u200b": "",
+    "\x07": "",
+    "\u3000": " ",
+    "＜": "<",
+    "＞": ">",
+    "≺\u0338": "x<",
+    "ᵖ": "p",
+    "℗": "<pad>",
+    "´": " \u0301",
+}
+
+
 def edited(tokenizer: str, **parts: Any) -> str:
     """A tokenizer with other parts; `added` tokens come after its own."""
     raw = json.loads(tokenizer)
@@ -286,6 +331,20 @@ def collapsing() -> str:
     return edited(unigram(), normalizer={"type": "Sequence", "normalizers": [precompiled, strip, collapse]})
 
 
+def model2vec_pad(*, single_word: bool = True, splitter: Any = None) -> str:
+    """What model2vec makes of XLM-RoBERTa's: its padding token is looked for in normalised text, with spaces around."""
+    raw = json.loads(xlm_roberta())
+    pad = {"single_word": single_word, "lstrip": True, "rstrip": True, "normalized": True}
+    raw["added_tokens"] = [{**token, **(pad if token["content"] == "<pad>" else {})} for token in raw["added_tokens"]]
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": charsmap(TO_PAD)}
+    return edited(json.dumps(raw), normalizer=precompiled, pre_tokenizer=splitter or raw["pre_tokenizer"])
+
+
+def metaspace_pad(*, single_word: bool = True) -> str:
+    """The same where spaces are kept, so that the ids of a word show whether a token before it took the space."""
+    return model2vec_pad(single_word=single_word, splitter=json.loads(unigram())["pre_tokenizer"])
+
+
 KINDS = {"wordpiece": wordpiece, "byte_bpe": byte_bpe, "unigram": unigram, "wordlevel": wordlevel}
 
 #: Tokenizers whose rules about spaces differ.
@@ -299,6 +358,10 @@ SPACES = KINDS | {
     "metaspace_never": lambda: metaspace_bpe("never"),
     "xlm_roberta": xlm_roberta,
     "collapsing": collapsing,
+    "model2vec_pad": model2vec_pad,
+    "model2vec_pad_anywhere": lambda: model2vec_pad(single_word=False),
+    "metaspace_pad": metaspace_pad,
+    "metaspace_pad_anywhere": lambda: metaspace_pad(single_word=False),
 }
 
 #: Words to add, by what happens to them; which of them are new depends on the tokenizer.

@@ -12,9 +12,13 @@ from m2v_core.tokenize.tokens import TextTokenizer
 from tokenizer_files import (
     CHARSMAP,
     SPACES,
+    TO_PAD,
     byte_bpe,
+    charsmap,
     edited,
     metaspace_bpe,
+    metaspace_pad,
+    model2vec_pad,
     special,
     unigram,
     wordlevel,
@@ -23,6 +27,15 @@ from tokenizer_files import (
 
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 MASK = {**special("<mask>", 0), "lstrip": True, "rstrip": True}
+
+
+PAD = special("[PAD]", 0)
+
+
+def pad_with(rules: dict[str, str]) -> str:
+    """A padding token that is looked for in text that these rules normalise, and others."""
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": charsmap({**TO_PAD, **rules})}
+    return edited(metaspace_pad(), normalizer=precompiled)
 
 
 def with_model(tokenizer: str, **changes: Any) -> str:
@@ -46,6 +59,8 @@ def with_model(tokenizer: str, **changes: Any) -> str:
         ("unigram", True, "solid", ()),
         ("xlm_roberta", True, "solid", ()),
         ("collapsing", True, "visible", ()),
+        ("model2vec_pad", True, "solid", ()),
+        ("metaspace_pad", True, "visible", ()),
     ],
 )
 def test_texts_are_cut(kind: str, spaced: bool, ends: str, whole: tuple[str, ...]) -> None:
@@ -108,12 +123,31 @@ def test_texts_are_cut(kind: str, spaced: bool, ends: str, whole: tuple[str, ...
             edited(wordpiece(), added=[{**special("日本", 40), "normalized": True}]),
             "'日本' is looked for in normalised",
         ),
+        (edited(metaspace_pad(), added=[{**PAD, "content": "é", "normalized": True, "rstrip": True}]), "'<pad>' is"),
+        (pad_with({" ": " "}), None),
+        (pad_with({" ": "x"}), "Precompiled replaces spaces"),
+        (pad_with({" \u0301": "x"}), "Precompiled replaces spaces"),
+        (pad_with({"p": "q"}), "'<pad>' is looked for in normalised"),
+        (edited(metaspace_pad(), normalizer={"type": "Precompiled", "precompiled_charsmap": "?"}), "unfamiliar form"),
+        (
+            edited(
+                metaspace_pad(),
+                normalizer={
+                    "type": "Sequence",
+                    "normalizers": [{"type": "Precompiled", "precompiled_charsmap": CHARSMAP}, {"type": "NFKC"}],
+                },
+            ),
+            "'<pad>' is looked for in normalised",
+        ),
         (edited(wordpiece(), added=[special(f"w {index}", 40 + index) for index in range(17)]), "17 added tokens may"),
         (edited(wordpiece(), version="2.0"), r"version 2\.0"),
         (edited(wordpiece(), normalizer=[1]), "unfamiliar form"),
     ],
 )
-def test_texts_stay_whole(tokenizer: str, why: str) -> None:
+def test_texts_stay_whole(tokenizer: str, why: str | None) -> None:
+    if why is None:
+        splitting_of(json.loads(tokenizer))
+        return
     with pytest.raises(CannotSplitError, match=why):
         splitting_of(json.loads(tokenizer))
 
@@ -151,9 +185,6 @@ def test_ends_of_pieces(ends: Any, safe: list[str], unsafe: list[str]) -> None:
     assert not any(rule.safe(unsafe))
 
 
-PAD = special("[PAD]", 0)
-
-
 @pytest.mark.parametrize(
     ("added", "separator"),
     [
@@ -179,3 +210,27 @@ def test_nothing_stands_between_words_where_only_the_first_gets_a_prefix() -> No
     splitter = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
     assert splitting_of(json.loads(unigram())).separator == ("<s>", 0)
     assert splitting_of(json.loads(edited(unigram(), pre_tokenizer=splitter))).separator is None
+
+
+def test_what_may_hide_an_added_token() -> None:
+    hidden = splitting_of(json.loads(metaspace_pad())).hidden
+    assert hidden is not None
+    assert hidden.contents == ("<pad>",)
+    assert [part for part in ("<", *TO_PAD) if hidden.parts.search(part)] == ["<", "＜", "≺\u0338", "℗"]
+    safe = ["<3", "a<b", " pad", " day", "é", " ＞", " ᵖad>"]
+    unsafe = ["<pad>", " <pad>", "a<pad>b", " é<pad", " ＜3", " ≺\u0338", " ℗", " <\x07pad>"]
+    rule = Splitting(spaced=True, ends="solid", hidden=hidden)
+    assert rule.safe([*safe, *unsafe]) == [True] * len(safe) + [False] * len(unsafe)
+    assert rule.safe(safe) == [True] * len(safe)
+
+
+def test_a_token_that_takes_spaces_does_not_matter_where_they_are_dropped() -> None:
+    rule = splitting_of(json.loads(model2vec_pad()))
+    assert (rule.whole, rule.hidden) == ((), None)
+
+
+def test_an_empty_map_hides_nothing() -> None:
+    empty = {"type": "Precompiled", "precompiled_charsmap": ""}
+    hidden = splitting_of(json.loads(edited(metaspace_pad(), normalizer=empty))).hidden
+    assert hidden is not None
+    assert hidden.parts.pattern == "<"

@@ -17,6 +17,7 @@ from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.cli.info import describe
 from m2v_core.tokenize import tokens
 from m2v_core.tokenize.backend import json_of
+from m2v_core.tokenize.splitting import CannotSplitError
 from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_core.tokenize.vocabulary import Vocabulary
 from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiece
@@ -106,6 +107,7 @@ AWKWARD = [
     "🏽",
     "\U000e0067",
 ]
+AWKWARD += ["<pad>", "<", "＜", "pad", "ᵖad", ">", "＞", "≺\u0338", "℗", "<pa", "d>", "<\x07pad", "<3"]
 AWKWARD += [" ", "  ", "   ", "good day", "x" * 120, "good" * 70]
 TEXT = (
     st.lists(st.sampled_from(AWKWARD) | st.just(" "), max_size=12).map("".join)
@@ -132,6 +134,40 @@ def test_ids_equal_the_library(kind: str, texts: list[str], max_length: int | No
         assert len(found) == len(given_texts)
         assert found[: len(texts)] == expected[: len(given_texts)]
     assert [tokenizer.one(text, max_length).tolist() for text in texts] == expected
+
+
+#: Parts of texts in which a padding token may appear, or not quite.
+AROUND_PAD = [
+    "<",
+    "＜",
+    "≺\u0338",
+    "p",
+    "ᵖ",
+    "ad",
+    ">",
+    "＞",
+    "℗",
+    "<pad>",
+    "\u200b",
+    "\x07",
+    "\t",
+    "\u3000",
+    "´",
+    "\u0301",
+]
+AROUND_PAD += [" ", "  ", "a", "day", "é", "▁", "<s>", "\n"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in sorted(TOKENIZERS) if "pad" in kind])
+@given(texts=st.lists(st.lists(st.sampled_from(AROUND_PAD), max_size=12).map("".join), min_size=1, max_size=30))
+@settings(max_examples=400, deadline=None)
+def test_a_token_in_normalised_text(kind: str, texts: list[str]) -> None:
+    """It takes the spaces around it, also after a piece that becomes it, and never two pieces together."""
+    tokenizer = TOKENIZERS[kind]
+    assert not isinstance(tokenizer.splitting, CannotSplitError)
+    expected = [oracle(tokenizer, text) for text in texts]
+    assert [row.tolist() for row in tokenizer([*texts, *["day"] * 25], None)][: len(texts)] == expected
+    assert [tokenizer.one(text, None).tolist() for text in texts] == expected
 
 
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS))

@@ -18,12 +18,13 @@ from conftest import GOLDEN, make_model
 from m2v_core.ragged import Ragged
 from m2v_core.tokenize import tokens
 from m2v_core.tokenize.backend import IS_IMMUTABLE, Backend
+from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
 from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, model_of
-from m2v_core.tokenize.words.charsmap import ascii_map
 from m2v_core.tokenize.words.piece_encoder import PieceEncoder
 from m2v_core.tokenize.words.prepare import LibraryRule, ascii_rule
 from m2v_core.tokenize.words.table import Table
 from m2v_core.tokenize.words.trie import Trie
+from tokenizer_files import charsmap
 
 CHARS = "abcé日😀"
 WORD = st.text(CHARS, min_size=1, max_size=9)
@@ -198,34 +199,18 @@ def test_words_of_ascii(normalizer: str, splitter: str) -> None:
     assert [piece for piece in pieces if ours(piece) != theirs(piece)] == []
 
 
-def charsmap(replacements: dict[str, str]) -> str:
-    """A SentencePiece character map of single ASCII characters: a double array, and the texts that they become."""
-    units, texts = np.zeros(1024, np.uint32), b""
-    base = 256
-    units[0] = base << 10
-    for index, (char, text) in enumerate(replacements.items()):
-        leaf = 512 + index
-        position = base ^ ord(char)
-        offset = position ^ leaf
-        units[position] = ord(char) | 1 << 8 | offset << 10
-        units[leaf] = 1 << 31 | len(texts)
-        texts += text.encode() + b"\0"
-    data = units.astype("<u4").tobytes()
-    return base64.b64encode(len(data).to_bytes(4, "little") + data + texts).decode()
-
-
 def test_a_character_map() -> None:
     encoded = charsmap({"\t": " ", "a": "xy", "\x07": ""})
-    found = ascii_map(encoded)
-    assert found is not None
+    found = CharsMap.of(encoded).ascii()
     assert {char: text for char, text in found.items() if text != char} == {"\t": " ", "a": "xy", "\x07": ""}
     if not IS_IMMUTABLE:
         from tokenizers.normalizers import Precompiled
 
         theirs = Precompiled(base64.b64decode(encoded))
         assert [theirs.normalize_str(char) for char in ASCII] == [found[char] for char in ASCII]
-    assert ascii_map("not base64") is None
-    assert ascii_map(base64.b64encode(b"\x40\0\0\0").decode()) is None
+    for damaged in ("not base64", base64.b64encode(b"\x40\0\0\0").decode()):
+        with pytest.raises(UnknownMapError):
+            CharsMap.of(damaged)
     splitter = SPLITTERS["Metaspace-always"]
     for text, rule in (("\t", True), ("a", False)):
         raw = {"normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap({text: " "})}}

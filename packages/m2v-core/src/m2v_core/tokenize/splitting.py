@@ -10,10 +10,13 @@ below, and models see one pre-token at a time.
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
 
 #: Pre-tokenizers that drop all white space, and those that look at neither spaces nor neighbours.
 _DROP_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
@@ -46,6 +49,37 @@ class CannotSplitError(Exception):
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """Added tokens that are looked for in normalised text and may cross a space, and what may become one of them.
+
+    Attributes:
+        contents: Their texts, printable ASCII, which the normalizers leave as it is.
+        parts: Pattern of all that normalizers may turn into the first character of such a token. Without it, a piece
+            that is not printable ASCII cannot contain one.
+    """
+
+    contents: tuple[str, ...]
+    parts: re.Pattern[str]
+
+    def inside(self, pieces: Sequence[str]) -> list[int]:
+        r"""The indices of the pieces that may contain such a token.
+
+        Example:
+            >>> Hidden(("<pad>",), re.compile("<|＜")).inside(["<3", "a<pad>", "＜3", "é<3"])
+            [1, 2, 3]
+        """
+        text = "\n".join(pieces)
+        if not self.parts.search(text):
+            return []
+        return [index for index, piece in enumerate(pieces) if self._is_inside(piece)]
+
+    def _is_inside(self, piece: str) -> bool:
+        if piece.isascii() and piece.isprintable():
+            return any(content in piece for content in self.contents)
+        return self.parts.search(piece) is not None
+
+
+@dataclass(frozen=True)
 class Splitting:
     """Rule for splitting texts into pieces whose ids, one piece after the other, are those of the text.
 
@@ -54,6 +88,7 @@ class Splitting:
         ends: Last characters of a piece after which splitting is safe: any character, a `solid` one (no white space,
             control or format character), or a `visible` one (a letter, number, punctuation mark or symbol).
         whole: Added tokens; a text that contains one of them must not be split.
+        hidden: Other added tokens; a piece that may contain one of them is not safe.
         separator: Added token that may be put between pieces to tokenise many as one text, and its id.
     """
 
@@ -61,6 +96,7 @@ class Splitting:
     ends: Literal["any", "solid", "visible"]
     whole: tuple[str, ...] = ()
     separator: tuple[str, int] | None = None
+    hidden: Hidden | None = None
 
     def safe(self, pieces: list[str]) -> list[bool]:
         r"""Whether the ids of each piece are the same in every text.
@@ -70,10 +106,15 @@ class Splitting:
             [True, False, True]
         """
         if self.ends == "any":
-            return [True] * len(pieces)
-        last = [piece[-1] for piece in pieces]
-        is_safe = {char: self._may_end(char) for char in set(last)}
-        return [is_safe[char] for char in last]
+            safe = [True] * len(pieces)
+        else:
+            last = [piece[-1] for piece in pieces]
+            is_safe = {char: self._may_end(char) for char in set(last)}
+            safe = [is_safe[char] for char in last]
+        if self.hidden is not None:
+            for index in self.hidden.inside(pieces):
+                safe[index] = False
+        return safe
 
     def _may_end(self, last: str) -> bool:
         if last == " ":  # spaces alone are the end of a text
@@ -105,7 +146,8 @@ def _decide(raw: dict[str, Any]) -> Splitting:
     kinds = [part["type"] for part in normalizers]
     by_position = any(part.get("prepend_scheme") == "first" for part in splitters)
     ends: Literal["any", "solid", "visible"]
-    if _drops_space(splitters):
+    drops = _drops_space(splitters)
+    if drops:
         _check_normalizers(normalizers, {*_KEEPING, *_ERASING, "BertNormalizer", "Strip"}, content_may_hold_space=True)
         # Precompiled looks at grapheme clusters, and a space with a mark after it is one.
         spaced = by_position or "Precompiled" in kinds
@@ -116,11 +158,13 @@ def _decide(raw: dict[str, Any]) -> Splitting:
         spaced = True
         ends = "solid" if _KEEPING.issuperset(kinds) else "visible"
     tokens = raw.get("added_tokens") or []
+    whole, hidden = _crossing(tokens, normalizers, spaced=spaced, spaces_count=by_position or not drops)
     return Splitting(
         spaced=spaced,
         ends=ends,
-        whole=_whole(tokens, normalizers, spaced),
+        whole=whole,
         separator=None if by_position else _separator(tokens, raw["model"].get("unk_token")),
+        hidden=_hidden(hidden, normalizers) if hidden else None,
     )
 
 
@@ -180,6 +224,17 @@ def _check_normalizers(parts: list[dict[str, Any]], allowed: set[str], content_m
             raise CannotSplitError(f"the normalizer {kind} may look past a space here")
         elif kind == "Strip" and part.get("strip_left") and not content_may_hold_space:
             raise CannotSplitError("the normalizer Strip removes the space that a piece begins with")
+        elif kind == "Precompiled":
+            _check_map(part)
+
+
+def _check_map(part: dict[str, Any]) -> None:
+    try:
+        if CharsMap.of(part.get("precompiled_charsmap")).keeps(" "):
+            return
+    except UnknownMapError as why:
+        raise CannotSplitError(f"the normalizer Precompiled has an unfamiliar form ({why})") from None
+    raise CannotSplitError("the normalizer Precompiled replaces spaces")
 
 
 def _check_replace(part: dict[str, Any], collapse: bool, content_may_hold_space: bool) -> None:
@@ -192,22 +247,51 @@ def _check_replace(part: dict[str, Any], collapse: bool, content_may_hold_space:
     raise CannotSplitError(f"the normalizer Replace of {pattern} may look past a space")
 
 
-def _whole(added: list[dict[str, Any]], normalizers: list[dict[str, Any]], spaced: bool) -> tuple[str, ...]:
-    """The added tokens that may cross a space: texts that contain them stay whole."""
-    whole = []
+def _crossing(
+    added: list[dict[str, Any]], normalizers: list[dict[str, Any]], *, spaced: bool, spaces_count: bool
+) -> tuple[tuple[str, ...], list[str]]:
+    """The added tokens that may cross a space: those that are found in a text as it is, and those in normalised text.
+
+    The latter may take the white space after them where no later part looks at it (`spaces_count` false).
+    """
+    whole, hidden = [], []
     for token in added:
         content = token["content"]
         normalized = bool(normalizers) and token.get("normalized", True)
-        crosses = any(map(str.isspace, content)) or (spaced and token.get("rstrip", False))
+        strips = (spaces_count if normalized else spaced) and token.get("rstrip", False)
+        crosses = any(map(str.isspace, content)) or strips
         if normalized and (crosses or not _stays_one_word(content)):
-            raise CannotSplitError(
-                f"the added token {content!r} is looked for in normalised text, and may hold a space"
-            )
-        if crosses:
+            hidden.append(content)
+        elif crosses:
             whole.append(content)
-    if len(whole) > _MAX_WHOLE:
-        raise CannotSplitError(f"{len(whole)} added tokens may cross a space")
-    return tuple(whole)
+    if len(whole) + len(hidden) > _MAX_WHOLE:
+        raise CannotSplitError(f"{len(whole) + len(hidden)} added tokens may cross a space")
+    return tuple(whole), hidden
+
+
+def _hidden(contents: list[str], normalizers: list[dict[str, Any]]) -> Hidden:
+    """What may become one of some added tokens in normalised text.
+
+    A match lies in one piece, since the map keeps spaces, and the tokens hold none. Its first character is either in
+    the piece, or in the replacement of a part of the piece.
+    """
+    refused = CannotSplitError(
+        f"the added token {contents[0]!r} is looked for in normalised text, and may hold a space"
+    )
+    if [part["type"] for part in normalizers] != ["Precompiled"]:
+        raise refused
+    try:
+        charsmap = CharsMap.of(normalizers[0].get("precompiled_charsmap"))
+        table = charsmap.ascii()
+        if any(table[chr(code)] != chr(code) for code in range(32, 127)):
+            raise refused
+        if not all(re.fullmatch("[!-~]+", content) for content in contents):
+            raise refused
+        first = sorted({content[0] for content in contents})
+        keys = [key for char in first for key in charsmap.keys_that_yield(char)]
+    except UnknownMapError:
+        raise refused from None
+    return Hidden(tuple(contents), re.compile("|".join(map(re.escape, [*first, *keys]))))
 
 
 def _separator(added: list[dict[str, Any]], unknown: str | None) -> tuple[str, int] | None:

@@ -14,8 +14,8 @@ from functools import partial
 from operator import methodcaller
 from typing import Any
 
+from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
 from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2, flattened
-from m2v_core.tokenize.words.charsmap import ascii_map
 
 #: Words of one piece; `None` where that is not known without the whole tokenizer.
 Words = list[str] | None
@@ -151,8 +151,7 @@ def ascii_normalizer(raw: dict[str, Any]) -> Callable[[str], str] | None:
                 if part.get("lowercase", True):
                     steps.append(str.lower)
             case {"type": "Precompiled"}:
-                table = ascii_map(part.get("precompiled_charsmap"))
-                if table is None or any(table[chr(code)] != chr(code) for code in range(32, 127)):
+                if not _keeps_ascii(part.get("precompiled_charsmap")):
                     return None
             case {"type": "Nmt"}:
                 pass
@@ -173,6 +172,15 @@ def ascii_normalizer(raw: dict[str, Any]) -> Callable[[str], str] | None:
         return text
 
     return normalized
+
+
+def _keeps_ascii(charsmap: str | None) -> bool:
+    """Whether a character map leaves printable ASCII as it is."""
+    try:
+        table = CharsMap.of(charsmap).ascii()
+    except UnknownMapError:
+        return False
+    return all(table[chr(code)] == chr(code) for code in range(32, 127))
 
 
 def is_plain(piece: str) -> bool:
