@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -56,6 +57,18 @@ def model() -> StaticModel:
 def any_model(request: pytest.FixtureRequest) -> StaticModel:
     """A model with a tokenizer of each kind."""
     return make_model(request.param)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    """A device node like /dev/null, of the test's own: a fault must not damage the machine's."""
+    path = tmp_path / "null.jsonl"
+    try:
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        path.write_bytes(b"x")
+    except (AttributeError, PermissionError):
+        pytest.skip("only root makes device nodes, and not everywhere")
+    return path
 
 
 @pytest.fixture(scope="session")

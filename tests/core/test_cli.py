@@ -183,8 +183,11 @@ def test_an_output_that_is_no_file(folder: Path, tmp_path: Path) -> None:
         assert m2v("encode", folder, "-q", "--out", fifo, stdin="good\nday").returncode == 0
         assert len(reader.communicate(timeout=30)[0].splitlines()) == 2
     assert fifo.is_fifo()
-    assert m2v("encode", folder, "-q", "--out", os.devnull, stdin="good\nday").returncode == 0
-    assert Path(os.devnull).is_char_device()
+
+
+def test_an_output_that_is_a_device(folder: Path, device: Path) -> None:
+    assert m2v("encode", folder, "-q", "--out", device, stdin="good\nday").returncode == 0
+    assert device.is_char_device()
 
 
 def test_quantize(folder: Path, tmp_path: Path) -> None:

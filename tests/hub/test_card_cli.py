@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def test_what_was_written_by_hand_stays(folder: Path, capsysbinary) -> None:
 
 
 def test_where_it_is_written(folder: Path, tmp_path: Path, capsys) -> None:
-    """Through a link, with the mode that the file has; into a FIFO or a device as it is; and `-q` says nothing."""
+    """Through a link, with the mode that the file has."""
     (tmp_path / "real.md").write_text("# mine\n")
     (tmp_path / "real.md").chmod(0o640)
     (tmp_path / "link.md").symlink_to("real.md")
@@ -65,11 +64,13 @@ def test_where_it_is_written(folder: Path, tmp_path: Path, capsys) -> None:
     assert (tmp_path / "link.md").is_symlink()
     assert (tmp_path / "real.md").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "real.md").read_text().endswith("---\n# mine\n")
-    capsys.readouterr()
-    assert cli.main(["card", str(folder), "--out", os.devnull, "-q"]) == 0
-    assert not Path(os.devnull).is_file()
-    assert capsys.readouterr() == ("", "")
     assert {path.name for path in tmp_path.iterdir()} == {"m", "real.md", "link.md"}
+
+
+def test_a_device_is_written_as_it_is(folder: Path, device: Path, capsys) -> None:
+    assert cli.main(["card", str(folder), "--out", str(device), "-q"]) == 0
+    assert device.is_char_device()
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

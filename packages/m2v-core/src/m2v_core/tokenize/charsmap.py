@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,16 +73,29 @@ class CharsMap:
         Raises:
             UnknownMapError: A position lies outside the map.
         """
-        return {chr(code): self._alone(code) for code in range(128)}
+        return {chr(code): self.replaced(chr(code)) for code in range(128)}
 
-    def _alone(self, byte: int) -> str:
-        if not len(self.labels):
-            return chr(byte)
-        unit = int(self.bases[0]) ^ byte
-        self._check(unit)
-        if self.labels[unit] != byte or not self.ends[unit]:  # another byte leads there, or no key ends there
-            return chr(byte)
-        return self._text(int(self.bases[unit]))
+    def replaced(self, char: str) -> str:
+        """What replaces a character that stands alone: the string of the shortest key that it begins with.
+
+        Raises:
+            UnknownMapError: A position lies outside the map.
+        """
+        labels, bases, ends = self._plain
+        unit = 0
+        for byte in char.encode() if len(labels) else b"":
+            unit = bases[unit] ^ byte
+            self._check(unit)
+            if labels[unit] != byte:  # another byte leads there
+                break
+            if ends[unit]:
+                return self._text(bases[unit])
+        return char
+
+    @cached_property
+    def _plain(self) -> tuple[memoryview, memoryview, memoryview]:
+        """Labels, bases and ends for Python's own integers, which are quicker for one character."""
+        return self.labels.data, self.bases.data, self.ends.data
 
     def _text(self, unit: int) -> str:
         self._check(unit)

@@ -95,7 +95,7 @@ class TextTokenizer:
         self._backend: Backend | None = None
         self._piece_encoder: PieceEncoder | None = None
         self._small_misses = 0
-        if self.n_tokens > LARGE_VOCABULARY:
+        if raw["model"].get("type") in ("WordPiece", "Unigram") or self.n_tokens > LARGE_VOCABULARY:
             self._build_piece_encoder(raw)
         del raw, token_of  # large, and so is the backend
         if self._piece_encoder is None:
@@ -285,8 +285,10 @@ class TextTokenizer:
         """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
+        encoder = self._piece_encoder
         few = len(pieces) <= _FEW_PIECES or self.n_tokens > LARGE_VOCABULARY
-        ids = self._by_model(pieces, rule) if few and self._piece_encoder else self._by_library(pieces, rule)
+        ours = encoder is not None and (few or encoder.takes_many)
+        ids = self._by_model(pieces, rule) if ours else self._by_library(pieces, rule)
         ids = ids.without(self.unk_id)
         counts = np.full(len(is_safe), UNSAFE)
         counts[np.array(is_safe, bool)] = ids.lengths

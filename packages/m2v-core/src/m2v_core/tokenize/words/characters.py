@@ -7,14 +7,19 @@ join the character before them; a character that becomes several) are left to th
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.tokenize.charsmap import CharsMap
 from m2v_core.tokenize.splitting import flattened
 from m2v_core.tokenize.words.table import Ids
 from m2v_core.tokenize.words.word_bytes import END, WordBytes, starts_of
@@ -70,8 +75,37 @@ def stands_alone(char: str) -> bool:
         >>> [stands_alone(char) for char in ("é", "日", "\\u0301", " ")]
         [True, True, False, False]
     """
+    return _is_in(_STANDING_ALONE, char) and unicodedata.category(char)[0] in "LNPS"
+
+
+def _is_in(blocks: tuple[tuple[int, int], ...], char: str) -> bool:
+    """Whether a character is in one of some blocks, which are in order."""
     code = ord(char)
-    return any(first <= code <= last for first, last in _STANDING_ALONE) and unicodedata.category(char)[0] in "LNPS"
+    index = bisect(blocks, (code, _N_CODES)) - 1
+    return index >= 0 and code <= blocks[index][1]
+
+
+#: Of these the blocks whose properties are as old as Unicode 3.2 or never change, so that Python's tables and those of
+#: the tokenizers library agree.
+_SETTLED = (
+    (0x0021, 0x007E),
+    (0x00A1, 0x017F),
+    (0x0388, 0x03CE),
+    (0x0400, 0x0481),
+    (0x0490, 0x04F5),
+    (0x2010, 0x2027),
+    (0x2030, 0x2033),
+    (0x20AC, 0x20AC),
+    (0x3041, 0x3094),
+    (0x30A1, 0x30FA),
+    (0x30FC, 0x30FE),
+    (0x4E00, 0x9FA5),
+    (0xAC00, 0xD7A3),
+    (0xFF01, 0xFF5E),
+)
+
+#: What `BertNormalizer` takes for Chinese characters, as far as they are settled.
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -94,14 +128,21 @@ class Characters:
 
     Args:
         ask: The words of a text; `None` where they are not known.
+        known: What a character becomes, and its kind, where that is known without asking.
         marks: How `▁` is put: `None` for no marks, "words" for one before each word, "spaces" for one in place of each
             space, and "spaces and starts" for one before a piece that does not begin with a space, too.
         guarded: Characters, such as those of an added token; a piece in which a character other than ASCII becomes one
             of them is left to the rule for strings.
     """
 
-    def __init__(self, ask: Callable[[str], list[str] | None], marks: Marks, guarded: str = "") -> None:
-        self._ask, self._marks, self._guarded = ask, marks, guarded
+    def __init__(
+        self,
+        ask: Callable[[str], list[str] | None],
+        known: Callable[[str], tuple[str, int] | None],
+        marks: Marks,
+        guarded: str = "",
+    ) -> None:
+        self._ask, self._known, self._marks, self._guarded = ask, known, marks, guarded
         self._prefixed = np.zeros(8, bool)
         self._prefixed[[_PART, _ALONE, _OTHER]] = marks in ("words", "spaces and starts")
         # What each character becomes, and its kind. Memory that nothing is written to takes no room.
@@ -115,29 +156,31 @@ class Characters:
         kinds = (becomes >> _KIND_BITS).astype(np.uint8)
         if not kinds.all():
             for code in np.unique(codes.compress(kinds == _UNASKED)).tolist():
-                self._becomes[code] = self._asked(chr(code))
+                self._becomes[code] = self._learnt(chr(code))
             becomes = self._becomes.take(codes)
             kinds = (becomes >> _KIND_BITS).astype(np.uint8)
         return self._cut(becomes & _CODE, kinds)
 
-    def _asked(self, char: str) -> int:
+    def _learnt(self, char: str) -> int:
         """What a character becomes, and its kind."""
-        start = _MARK if self._marks in ("words", "spaces and starts") else ""
         if char == " ":
-            if self._marks in (None, "words"):
-                return _SPACE << _KIND_BITS
-            return _FIRST << _KIND_BITS | ord(_MARK) if self._ask("a a") == [start + "a", _MARK + "a"] else _NOT_ALONE
+            return _SPACE << _KIND_BITS if self._marks in (None, "words") else _FIRST << _KIND_BITS | ord(_MARK)
         if not stands_alone(char):
             return _NOT_ALONE
-        words = self._ask(f"a{char}{char}a") or [""]
-        code = words[0][-2:-1] if len(words) == 1 else words[1][:1]
-        kinds = {(f"{start}a{code}{code}a",): _PART}
-        if self._marks is None:
-            kinds |= {("a", code, code, "a"): _ALONE, ("a", code * 2, "a"): _OTHER}
-        kind = kinds.get(tuple(words))
-        if not kind or not stands_alone(code) or (code in self._guarded and not char.isascii()):
+        becomes, kind = self._known(char) or self._asked(char)
+        if len(becomes) != 1 or not stands_alone(becomes) or (becomes in self._guarded and not char.isascii()):
             return _NOT_ALONE
-        return kind << _KIND_BITS | ord(code)
+        return kind << _KIND_BITS | ord(becomes)
+
+    def _asked(self, char: str) -> tuple[str, int]:
+        """The same, by asking for the words of a text with the character in it."""
+        start = _MARK if self._prefixed[_PART] else ""
+        words = self._ask(f"a{char}{char}a") or [""]
+        becomes = words[0][-2:-1] if len(words) == 1 else words[1][:1]
+        kinds = {(f"{start}a{becomes}{becomes}a",): _PART}
+        if self._marks is None:
+            kinds |= {("a", becomes, becomes, "a"): _ALONE, ("a", becomes * 2, "a"): _OTHER}
+        return becomes, kinds.get(tuple(words), _LEFT)
 
     def _cut(self, codes: NDArray[np.int32], kinds: NDArray[np.uint8]) -> Found:
         before = np.concatenate(([np.uint8(_BETWEEN)], kinds[:-1]))
@@ -174,11 +217,13 @@ def characters_of(
         ask: The words of a text.
         guarded: See `Characters`.
     """
-    patterns = _patterns(list(flattened(raw.get("normalizer"), "normalizers")))
+    normalizers = list(flattened(raw.get("normalizer"), "normalizers"))
+    splitters = list(flattened(raw.get("pre_tokenizer"), "pretokenizers"))
+    patterns = _patterns(normalizers)
     if patterns is None:
         return None
     marks: Marks
-    match list(flattened(raw.get("pre_tokenizer"), "pretokenizers")):
+    match splitters:
         case [{"type": "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit"}]:
             marks = None
         case [{"type": "WhitespaceSplit"}, {"type": "Metaspace"}]:
@@ -187,7 +232,7 @@ def characters_of(
             marks = "spaces and starts" if ask("a") == [_MARK + "a"] else "spaces"
         case _:
             return None
-    return Characters(ask, marks, guarded), patterns
+    return Characters(ask, _known(normalizers, splitters[0]["type"]), marks, guarded), patterns
 
 
 def _patterns(normalizers: list[dict[str, Any]]) -> list[str] | None:
@@ -208,6 +253,67 @@ def _patterns(normalizers: list[dict[str, Any]]) -> list[str] | None:
             case _:
                 return None
     return patterns
+
+
+def _known(normalizers: list[dict[str, Any]], splitter: str) -> Callable[[str], tuple[str, int] | None]:
+    """The rule for settled characters: what one becomes, and its kind; `None` for any other."""
+    steps = [step for part in normalizers for step in _steps(part)]
+    spaces_chinese = any(
+        part["type"] == "BertNormalizer" and part.get("handle_chinese_chars", True) for part in normalizers
+    )
+
+    def known(char: str) -> tuple[str, int] | None:
+        if not _is_in(_SETTLED, char):
+            return None
+        becomes = char
+        for step in steps:
+            becomes = step(becomes)
+        if spaces_chinese and _CHINESE.match(becomes):
+            return becomes, _ALONE if splitter != "Metaspace" else _LEFT
+        return becomes, _kind_of(becomes, splitter)
+
+    return known
+
+
+def _steps(part: dict[str, Any]) -> list[Callable[[str], str]]:
+    """What a normalizer does to a settled character."""
+    match part:
+        case {"type": "Lowercase"}:
+            return [str.lower]
+        case {"type": "BertNormalizer"}:
+            lower = part.get("lowercase", True)
+            accents = part.get("strip_accents")
+            strips = lower if accents is None else accents
+            return [*([_without_accents] if strips else []), *([str.lower] if lower else [])]
+        case {"type": "StripAccents"}:
+            return [_without_marks]
+        case {"type": "NFC" | "NFD" | "NFKC" | "NFKD" as form}:
+            return [partial(unicodedata.normalize, form)]
+        case {"type": "Precompiled"}:
+            replaced = CharsMap.of(part.get("precompiled_charsmap")).replaced
+            return [lambda text: replaced(text) if len(text) == 1 else text]
+        case {"type": "Replace", "pattern": {"String": str() as old}, "content": str() as new}:
+            return [methodcaller("replace", old, new)]
+    return []
+
+
+def _without_marks(text: str) -> str:
+    return "".join(char for char in text if unicodedata.category(char)[0] != "M")
+
+
+def _without_accents(text: str) -> str:
+    return _without_marks(unicodedata.normalize("NFD", text))
+
+
+def _kind_of(char: str, splitter: str) -> int:
+    """The kind of a settled character by the pre-tokenizer."""
+    category = unicodedata.category(char) if len(char) == 1 else "?"
+    if splitter == "BertPreTokenizer":
+        is_punctuation = category[0] == "P" or (char.isascii() and not char.isalnum())
+        return _ALONE if is_punctuation else _PART
+    if splitter == "Whitespace":
+        return _PART if category[0] == "L" or category in ("Nd", "Pc") else _OTHER
+    return _PART
 
 
 def _encoded(codes: NDArray[np.int32]) -> WordBytes:

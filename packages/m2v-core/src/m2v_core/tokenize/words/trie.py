@@ -98,6 +98,11 @@ class Trie:
             rest = rest.compress(match < (held != 0))
         return places, found
 
+    @cached_property
+    def first(self) -> tuple[Ids, NDArray[np.bool_]]:
+        """[256] `step` from the root by each byte."""
+        return self.step(np.zeros(256, np.int64), np.arange(256, dtype=np.uint8))
+
     def longest(self) -> NDArray[np.int32]:
         """[S] the id of the longest token on the way to each node, -1 for none."""
         ids = self.ids.copy()

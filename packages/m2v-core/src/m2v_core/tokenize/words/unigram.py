@@ -70,18 +70,19 @@ class Unigram:
         positions = np.flatnonzero(_WIDTHS.take(data))
         widths = _WIDTHS.take(data.take(positions))
         is_lone = np.ones(len(positions), bool)
-        alive, node, depth = np.arange(len(positions)), np.zeros(len(positions), np.int64), 0
+        alive, depth = np.arange(len(positions)), 1
+        node, goes_on = (part.take(data.take(positions)) for part in self.trie.first)
         found: list[tuple[Ids, Ids, Ids]] = []
         while len(alive):
-            at = positions.take(alive) + depth
-            node, goes_on = self.trie.step(node, data.take(at))
+            if depth > 1:
+                node, goes_on = self.trie.step(node, data.take(positions.take(alive) + (depth - 1)))
             alive, node = alive.compress(goes_on), node.compress(goes_on)
-            depth += 1
             ids = self.trie.ids.take(node)
             is_token = ids >= 0
             who = alive.compress(is_token)
             found.append((positions.take(who), np.full(len(who), depth), ids.compress(is_token).astype(np.int64)))
             is_lone[who.compress(widths.take(who) == depth)] = False
+            depth += 1
         lone = np.flatnonzero(is_lone)
         found.append((positions.take(lone), widths.take(lone).astype(np.int64), np.full(len(lone), len(self.scores))))
         begins, sizes, tokens = (np.concatenate(part) for part in zip(*found, strict=True))
