@@ -41,7 +41,11 @@ NORMALIZERS: dict[str, Any] = {
     },
     "spaces": {
         "type": "Sequence",
-        "normalizers": [{"type": "Nmt"}, {"type": "NFC"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}],
+        "normalizers": [
+            {"type": "Nmt"},
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+        ],
     },
 }
 MARK = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
@@ -92,8 +96,14 @@ def test_what_stands_alone() -> None:
     for code in range(0x110000):
         for form in ("NFD", "NFKD"):
             followers |= set(unicodedata.normalize(form, chr(code))[1:]) if code not in range(0xAC00, 0xD7A4) else set()
-    composed = {char for char in followers if stands_alone(char) and any(
-        unicodedata.normalize("NFC", first + char) != first + char for first in ("a", "か", "ᄀ", "가", "\u0915"))}
+    composed = {
+        char
+        for char in followers
+        if stands_alone(char)
+        and any(
+            unicodedata.normalize("NFC", first + char) != first + char for first in ("a", "か", "ᄀ", "가", "\u0915")
+        )
+    }
     assert composed == set()
 
 
@@ -113,7 +123,7 @@ def test_many_pieces(
     if splitter not in ("marks", "never"):
         spaces = [""] * 60
     pieces = [space + piece for space, piece in zip(spaces, pieces, strict=False)]
-    tokens = dict.fromkeys(["<unk>", *ALPHABET, "ab", "éa", "日本", "がa", "▁a", "▁日", "\"", "σσ", "..", "fi"])
+    tokens = dict.fromkeys(["<unk>", *ALPHABET, "ab", "éa", "日本", "がa", "▁a", "▁日", '"', "σσ", "..", "fi"])
     model: dict[str, Any] = {
         "type": "WordPiece",
         "vocab": {token: index for index, token in enumerate([*tokens, *(f"##{token}" for token in tokens)])},

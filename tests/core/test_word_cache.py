@@ -12,7 +12,7 @@ from m2v_core.cache_budget import DEFAULT_CACHE_BYTES
 from m2v_core.tokenize.pieces import encoded, hashed, split
 from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_core.tokenize.word_cache import MAX_BYTES, UNSAFE, SmallTextCache, WordCache
-from tokenizer_files import byte_bpe, wordpiece
+from tokenizer_files import byte_bpe, unigram, wordpiece
 
 WORDS = st.text("ab日é", min_size=1, max_size=40)
 
@@ -94,18 +94,57 @@ def test_a_tokenizer_keeps_to_its_limit(tokenizer) -> None:
     for start in range(0, 100_000, 500):
         text_tokenizer([f"good{index} day" for index in range(start, start + 500)], None)
         text_tokenizer([f"good{start} day"], None)
-    assert text_tokenizer._words.nbytes < 400_000
-    assert text_tokenizer._small_texts._nbytes < 400_000
+        assert text_tokenizer._words.nbytes + text_tokenizer._small_texts.nbytes < 400_000
 
 
-def test_cache_words_start_again_when_there_is_no_room() -> None:
-    cache = SmallTextCache(2_000)
+def test_words_of_small_texts_are_forgotten_when_there_is_no_room() -> None:
+    cache = SmallTextCache()
     for index in range(1000):
-        cache.add({f"word{index}": b"12345678"})
-        assert cache.known[f"word{index}"] == b"12345678"
+        cache.add({f"word{index}": b"12345678"}, 2_000)
         assert len(cache.known) < 20
-    cache.add({"x" * 65: b""})
+        assert cache.nbytes <= 2_000
+    assert not cache.is_whole
+    cache.add({"x" * 65: b""}, 2_000)
     assert "x" * 65 not in cache.known
+
+
+@given(batches=st.lists(st.lists(WORDS, min_size=1, max_size=60, unique=True), min_size=1, max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_what_was_added_is_told_once(batches: list[list[str]]) -> None:
+    cache = WordCache(2**24)
+    told: dict[str, bytes | None] = {}
+    for words in batches:
+        new = [word for word, ids in known(cache, words).items() if ids is None]
+        assert cache.n_untold == len(new)
+        told = cache.tell(1000)
+        assert sorted(told) == sorted(new)
+        for word, ids in told.items():
+            assert cache.one(word.encode()) == (ids, len(ids or b"") // 8)
+    assert cache.tell(1000) == {}
+    assert cache.one(b"never") is None
+
+
+def test_small_texts_learn_what_batches_learnt() -> None:
+    tokenizer = TextTokenizer(wordpiece())
+    texts = [f"good{index} day" for index in range(300)]
+    expected = tokenizer(texts, None)
+    for index, text in enumerate(texts):
+        assert np.array_equal(tokenizer.one(text, None), expected[index])
+    assert tokenizer._words.n_untold == 0
+    assert len(tokenizer._small_texts.known) == 301
+
+
+@pytest.mark.parametrize("kind", [wordpiece, byte_bpe, unigram])
+@pytest.mark.parametrize("cache_bytes", [0, DEFAULT_CACHE_BYTES])
+def test_long_pieces_and_no_cache(kind, cache_bytes: int) -> None:
+    tokenizer = TextTokenizer(kind(), cache_bytes=cache_bytes)
+    texts = ["good " + "day" * 100 + " good", "x" * 5000, "", "good day", "日" * 90] * 10
+    expected = tokenizer._whole(texts)
+    found = tokenizer(texts, None)
+    assert np.array_equal(found.values, expected.values)
+    assert np.array_equal(found.offsets, expected.offsets)
+    for index, text in enumerate(texts[:5]):
+        assert np.array_equal(tokenizer.one(text, None), expected[index])
 
 
 def test_threads_share_a_cache_that_is_always_full() -> None:

@@ -53,12 +53,17 @@ class Pieces:
 
     def texts_of(self, index: Positions) -> list[str]:
         """The pieces with these indices as strings."""
-        sizes = self.sizes.take(index) + 1  # with the byte after it, which becomes a zero
-        ends = np.cumsum(sizes)
-        positions = np.repeat(self.starts.take(index) - ends + sizes, sizes) + np.arange(sizes.sum())
-        picked = np.frombuffer(self.data, np.uint8).take(positions)
-        picked[ends - 1] = 0
-        return picked.tobytes().decode().split("\0")[:-1]
+        return strings(np.frombuffer(self.data, np.uint8), self.starts.take(index), self.sizes.take(index))
+
+
+def strings(data: NDArray[np.uint8], starts: Positions, sizes: Positions) -> list[str]:
+    """Parts of UTF-8 bytes as strings, none of which holds U+0000."""
+    sizes = sizes + 1  # with the byte after it, which becomes a zero
+    ends = np.cumsum(sizes)
+    positions = np.repeat(starts - ends + sizes, sizes) + np.arange(sizes.sum())
+    picked = data.take(positions, mode="clip")
+    picked[ends - 1] = 0
+    return picked.tobytes().decode().split("\0")[:-1]
 
 
 def split(data: bytes, *, spaced: bool) -> Pieces:
@@ -161,17 +166,16 @@ def hashed(pieces: Pieces, factor: np.uint64, max_bytes: int) -> PieceKeys:
     return PieceKeys(pieces.sizes, hashes, first, tuple(further))
 
 
-def hash_of(blocks: Sequence[int], factor: int) -> int:
-    """The hash that `hashed` gives to one piece, by its blocks.
+def hash_of(piece: bytes, factor: int) -> int:
+    """The hash that `hashed` gives to one piece.
 
     Example:
-        >>> piece = split(encoded(["good"]), spaced=True)
-        >>> hash_of([int.from_bytes(b"good", "little")], 3) == hashed(piece, np.uint64(3), 64).hashes[0]
+        >>> hash_of(b"good", 3) == hashed(split(encoded(["good"]), spaced=True), np.uint64(3), 64).hashes[0]
         np.True_
     """
     mixed = 0
-    for block in blocks:
-        mixed = (mixed ^ block) * factor & _ALL
+    for start in range(0, len(piece), BLOCK):
+        mixed = (mixed ^ int.from_bytes(piece[start : start + BLOCK], "little")) * factor & _ALL
         mixed = (mixed ^ mixed >> 32) * factor & _ALL
     return mixed
 

@@ -25,7 +25,7 @@ from m2v_core.tokenize.bad_texts import CannotSpellError
 from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
 from m2v_core.tokenize.vocabulary import Vocabulary, n_ids, ordinary_unknown, parsed, tokens_by_id
-from m2v_core.tokenize.word_cache import MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
+from m2v_core.tokenize.word_cache import ENTRY_BYTES, MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
 
 if TYPE_CHECKING:
     from m2v_core.tokenize.backend import Backend
@@ -40,11 +40,17 @@ _FEW_CHARS = 4096
 #: A larger vocabulary takes the library seconds to build: our own model is built at load, and the library when needed.
 LARGE_VOCABULARY = 100_000
 
-# For fewer tokens the library is loaded, and our own model after so many small texts with new pieces.
+# Where the library takes batches, our own model is built after so many small texts with new pieces, and takes those.
 _SMALL_MISSES = 64
 
-# More new pieces than this are faster by the library, which uses all cores.
-_FEW_PIECES = 256
+# So few new pieces are quicker one by one.
+_FEW_PIECES = 48
+
+# Small texts learn what batches have learnt once they have missed a fortieth as many pieces: by then it pays.
+_PIECES_FOR_A_MISS = 40
+
+# Without a cache, that of one batch.
+_PASSING_CACHE = 1 << 20
 
 _SPACED = re.compile(r" *[^ ]+| +")
 _ID_BYTES = 8
@@ -94,7 +100,6 @@ class TextTokenizer:
         self._where, self._loading = where, threading.Lock()
         self._backend: Backend | None = None
         self._piece_encoder: PieceEncoder | None = None
-        self._small_misses = 0
         if raw["model"].get("type") in ("WordPiece", "Unigram") or self.n_tokens > LARGE_VOCABULARY:
             self._build_piece_encoder(raw)
         del raw, token_of  # large, and so is the backend
@@ -104,8 +109,15 @@ class TextTokenizer:
 
     def _reset_caches(self) -> None:
         budget = cache_budget(self.cache_bytes)
-        self._small_texts, self._words = SmallTextCache(budget.small_texts), WordCache(budget.words)
+        self._small_texts, self._words = SmallTextCache(), WordCache(budget.words)
+        self._cached_bytes = budget.small_texts + budget.words
+        self._small_misses = self._missed_pieces = 0
         self._adding = threading.Lock()
+
+    @property
+    def _room(self) -> int:
+        """How many bytes the cache of small texts may use: what that of batches does not."""
+        return self._cached_bytes - self._words.nbytes
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.json, "tokenizer.json", self.cache_bytes)
@@ -154,9 +166,9 @@ class TextTokenizer:
         """
         rule = self.splitting
         try:
-            if isinstance(rule, CannotSplitError) or not self.cache_bytes:
+            if isinstance(rule, CannotSplitError):
                 ids = self._whole(texts)
-            elif len(texts) <= _FEW_TEXTS and sum(map(len, texts)) <= _FEW_CHARS:
+            elif self.cache_bytes and len(texts) <= _FEW_TEXTS and sum(map(len, texts)) <= _FEW_CHARS:
                 rows = [self._small(text, rule) for text in texts]
                 lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // _ID_BYTES
                 ids = Ragged.with_lengths(np.frombuffer(b"".join(rows), np.int64), lengths)
@@ -187,7 +199,7 @@ class TextTokenizer:
         """The ids of a small text as bytes, piece by piece: numpy's calls would cost more than they save."""
         if not isinstance(text, str):
             raise TypeError
-        pieces = _SPACED.findall(text) if rule.spaced else text.split(" ")
+        pieces = _SPACED.findall(text) if rule.spaced else list(filter(None, text.split(" ")))
         try:
             if rule.whole and _contains_any(text, rule.whole):
                 return self._whole([text]).values.tobytes()
@@ -199,35 +211,47 @@ class TextTokenizer:
     def _small_pieces(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
         """The ids of each piece as bytes, `None` for a piece that is not safe."""
         known = self._small_texts.known
+        missing = [piece for piece in dict.fromkeys(pieces) if piece not in known]
+        self._missed_pieces += len(missing)
+        if 0 < self._words.n_untold <= _PIECES_FOR_A_MISS * self._missed_pieces:
+            self._missed_pieces = 0
+            most = max(self._room - self._small_texts.nbytes, 0) // (ENTRY_BYTES + 4 * _ID_BYTES)
+            self._small_texts.is_whole &= self._words.n_untold <= most
+            self._small_texts.add(self._words.tell(most), self._room)
+            return self._small_pieces(pieces, rule)
         new: dict[str, bytes | None] = {}
-        unseen: list[str] = []
+        if self._words.n_untold or not self._small_texts.is_whole:
+            one = self._words.one
+            found = {piece: ids for piece in missing if (ids := one(piece.encode())) is not None}
+            new = {piece: None if count == UNSAFE else ids for piece, (ids, count) in found.items()}
+            if self._small_texts.nbytes < self._room:  # else they stay where they are
+                self._small_texts.add(new, self._room)
+            missing = [piece for piece in missing if piece not in new]
+        if missing:
+            computed = dict(zip(missing, self._new_small_pieces(missing, rule), strict=True))
+            self._small_texts.add(computed, self._room)
+            new |= computed
+        return [new[piece] if piece in new else known[piece] for piece in pieces]
+
+    def _new_small_pieces(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
         self._small_misses += 1
         if self._small_misses == _SMALL_MISSES and self._piece_encoder is None:
             self._build_piece_encoder(parsed(self.json, self._where))
-        for piece in dict.fromkeys(pieces):
-            if piece not in known and not self._small_piece(piece, rule, new):
-                unseen.append(piece)
-        if unseen:
-            ids, counts = self._ids_of_pieces(unseen, rule)
-            ends = np.cumsum(np.where(counts == UNSAFE, 0, counts)).tolist()
-            for piece, start, end, count in zip(unseen, [0, *ends], ends, counts.tolist(), strict=False):
-                new[piece] = None if count == UNSAFE else ids[start:end].tobytes()
-        self._small_texts.add(new)
-        return [new[piece] if piece in new else known[piece] for piece in pieces]
+        if self._piece_encoder is not None and len(pieces) <= _FEW_PIECES and all(rule.safe(pieces)):
+            rows = self._piece_encoder.rows(pieces)
+            if None not in rows:
+                return [self._as_bytes(row) for row in rows]  # type: ignore[arg-type] # there is no None
+        ids, counts = self._ids_of_pieces(pieces, rule)
+        ends = np.cumsum(np.where(counts == UNSAFE, 0, counts)).tolist()
+        return [
+            None if count == UNSAFE else ids[start:end].tobytes()
+            for start, end, count in zip([0, *ends], ends, counts.tolist(), strict=False)
+        ]
 
-    def _small_piece(self, piece: str, rule: Splitting, new: dict[str, bytes | None]) -> bool:
-        """Whether a piece is in the cache of batches, or our own model knows it; `new` then gets its ids."""
-        found = self._words.one(piece.encode())
-        if found is not None:
-            new[piece] = None if found[1] == UNSAFE else found[0]
-            return True
-        if self._piece_encoder is None or not rule.safe([piece])[0]:
-            return False
-        row = self._piece_encoder.row(piece)
-        if row is None:
-            return False
-        new[piece] = array("q", [index for index in row if index != self.unk_id]).tobytes()
-        return True
+    def _as_bytes(self, row: list[int]) -> bytes:
+        if self.unk_id in row:
+            row = [index for index in row if index != self.unk_id]
+        return array("q", row).tobytes()
 
     def _batch(self, texts: Sequence[str], rule: Splitting) -> Ragged:
         """The ids of many texts: all their pieces are looked up at once."""
@@ -254,31 +278,38 @@ class TextTokenizer:
 
     def _find(self, pieces: Pieces, rule: Splitting) -> tuple[Ids, Ids, Ids]:
         """The position of each piece's first id, the number of its ids (or `UNSAFE`), and the array of all ids."""
-        keys = hashed(pieces, self._words.factor, MAX_BYTES)
-        lookup = self._words.find(keys)
+        words = self._words if self.cache_bytes else WordCache(_PASSING_CACHE)
+        keys = hashed(pieces, words.factor, MAX_BYTES)
+        lookup = words.find(keys)
         if lookup.known.all():
             return lookup.starts, lookup.counts, lookup.store
         if not self._adding.acquire(blocking=False):
             self._adding.acquire()  # another thread was adding pieces, perhaps the same ones
-            lookup = self._words.find(keys)
+            lookup = words.find(keys)
         try:
-            return self._add_missing(pieces, keys, lookup, rule)
+            return self._add_missing(pieces, keys, lookup, words, rule)
         finally:
             self._adding.release()
 
-    def _add_missing(self, pieces: Pieces, keys: PieceKeys, lookup: Lookup, rule: Splitting) -> tuple[Ids, Ids, Ids]:
+    def _add_missing(
+        self, pieces: Pieces, keys: PieceKeys, lookup: Lookup, words: WordCache, rule: Splitting
+    ) -> tuple[Ids, Ids, Ids]:
         """The result of `_find`, after adding the new pieces to the cache."""
-        counts, missing = lookup.counts, np.flatnonzero(~lookup.known)
-        too_long = pieces.sizes.take(missing) > MAX_BYTES
-        counts[missing.compress(too_long)] = UNSAFE
-        missing = missing.compress(~too_long)
+        starts, counts, missing = lookup.starts, lookup.counts, np.flatnonzero(~lookup.known)
+        is_long = pieces.sizes.take(missing) > MAX_BYTES
+        long, missing = missing.compress(is_long), missing.compress(~is_long)
         representatives = keys.representatives(missing)
         new = missing.compress(representatives == missing)
         ids, new_counts = self._ids_of_pieces(pieces.texts_of(new), rule)
-        new_starts, store = self._words.add(lookup, keys, new, ids, new_counts)
-        starts = lookup.starts
-        starts[new], counts[new] = new_starts, new_counts
+        starts[new], store = words.add(lookup, keys, new, ids, new_counts)
+        counts[new] = new_counts
         starts[missing], counts[missing] = starts.take(representatives), counts.take(representatives)
+        if len(long):
+            ids, counts[long] = self._ids_of_pieces(pieces.texts_of(long), rule)
+            n_ids = np.where(counts[long] == UNSAFE, 0, counts[long])
+            starts[long] = len(store) + np.cumsum(n_ids) - n_ids
+            store = np.concatenate((store, ids))
+        self._small_texts.keep_within(self._room)
         return starts, counts, store
 
     def _ids_of_pieces(self, pieces: list[str], rule: Splitting) -> tuple[Ids, Ids]:
@@ -286,8 +317,7 @@ class TextTokenizer:
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
         encoder = self._piece_encoder
-        few = len(pieces) <= _FEW_PIECES or self.n_tokens > LARGE_VOCABULARY
-        ours = encoder is not None and (few or encoder.takes_many)
+        ours = encoder is not None and (encoder.takes_many or self.n_tokens > LARGE_VOCABULARY)
         ids = self._by_model(pieces, rule) if ours else self._by_library(pieces, rule)
         ids = ids.without(self.unk_id)
         counts = np.full(len(is_safe), UNSAFE)

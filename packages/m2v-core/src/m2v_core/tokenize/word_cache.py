@@ -8,7 +8,6 @@ they point to never change once they are written, so they may be read without th
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.pieces import BLOCK, Blocks, PieceKeys, Positions, hash_of
+from m2v_core.tokenize.pieces import BLOCK, Blocks, PieceKeys, Positions, hash_of, strings
 
 #: Longer pieces, in bytes, are not cached.
 MAX_BYTES = 256
@@ -29,7 +28,9 @@ _FIRST_SLOTS = 1 << 12
 _SLOT_BYTES = 16
 _SLOTS_PER_ENTRY = 2  # at least
 _MAX_CHARS = 64  # of a piece in the cache of small texts
-_ENTRY_BYTES = 100  # of a dictionary's entry, including its growth
+
+#: Bytes of an entry of `SmallTextCache` without its ids: the dictionary's, with room to grow, and those of two objects.
+ENTRY_BYTES = 200
 _START_BITS, _COUNT_BITS = np.uint64(32), np.uint64(16)
 _LOW = np.uint64(0xFFFF)
 
@@ -89,12 +90,40 @@ class WordCache:
 
     def one(self, piece: bytes) -> tuple[bytes, int] | None:
         """The ids of one piece as bytes and their number, or `UNSAFE`; `None` if the piece is not in the cache."""
-        size = len(piece)
-        if size > MAX_BYTES:
-            return b"", UNSAFE
-        blocks = [int.from_bytes(piece[start : start + BLOCK], "little") for start in range(0, size, BLOCK)]
+        if len(piece) > MAX_BYTES:
+            return None
+        hashed = hash_of(piece, self._factor)
         with self._lock:
-            return self._table.one(hash_of(blocks, self._factor), size, blocks)
+            return self._table.one(hashed, piece)
+
+    @property
+    def n_entries(self) -> int:
+        """The number of pieces that were added."""
+        return self._table.n_entries
+
+    @property
+    def n_untold(self) -> int:
+        """The number of pieces that were added since `tell`."""
+        return self._table.n_entries - self._table.n_told
+
+    def tell(self, most: int) -> dict[str, bytes | None]:
+        """The ids, as bytes, of at most so many of the pieces that were added since the last call; `None` if unsafe.
+
+        Those that were added first are taken first.
+        """
+        with self._lock:
+            meta, store = self._table.tell(), self._table.store
+        meta = meta[:most]
+        starts, sizes = (meta >> _START_BITS).view(np.int64), (meta & _LOW).view(np.int64)
+        counts = (meta >> _COUNT_BITS & _LOW).view(np.int64)
+        n_ids = np.where(counts == UNSAFE, 0, counts)
+        ends = np.cumsum(n_ids)
+        at = np.repeat(starts + _n_blocks(sizes) - ends + n_ids, n_ids) + np.arange(n_ids.sum())
+        ids, bounds = store.take(at).tobytes(), (ends * store.itemsize).tolist()
+        rows: list[bytes | None] = [ids[start:end] for start, end in zip([0, *bounds], bounds, strict=False)]
+        for index in np.flatnonzero(counts == UNSAFE).tolist():
+            rows[index] = None
+        return dict(zip(strings(store.view(np.uint8), starts * store.itemsize, sizes), rows, strict=True))
 
     def add(
         self, lookup: Lookup, keys: PieceKeys, new: Positions, ids: Positions, counts: Positions
@@ -119,31 +148,37 @@ class WordCache:
 
 
 class SmallTextCache:
-    """Ids of the pieces of small texts, in at most about `max_bytes` bytes: a dictionary, which is fast for one piece.
+    """Ids of the pieces of small texts: a dictionary, which is fast for one piece; it may be shared between threads.
 
     Attributes:
-        known: Ids of each piece as bytes, `None` for a piece that is not safe. For reading only; `add` may replace it.
+        known: Ids of each piece as bytes, `None` for a piece that is not safe. For reading only; it may be replaced.
+        nbytes: About how many bytes are in use.
+        is_whole: Whether it never forgot a piece, nor left one out.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self) -> None:
+        self.known: dict[str, bytes | None] = {}
+        self.nbytes = self._phase = 0
+        self.is_whole = True
         self._lock = threading.Lock()
-        self._reset()
 
-    def _reset(self) -> None:
-        self.known: dict[str, bytes | None] = {"": b""}
-        self._nbytes = 0
-
-    def add(self, new: Mapping[str, bytes | None]) -> None:
-        """Add pieces; a cache that is full is emptied first. Long pieces are not added."""
+    def add(self, new: Mapping[str, bytes | None], max_bytes: int) -> None:
+        """Add pieces, but for long ones, and keep within about so many bytes."""
         with self._lock:
             for piece, ids in new.items():
-                if len(piece) > _MAX_CHARS:
-                    continue
-                if self._nbytes > self._max_bytes:
-                    self._reset()
-                self._nbytes += _ENTRY_BYTES + sys.getsizeof(piece) + sys.getsizeof(ids)
-                self.known[piece] = ids
+                if len(piece) <= _MAX_CHARS:
+                    self.known[piece] = ids
+                    self.nbytes += ENTRY_BYTES + len(ids or b"")
+        self.keep_within(max_bytes)
+
+    def keep_within(self, max_bytes: int) -> None:
+        """Forget every fourth piece while more than so many bytes are in use; what comes often comes back soon."""
+        with self._lock:
+            while self.nbytes > max_bytes and len(self.known) > 1:
+                self._phase, self.is_whole = (self._phase + 1) % 4, False
+                known = [item for index, item in enumerate(self.known.items()) if index % 4 != self._phase]
+                self.nbytes = sum(ENTRY_BYTES + len(ids or b"") for _, ids in known)
+                self.known = dict(known) if len(known) > 3 else {}
 
 
 class _Table:
@@ -151,9 +186,9 @@ class _Table:
 
     def __init__(self, max_bytes: int) -> None:
         self.full = False
-        self.store = np.zeros(_FIRST_SLOTS, np.int64)  # records: the blocks of a piece, then its ids
-        self._used = 0
-        self._entries = 0
+        self._hold(np.zeros(_FIRST_SLOTS, np.int64))
+        self._used = self._told = 0
+        self.n_entries = self.n_told = 0
         self._max_bytes = max_bytes
         self._allocate(_FIRST_SLOTS)
 
@@ -161,29 +196,39 @@ class _Table:
         # A hash (0: free), and start of the record << 32 | number of ids << 16 | bytes of the piece.
         self._slots = np.zeros((n_slots, 2), np.uint64)
         self._plain_slots = self._slots.reshape(-1).data  # for Python's own integers
-        self._shift = np.uint64(64 - n_slots.bit_length() + 1)
+        self._plain_shift = 64 - n_slots.bit_length() + 1
+        self._shift = np.uint64(self._plain_shift)
+
+    def _hold(self, store: Positions) -> None:
+        self.store = store  # records: the blocks of a piece, then its ids
+        self._plain_store = store.data.cast("B")
 
     @property
     def nbytes(self) -> int:
         return self._slots.nbytes + self.store.nbytes
 
-    def one(self, hashed: int, size: int, blocks: list[int]) -> tuple[bytes, int] | None:
+    def one(self, hashed: int, piece: bytes) -> tuple[bytes, int] | None:
         """The ids of one piece as bytes and their number; `None` if it is not in the table."""
-        slots, last = self._plain_slots, len(self._slots) - 1
-        slot = hashed >> int(self._shift)
+        slots, last, size = self._plain_slots, len(self._slots) - 1, len(piece)
+        slot = hashed >> self._plain_shift
         for _ in range(_MAX_PROBES + 1):
             held = slots[2 * slot]
             if not held:
                 return None
-            meta = slots[2 * slot + 1]
-            start = meta >> 32
-            if held == hashed and meta & 0xFFFF == size:
-                end = start + len(blocks)
-                if self.store[start:end].view(np.uint64).tolist() == blocks:
-                    count = meta >> 16 & 0xFFFF
-                    return self.store[end : end + (0 if count == UNSAFE else count)].tobytes(), count
+            if held == hashed and (meta := slots[2 * slot + 1]) & 0xFFFF == size:
+                start, count = (meta >> 32) * BLOCK, meta >> 16 & 0xFFFF
+                if self._plain_store[start : start + size] == piece:
+                    start += -(-size // BLOCK) * BLOCK
+                    return self._plain_store[start : start + (0 if count == UNSAFE else count) * 8].tobytes(), count
             slot = slot + 1 & last
         return None
+
+    def tell(self) -> Blocks:
+        """The second numbers of the slots that were taken since the last call, in their order."""
+        meta = self._slots[:, 1].compress(self._slots[:, 0] != 0)
+        meta = np.sort(meta.compress(meta >> _START_BITS >= np.uint64(self._told)))
+        self._told, self.n_told = self._used, self.n_entries
+        return meta
 
     def probe(self, keys: PieceKeys) -> tuple[NDArray[np.bool_], Blocks]:
         """Whether a slot has the hash and size of each piece, and the second number of that slot."""
@@ -211,22 +256,22 @@ class _Table:
         """Append records; returns the position in the store where they begin."""
         base, end = self._used, self._used + len(records)
         if end > len(self.store):
-            larger = np.zeros(max(end, 2 * len(self.store)), np.int64)
+            larger = np.zeros(max(end, len(self.store) * 3 // 2), np.int64)
             larger[:base] = self.store[:base]
-            self.store = larger  # a thread that reads the old one may go on doing so
+            self._hold(larger)  # a thread that reads the old one may go on doing so
         self.store[base:end] = records
         self._used = end
         self._grow(len(hashes))
         if not self.full:
             meta = (starts + base).view(np.uint64) << _START_BITS | counts.view(np.uint64) << _COUNT_BITS
             self._insert(np.stack((hashes, meta | sizes.view(np.uint64)), axis=1))
-            self._entries += len(hashes)
+            self.n_entries += len(hashes)
         return base
 
     def _grow(self, more: int) -> None:
         """Enlarge the table for so many more entries, or mark it as full."""
         n_slots = len(self._slots)
-        while (self._entries + more) * _SLOTS_PER_ENTRY > n_slots:
+        while (self.n_entries + more) * _SLOTS_PER_ENTRY > n_slots:
             n_slots *= 2
         growing = n_slots + len(self._slots) if n_slots != len(self._slots) else n_slots
         if growing * _SLOT_BYTES + self.store.nbytes > self._max_bytes:

@@ -25,9 +25,6 @@ from m2v_core.tokenize.words.wordpiece import WordPiece
 #: For at most so many words, loops in Python are faster than calls of NumPy.
 _FEW = 24
 
-#: Most characters of a piece that a loop in Python encodes.
-_MOST_CHARS = 64
-
 #: Words that are encoded together, few enough for the processor's cache.
 _BLOCK = 4096
 
@@ -110,18 +107,23 @@ class PieceEncoder:
         offsets = np.concatenate(([0], np.cumsum(counts)))
         return _spelt(Ragged(found.values, found.offsets.take(offsets)), left)
 
-    def row(self, piece: str) -> list[int] | None:
-        """The ids of one piece; `None` if it is left to the library."""
-        words, ids_of_one = self._words(piece), self._model.ids_of_one
-        if words is None or len(piece) > _MOST_CHARS:
-            return None
-        ids = [index for word in words for index in ids_of_one(word)]
-        return None if UNSPELT in ids else ids
+    def rows(self, pieces: Sequence[str]) -> list[list[int] | None]:
+        """The ids of each of a few pieces, by loops in Python; `None` for a piece that is left to the library."""
+        ids_of_one, found = self._model.ids_of_one, []
+        for words in self._rows(pieces):
+            if words is None:
+                found.append(None)
+                continue
+            row = ids_of_one(words[0]) if len(words) == 1 else [index for word in words for index in ids_of_one(word)]
+            found.append(None if UNSPELT in row else row)
+        return found
 
     def _rows(self, pieces: Sequence[str]) -> list[Words]:
         """The words of each piece."""
         if self._has_added("\n".join(pieces)):
             return [self._words(piece) for piece in pieces]
+        if is_plain("".join(pieces)):
+            return list(self._ascii.of_many(pieces))
         plain = [is_plain(piece) for piece in pieces]
         known = iter(self._ascii.of_many(list(compress(pieces, plain))))
         return [next(known) if is_ascii else self._words(piece) for piece, is_ascii in zip(pieces, plain, strict=True)]

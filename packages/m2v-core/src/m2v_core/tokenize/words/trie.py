@@ -118,7 +118,7 @@ class Trie:
         return ids
 
     @cached_property
-    def _plain(self) -> tuple[memoryview, memoryview, int, int]:
+    def plain(self) -> tuple[memoryview, memoryview, int, int]:
         """Slots, ids, shift and last slot, for Python's own integers, which are quicker for one word."""
         return self.slots.data, self.ids.data, int(self._shift), len(self.slots) - 1
 
@@ -129,7 +129,7 @@ class Trie:
             >>> Trie.of([b"a", b"ab"], [7, 8]).node_of(b"b")
             -1
         """
-        slots, _, shift, last = self._plain
+        slots, _, shift, last = self.plain
         node = 0
         for byte in prefix:
             key = (node << 8 | byte) + 1
@@ -142,7 +142,7 @@ class Trie:
 
     def walk(self, text: bytes, start: int = 0, node: int = 0) -> list[tuple[int, int]]:
         """Every token that the bytes from `start` on begin with, as (its end, its id), the shortest first."""
-        slots, ids, shift, last = self._plain
+        slots, ids, shift, last = self.plain
         found = []
         for position in range(start, len(text)):
             key = (node << 8 | text[position]) + 1
@@ -182,7 +182,7 @@ def _branching_nodes(sizes: Ids, shared: Ids, first: Ids) -> Ids:
 
 def _placed(parents: Ids, labels: Bytes, depth: Ids) -> tuple[NDArray[np.uint32], Ids]:
     """The table of all edges, level by level, and the slot of each node; edge i leads from its parent to node i + 1."""
-    slots = np.zeros(1 << max(4, ((4 if len(parents) < 1<<18 else 2) * len(parents) + 2).bit_length()), np.uint32)
+    slots = np.zeros(1 << max(4, ((4 if len(parents) < 1 << 18 else 2) * len(parents) + 2).bit_length()), np.uint32)
     slots[0] = _ROOT
     places = np.zeros(len(parents) + 1, np.int64)
     shift, last = shift_of(len(slots)), len(slots) - 1

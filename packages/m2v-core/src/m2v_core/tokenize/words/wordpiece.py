@@ -68,11 +68,12 @@ class WordPiece:
                     node_after = node_after.compress(left)
             node = node_after
         for index in owner.tolist():
-            first = int(starts[index])
-            tokens = self._tokens(data[first : first + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0])
-            unknown[index] = tokens is None
-            for start, token_id in tokens or ():
-                found[first + start] = token_id
+            begin = int(starts[index])
+            ids = self._ids(data[begin : begin + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0])
+            unknown[index] = ids is None
+            for place, token_id in enumerate(ids or ()):
+                found[begin] = token_id
+                begin += int(self.sizes[token_id]) - (self.prefix_bytes if place else 0)
         bad = np.flatnonzero(unknown)
         if len(bad):
             stops = words.stops.take(bad)
@@ -92,34 +93,36 @@ class WordPiece:
 
     def ids_of_one(self, word: str) -> list[int]:
         """The ids of one word."""
-        tokens = None if len(word) > self.max_chars else self._tokens(word.encode())
-        return [self.unk_id] if tokens is None else [token for _, token in tokens]
+        ids = None if len(word) > self.max_chars else self._ids(word.encode())
+        return [self.unk_id] if ids is None else ids
 
-    def _tokens(self, word: bytes) -> list[tuple[int, int]] | None:
-        """The first byte and the id of each token of a word; `None` if the word is unknown."""
-        slots, ids, shift, last = self.trie._plain
-        sizes, found = self._plain_sizes, []
-        begun, root, offset = 0, 0, 0
-        while begun < len(word):
+    def _ids(self, word: bytes) -> list[int] | None:
+        """The ids of a word; `None` if it is unknown."""
+        slots, ids, shift, last, sizes = self._plain
+        found: list[int] = []
+        begin, root, offset, length = 0, 0, 0, len(word)
+        while begin < length:
             if root < 0:
                 return None
             node = root
-            for position in range(begun, len(word)):
-                key = (node << 8 | word[position]) + 1
+            for byte in word[begin:]:
+                key = (node << 8 | byte) + 1
                 place = (key * FACTOR & MASK) >> shift
-                while (held := slots[place]) and held != key:
+                while (held := slots[place]) != key and held:
                     place = place + 1 & last
                 if not held:
                     break
                 node = place
             token = ids[node]
-            end = begun + sizes[token] - offset
-            if end <= begun:
+            size = sizes[token] - offset
+            if size <= 0:
                 return None
-            found.append((begun, token))
-            begun, root, offset = end, self.continuing, self.prefix_bytes
+            found.append(token)
+            begin += size
+            root, offset = self.continuing, self.prefix_bytes
         return found
 
     @cached_property
-    def _plain_sizes(self) -> memoryview:
-        return self.sizes.data
+    def _plain(self) -> tuple[memoryview, memoryview, int, int, memoryview]:
+        """The trie and the sizes for Python's own integers, which are quicker for one word."""
+        return *self.trie.plain, self.sizes.data
