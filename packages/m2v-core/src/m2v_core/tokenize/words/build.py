@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from m2v_core.ragged import Ragged
 from m2v_core.tokenize.words.bpe import BPE
 from m2v_core.tokenize.words.table import Ids, Table
 from m2v_core.tokenize.words.trie import TooManyNodesError, Trie
@@ -37,7 +39,7 @@ def model_of(model: dict[str, Any]) -> Model:
     try:
         kind = model["type"]
         if kind == "WordPiece":
-            trie = _trie(model["vocab"])
+            trie = _trie_of(model["vocab"])
             return WordPiece(
                 trie,
                 trie.node_of(model.get("continuing_subword_prefix", "##").encode()),
@@ -45,7 +47,7 @@ def model_of(model: dict[str, Any]) -> Model:
                 model.get("max_input_chars_per_word", 100),
             )
         if kind == "WordLevel":
-            return WordLevel(_trie(model["vocab"]), _unknown(model))
+            return WordLevel(_trie_of(model["vocab"]), _unknown(model))
         if kind == "Unigram":
             return _unigram(model)
         if kind == "BPE":
@@ -55,8 +57,27 @@ def model_of(model: dict[str, Any]) -> Model:
     raise CannotModelError(f"unknown model {kind!r}")
 
 
-def _trie(vocab: dict[str, int]) -> Trie:
-    return Trie.of([token.encode() for token in vocab if token], [index for token, index in vocab.items() if token])
+def _trie(tokens: Sequence[str], ids: Ids) -> Trie:
+    rows = _utf8(tokens)
+    if "" in tokens:  # a token that no word has
+        kept = np.flatnonzero(rows.lengths)
+        rows, ids = rows.take(kept), ids[kept]
+    return Trie.of_rows(rows, ids)
+
+
+def _trie_of(vocab: dict[str, int]) -> Trie:
+    return _trie([*vocab], np.fromiter(vocab.values(), np.int64, len(vocab)))
+
+
+def _utf8(tokens: Sequence[str]) -> Ragged:
+    """The bytes of each token, encoded at once where a character that none of them has can stand between them."""
+    for code in range(32):
+        text = chr(code).join([*tokens, ""])
+        if text.count(chr(code)) == len(tokens):
+            data = np.frombuffer(text.encode(), np.uint8)
+            ends = np.flatnonzero(data == code)
+            return Ragged.with_lengths(data[data != code], np.diff(ends, prepend=-1) - 1)
+    return Ragged.of([token.encode() for token in tokens], np.uint8)
 
 
 def _unknown(model: dict[str, Any]) -> int:
@@ -67,14 +88,16 @@ def _unknown(model: dict[str, Any]) -> int:
 
 def _unigram(model: dict[str, Any]) -> Unigram:
     vocab = model["vocab"]
-    ids = {token: index for index, (token, _) in enumerate(vocab)}
+    tokens = [token for token, _ in vocab]
     scores = np.array([score for _, score in vocab], np.float64)
-    if len(ids) != len(vocab) or not np.isfinite(scores).all():
+    if len(set(tokens)) != len(vocab) or not np.isfinite(scores).all():
         raise CannotModelError("a token twice, or a score that is no number")
     if model.get("unk_id") is None:
         raise CannotModelError("no unknown token: the library then refuses words that could be spelt")
-    fallback = _byte_tokens(ids) if model.get("byte_fallback") else None
-    return Unigram(_trie(ids), scores, int(model["unk_id"]), fallback)
+    if not 0 <= int(model["unk_id"]) < len(vocab):
+        raise CannotModelError("the unknown token is not in the vocabulary")
+    fallback = _byte_tokens(dict(zip(tokens, range(len(tokens)), strict=True))) if model.get("byte_fallback") else None
+    return Unigram(_trie(tokens, np.arange(len(tokens))), scores, int(model["unk_id"]), fallback)
 
 
 def _bpe(model: dict[str, Any]) -> BPE:
@@ -88,7 +111,7 @@ def _bpe(model: dict[str, Any]) -> BPE:
     ranks = dict(zip(keys, range(len(keys)), strict=True))  # of equal pairs, the last counts
     unknown = model.get("unk_token")
     return BPE(
-        trie=_trie(vocab),
+        trie=_trie_of(vocab),
         merges=Table.of(np.array([*ranks], np.int64), np.array([*ranks.values()], np.int64)),
         results=np.array(results, np.int32),
         unk_id=-1 if unknown is None else vocab[unknown],
