@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 from m2v_core import ModelFormatError, StaticModel, quantize_model
 from m2v_core.cli.main import main
 from m2v_core.tokenize.tokens import TextTokenizer
-from m2v_core.tokenize.vocabulary import Vocabulary
+from m2v_core.tokenize.vocabulary import Vocabulary, numbering, tokens_by_id
 from tokenizer_files import byte_bpe, special, wordpiece
 
 TEXTS = ["good day", "Bad, sunny days!", "", "unable day", "[CLS] good a"]
@@ -154,3 +155,23 @@ def test_added_tokens_have_the_ids_of_the_library(distances: list[int], hole: bo
         (there,) = tokenizer([f"[NEW{index}]"], None).values.tolist()
         assert tokenizer.vocabulary.tokens[there] == f"[NEW{index}]"
         assert there < tokenizer.n_tokens
+
+
+@pytest.mark.parametrize(
+    "vocab",
+    [
+        {"a": 0, "b": 5, "c": 5},
+        {"a": 3, "[UNK]": 1},
+        {},
+        [["a", 0.0], ["b", -1.0], ["a", -2.0]],
+        [["a", 0.0], ["b", -1.0]],
+    ],
+)
+def test_ids_without_the_tokens(vocab: Any) -> None:
+    """The quick way to the ids finds what the tokens have."""
+    added = [special("[UNK]", 7), special("new", 3)]
+    raw = {"model": {"vocab": vocab, "unk_token": "[UNK]"}, "added_tokens": added}
+    token_of, unk_id = tokens_by_id(raw, "x")
+    found = numbering(raw, "x")
+    assert (found.n_tokens, found.unk_id) == (max(token_of) + 1, unk_id)
+    assert found.unused_ids.tolist() == [index for index in range(found.n_tokens) if index not in token_of]

@@ -131,11 +131,27 @@ def test_wordlevel() -> None:
     check(model, ["a", "日本", "日", "ab"])
 
 
-@given(st.dictionaries(st.binary(min_size=1, max_size=6), st.integers(0, 99), max_size=30), st.binary(max_size=12))
+SIMILAR = st.lists(st.sampled_from([b"\0", b"a", b"\xff", b"abcdefgh", b"\0" * 8]), min_size=1, max_size=6).map(
+    b"".join
+)
+
+
+@given(
+    st.dictionaries(st.binary(min_size=1, max_size=6) | SIMILAR, st.integers(0, 99), max_size=30),
+    st.binary(max_size=12) | SIMILAR,
+)
 def test_a_trie_finds_every_prefix(tokens: dict[bytes, int], text: bytes) -> None:
     trie = Trie.of(list(tokens), list(tokens.values()))
     expected = [(end, tokens[text[:end]]) for end in range(1, len(text) + 1) if text[:end] in tokens]
     assert trie.walk(text) == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("\0\na" + "".join(map(chr, range(20, 33))), max_size=4), unique=True, max_size=40))
+def test_tokens_of_any_characters(tokens: list[str]) -> None:
+    """Also of those that would stand between tokens when all are encoded at once; an empty one is in no word."""
+    model = model_of({"type": "WordLevel", "vocab": {token: i for i, token in enumerate(tokens)}, "unk_token": None})
+    assert [model.ids_of_one(token) for token in tokens] == [[i] if token else [] for i, token in enumerate(tokens)]
 
 
 @given(st.dictionaries(st.integers(0, 2**50), st.integers(0, 2**31 - 1), max_size=50), st.lists(st.integers(0, 2**50)))

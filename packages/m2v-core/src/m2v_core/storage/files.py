@@ -33,7 +33,7 @@ def read_text(path: Path) -> str:
         ModelFormatError: The file is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except FileNotFoundError:
         found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:20]) if path.parent.is_dir() else "no folder"
         raise ModelNotFoundError(

@@ -22,9 +22,10 @@ from m2v_core.cache_budget import DEFAULT_CACHE_BYTES, cache_budget
 from m2v_core.errors import InvalidInputError
 from m2v_core.ragged import Ragged, merged
 from m2v_core.tokenize.bad_texts import CannotSpellError
+from m2v_core.tokenize.library import library
 from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
-from m2v_core.tokenize.vocabulary import Vocabulary, n_ids, ordinary_unknown, parsed, tokens_by_id
+from m2v_core.tokenize.vocabulary import Vocabulary, numbering, ordinary_unknown, parsed
 from m2v_core.tokenize.word_cache import ENTRY_BYTES, MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
 
 if TYPE_CHECKING:
@@ -84,13 +85,9 @@ class TextTokenizer:
     ) -> None:
         raw = parsed(tokenizer_json, where)
         self.json = tokenizer_json
-        token_of, self.unk_id = tokens_by_id(raw, where)
-        self.n_tokens = n_ids(token_of)
+        ids = numbering(raw, where)
+        self.n_tokens, self.unused_ids, self.unk_id = ids.n_tokens, ids.unused_ids, ids.unk_id
         self.ordinary_unknown = ordinary_unknown(raw)
-        is_unused = np.full(self.n_tokens, len(token_of) < self.n_tokens)
-        if is_unused.any():
-            is_unused[list(token_of)] = False
-        self.unused_ids = np.flatnonzero(is_unused)
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
@@ -102,7 +99,7 @@ class TextTokenizer:
         self._piece_encoder: PieceEncoder | None = None
         if raw["model"].get("type") in ("WordPiece", "Unigram") or self.n_tokens > LARGE_VOCABULARY:
             self._build_piece_encoder(raw)
-        del raw, token_of  # large, and so is the backend
+        del raw  # large, and so is the backend
         if self._piece_encoder is None:
             self._library  # noqa: B018 - a file that the library does not accept is an error now
         self._reset_caches()
@@ -144,9 +141,7 @@ class TextTokenizer:
         """The whole tokenizer of the library, built when something first needs it: it takes time and memory."""
         with self._loading:
             if self._backend is None:
-                from m2v_core.tokenize.backend import Backend
-
-                self._backend = Backend(self.json, self._where)
+                self._backend = library().Backend(self.json, self._where)
             return self._backend
 
     def __call__(self, texts: Sequence[str], max_length: int | None) -> Ragged:

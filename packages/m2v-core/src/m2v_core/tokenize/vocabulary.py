@@ -5,12 +5,17 @@ The immutable tokenizer of tokenizers 1.x does not give its vocabulary and setti
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from m2v_core.errors import ModelFormatError
+from m2v_core.tokenize.library import library
 
 _MAX_IDS = 1 << 24  # an untrusted file cannot claim much memory by one number
 
@@ -50,12 +55,17 @@ def parsed(tokenizer_json: str, where: str) -> dict[str, Any]:
     Raises:
         ModelFormatError: The text is not a JSON object.
     """
+    collects = gc.isenabled()
+    gc.disable()  # it would look at half a million new objects again and again, and find nothing to collect
     try:
         raw = json.loads(tokenizer_json)
         if not isinstance(raw, dict):
             raise TypeError(f"{type(raw).__name__} as the outermost value")
     except (ValueError, TypeError, RecursionError) as error:
         raise _not_a_tokenizer(where, error) from None
+    finally:
+        if collects:
+            gc.enable()
     return raw
 
 
@@ -90,28 +100,91 @@ def tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int |
     return token_of, unk_id
 
 
-def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """The ids of a model's tokens and of `added_tokens`, as the tokenizers library assigns them.
+@dataclass(frozen=True)
+class Numbering:
+    """The ids of a tokenizer, without its tokens.
 
-    An added token that the model lacks gets the next id, whatever the file says: the one after the number of the
-    model's tokens, or after the largest id of an added token. 0.2x takes them in the order of the file, 1.x by id.
+    Attributes:
+        n_tokens: Number of ids, including unused ones.
+        unused_ids: [n] int64, ids below the largest that no token has.
+        unk_id: Id of the unknown token, or `None`.
     """
-    in_order = sorted(added, key=lambda token: int(token["id"]))
-    by_file = _assigned(ids, added)
-    if in_order == list(added):
-        return by_file  # without importing the library, which few models need
-    by_id = _assigned(ids, in_order)
-    from m2v_core.tokenize.backend import IS_IMMUTABLE
 
-    return by_id if IS_IMMUTABLE else by_file
+    n_tokens: int
+    unused_ids: NDArray[np.int64]
+    unk_id: int | None
+
+
+def numbering(raw: dict[str, Any], where: str) -> Numbering:
+    """The ids of a parsed `tokenizer.json`, without an object for each of them.
+
+    Raises:
+        ModelFormatError: The content is not a tokenizer, or an id cannot be a row of a table.
+    """
+    try:
+        used, unk_id = _used_ids(raw)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        token_of, unk_id = tokens_by_id(raw, where)  # raises the error that says what is wrong, if anything is
+        used = np.fromiter(token_of, np.int64, len(token_of))
+    n_tokens = int(used.max(initial=-1)) + 1
+    is_unused = np.ones(n_tokens, bool)
+    is_unused[used] = False
+    return Numbering(n_tokens, np.flatnonzero(is_unused), unk_id)
+
+
+def _used_ids(raw: dict[str, Any]) -> tuple[NDArray[np.int64], int | None]:
+    """Every id that a token has, perhaps more than once, and that of the unknown token; `ValueError` if unsure."""
+    model, added = raw["model"], raw.get("added_tokens") or []
+    vocab, unk_id = model["vocab"], None
+    if isinstance(vocab, list):
+        ids = dict(zip([token for token, _ in vocab], range(len(vocab)), strict=True))
+        unk_id = model.get("unk_id")
+        if len(ids) != len(vocab):
+            raise ValueError
+    else:
+        ids = vocab
+    others = added_ids(ids, added)
+    used = [*ids.values(), *others.values()]
+    if not set(map(type, used)) <= {int}:
+        raise ValueError
+    if unk_id is None and (unknown := model.get("unk_token")) is not None:
+        unk_id = others.get(unknown, ids.get(unknown))
+    found = np.array(used, np.int64)
+    if found.min(initial=0) < 0 or found.max(initial=0) >= _MAX_IDS:
+        raise ValueError
+    return found, unk_id
+
+
+def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The ids of a model's tokens and of `added_tokens`, as the tokenizers library assigns them."""
+    return {**ids, **added_ids(ids, added)}
+
+
+def added_ids(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The ids of the `added_tokens` that are not among a model's tokens, as the tokenizers library assigns them.
+
+    Such a token gets the next id, whatever the file says: the one after the number of the model's tokens, or after
+    the largest id of an added token. 0.2x takes them in the order of the file, 1.x by id.
+    """
+    by_file, by_id = in_both_orders(ids, added)
+    if by_file == by_id:
+        return by_file  # without importing the library, which few models need
+    return by_id if library().IS_IMMUTABLE else by_file
+
+
+def in_both_orders(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
+    """What `added_ids` gives for each version of the library: by the order of the file, and by id."""
+    return _assigned(ids, added), _assigned(ids, sorted(added, key=lambda token: int(token["id"])))
 
 
 def _assigned(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    known, following = dict(ids), len(ids)
+    others: dict[str, int] = {}
+    following = len(ids)
     for token in added:
-        index = known.setdefault(token["content"], following)
+        content = token["content"]
+        index = ids[content] if content in ids else others.setdefault(content, following)
         following = max(following, index + 1)
-    return known
+    return others
 
 
 def ordinary_unknown(raw: dict[str, Any]) -> str | None:

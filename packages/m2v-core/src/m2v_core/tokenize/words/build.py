@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.ragged import Ragged
 from m2v_core.tokenize.words.bpe import BPE
 from m2v_core.tokenize.words.table import Ids, Table
 from m2v_core.tokenize.words.trie import TooManyNodesError, Trie
@@ -40,7 +42,7 @@ def model_of(model: dict[str, Any]) -> Model:
         if kind == "WordPiece":
             return _wordpiece(model)
         if kind == "WordLevel":
-            return WordLevel(_trie(model["vocab"]), _unknown(model))
+            return WordLevel(_trie_of(model["vocab"]), _unknown(model))
         if kind == "Unigram":
             return _unigram(model)
         if kind == "BPE":
@@ -50,30 +52,45 @@ def model_of(model: dict[str, Any]) -> Model:
     raise CannotModelError(f"unknown model {kind!r}")
 
 
-def _trie(vocab: dict[str, int]) -> Trie:
-    return Trie.of([token.encode() for token in vocab if token], [index for token, index in vocab.items() if token])
+def _trie(rows: Ragged, ids: Ids) -> Trie:
+    if not rows.lengths.all():  # a token that no word has
+        kept = np.flatnonzero(rows.lengths)
+        rows, ids = rows.take(kept), ids[kept]
+    return Trie.of_rows(rows, ids)
+
+
+def _rows_and_ids(vocab: dict[str, int]) -> tuple[Ragged, Ids]:
+    return _utf8([*vocab]), np.fromiter(vocab.values(), np.int64, len(vocab))
+
+
+def _trie_of(vocab: dict[str, int]) -> Trie:
+    return _trie(*_rows_and_ids(vocab))
+
+
+def _utf8(tokens: Sequence[str]) -> Ragged:
+    """The bytes of each token, encoded at once where a character that none of them has can stand between them."""
+    for code in range(32):
+        text = chr(code).join([*tokens, ""])
+        if text.count(chr(code)) == len(tokens):
+            data = np.frombuffer(text.encode(), np.uint8)
+            ends = np.flatnonzero(data == code)
+            return Ragged.with_lengths(data[data != code], np.diff(ends, prepend=-1) - 1)
+    return Ragged.of([token.encode() for token in tokens], np.uint8)
 
 
 def _wordpiece(model: dict[str, Any]) -> WordPiece:
-    vocab, prefix = model["vocab"], model.get("continuing_subword_prefix", "##").encode()
-    trie = _trie(vocab)
+    rows, ids = _rows_and_ids(model["vocab"])
+    trie, prefix = _trie(rows, ids), model.get("continuing_subword_prefix", "##").encode()
+    sizes = np.zeros(int(ids.max(initial=-1)) + 2, np.int32)
+    sizes[ids] = rows.lengths
     return WordPiece(
         trie=Trie(trie.slots, trie.longest()),
-        sizes=_sizes(vocab),
+        sizes=sizes,
         continuing=trie.node_of(prefix),
         prefix_bytes=len(prefix),
         unk_id=_unknown(model),
         max_chars=model.get("max_input_chars_per_word", 100),
     )
-
-
-def _sizes(vocab: dict[str, int]) -> NDArray[np.int32]:
-    """[V + 1] bytes of each token by its id, and 0 at the end."""
-    sizes = np.zeros(max(vocab.values(), default=-1) + 2, np.int32)
-    sizes[np.fromiter(vocab.values(), np.int64, len(vocab))] = np.fromiter(
-        (len(token.encode()) for token in vocab), np.int32, len(vocab)
-    )
-    return sizes
 
 
 def _unknown(model: dict[str, Any]) -> int:
@@ -84,14 +101,16 @@ def _unknown(model: dict[str, Any]) -> int:
 
 def _unigram(model: dict[str, Any]) -> Unigram:
     vocab = model["vocab"]
-    ids = {token: index for index, (token, _) in enumerate(vocab)}
+    tokens = [token for token, _ in vocab]
     scores = np.array([score for _, score in vocab], np.float64)
-    if len(ids) != len(vocab) or not np.isfinite(scores).all():
+    if len(set(tokens)) != len(vocab) or not np.isfinite(scores).all():
         raise CannotModelError("a token twice, or a score that is no number")
     if model.get("unk_id") is None:
         raise CannotModelError("no unknown token: the library then refuses words that could be spelt")
-    fallback = _byte_tokens(ids) if model.get("byte_fallback") else None
-    return Unigram(_trie(ids), scores, int(model["unk_id"]), fallback)
+    if not 0 <= int(model["unk_id"]) < len(vocab):
+        raise CannotModelError("the unknown token is not in the vocabulary")
+    fallback = _byte_tokens(dict(zip(tokens, range(len(tokens)), strict=True))) if model.get("byte_fallback") else None
+    return Unigram(_trie(_utf8(tokens), np.arange(len(tokens))), scores, int(model["unk_id"]), fallback)
 
 
 def _bpe(model: dict[str, Any]) -> BPE:
@@ -105,7 +124,7 @@ def _bpe(model: dict[str, Any]) -> BPE:
     ranks = dict(zip(keys, range(len(keys)), strict=True))  # of equal pairs, the last counts
     unknown = model.get("unk_token")
     return BPE(
-        trie=_trie(vocab),
+        trie=_trie_of(vocab),
         merges=Table.of(np.array([*ranks], np.int64), np.array([*ranks.values()], np.int64)),
         results=np.array(results, np.int32),
         unk_id=-1 if unknown is None else vocab[unknown],

@@ -15,6 +15,7 @@ from operator import methodcaller
 from typing import Any
 
 from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
+from m2v_core.tokenize.library import library
 from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2, flattened
 
 #: Words of one piece; `None` where that is not known without the whole tokenizer.
@@ -212,11 +213,10 @@ class LibraryRule:
         return [word for word, _ in splitter.pre_tokenize_str(text)]
 
     def _built(self) -> tuple[Any, Any]:
-        from tokenizers import Tokenizer
-
-        if not hasattr(Tokenizer, "from_str"):  # 1.x has no access to its parts
+        backend = library()
+        if backend.IS_IMMUTABLE:  # 1.x has no access to its parts
             return None, None
-        tokenizer = Tokenizer.from_str(self._json)
+        tokenizer = backend.Tokenizer.from_str(self._json)
         return tokenizer.normalizer, tokenizer.pre_tokenizer
 
 

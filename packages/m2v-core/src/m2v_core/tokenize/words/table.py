@@ -91,10 +91,12 @@ def shift_of(n_slots: int) -> np.uint64:
 def filled(entries: Ids, keys: Ids) -> tuple[Ids, Ids]:
     """A table, linearly probed and at most half full, of entries that are different and not 0; and the slot of each."""
     table = np.zeros(1 << max(3, (2 * len(entries)).bit_length()), np.int64)
-    slots, waiting = slots_of(keys, shift_of(len(table))), np.arange(len(entries))
+    slots = slots_of(keys, shift_of(len(table)))
+    table[slots] = entries  # of several for one slot, one stays
+    waiting = np.flatnonzero(table.take(slots) != entries)
     while len(waiting):
-        free = waiting[table[slots[waiting]] == 0]
-        table[slots[free]] = entries[free]  # of several for one slot, one stays
-        waiting = waiting[table[slots[waiting]] != entries[waiting]]
-        slots[waiting] = slots[waiting] + 1 & len(table) - 1
+        slots[waiting] = at = slots[waiting] + 1 & len(table) - 1
+        free = table.take(at) == 0
+        table[at.compress(free)] = entries[waiting.compress(free)]
+        waiting = waiting.compress(table.take(at) != entries[waiting])
     return table, slots

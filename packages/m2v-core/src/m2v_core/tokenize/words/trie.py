@@ -14,15 +14,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.ragged import Ragged
 from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, shift_of, slots_of
-
-Bytes = NDArray[np.uint8]
 
 #: Bits of a node's number.
 NODE_BITS = 24
 
 #: What the root's slot holds: the key of no edge.
 _ROOT = 0xFFFF_FFFF
+
+_BLOCK = 8  # bytes of a token that are compared at a time
+
+# Fewer nodes take a quarter of their table at the most, for speed; more take half of it.
+_SMALL = 1 << 18
 
 
 class TooManyNodesError(Exception):
@@ -53,35 +57,41 @@ class Trie:
             >>> trie.walk(b"abc")
             [(1, 7), (2, 8)]
         """
-        order = sorted(range(len(tokens)), key=tokens.__getitem__)
-        data = np.frombuffer(b"".join([tokens[i] for i in order]), np.uint8)
-        sizes = np.fromiter((len(tokens[i]) for i in order), np.int64, len(order))
-        return cls._of_sorted(data, sizes, np.array(ids, np.int64)[order] if order else np.zeros(0, np.int64))
+        return cls.of_rows(Ragged.of(tokens, np.uint8), np.array(ids, np.int64))
 
     @classmethod
-    def _of_sorted(cls, data: Bytes, sizes: Ids, ids: Ids) -> Trie:
-        starts = np.cumsum(sizes) - sizes
-        shared = _shared_with_previous(data, starts, sizes)
+    def of_rows(cls, tokens: Ragged, ids: Ids) -> Trie:
+        """A trie of different tokens, given by their bytes (uint8), none of them empty.
+
+        Raises:
+            TooManyNodesError: They need more than 2^23 nodes, or one has more than 65,535 bytes.
+        """
+        blocks = _Blocks(tokens)
+        order = _sorted(blocks)
+        starts, sizes = tokens.offsets[order], tokens.lengths[order]
+        shared = _shared_with_previous(blocks, order)
+        del blocks
         fresh = sizes - shared
         first = np.cumsum(fresh) - fresh + 1  # the first new node of each token; the root is 0
         n_nodes = int(fresh.sum()) + 1
-        if 2 * n_nodes > 1 << NODE_BITS:
+        if 2 * n_nodes > 1 << NODE_BITS or int(sizes.max(initial=0)) > 0xFFFF:
             raise TooManyNodesError
-        owner = np.repeat(np.arange(len(sizes)), fresh)
-        depth = np.arange(n_nodes - 1) - np.repeat(first - 1, fresh) + shared[owner]  # of the parent
-        parents = np.arange(n_nodes - 1)  # each new node but a token's first continues the one before it
-        heads = np.flatnonzero(depth == shared[owner])
-        parents[heads] = _branching_nodes(sizes, shared, first)[owner[heads]]
-        slots, places = _placed(parents, data[starts[owner] + depth], depth)
-        ends = np.full(len(slots), -1, np.int32)
-        ends[places[first + fresh - 1]] = ids
-        return cls(slots, ends)
+        edges = np.arange(n_nodes - 1)  # the parent of each new node: but for a token's first, the one before it
+        place = edges + np.repeat(starts + shared - first + 1, fresh)
+        labels = tokens.values.take(place)
+        depth = (place - np.repeat(starts, fresh)).astype(np.uint16)  # of the parent
+        del place
+        edges[first - 1] = _branching_nodes(sizes, shared, first)
+        slots, places = _placed(edges, labels, depth)
+        held = np.full(len(slots), -1, np.int32)
+        held[places[first + fresh - 1]] = ids[order]
+        return cls(slots, held)
 
     @cached_property
     def _shift(self) -> np.uint64:
         return shift_of(len(self.slots))
 
-    def step(self, nodes: Ids, data: Bytes) -> tuple[Ids, NDArray[np.bool_]]:
+    def step(self, nodes: Ids, data: NDArray[np.uint8]) -> tuple[Ids, NDArray[np.bool_]]:
         """[n] the child of each node by a byte, and whether there is one."""
         wanted = (nodes << 8 | data) + 1
         places = slots_of(wanted, self._shift)
@@ -156,38 +166,87 @@ class Trie:
         return found
 
 
-def _shared_with_previous(data: Bytes, starts: Ids, sizes: Ids) -> Ids:
+def _sorted(tokens: _Blocks) -> Ids:
+    """The order of tokens by their bytes: by eight of them at a time, as whole numbers."""
+    order = np.argsort(tokens.at(np.arange(len(tokens.sizes)), 0))
+    groups = np.zeros(len(order), np.int64)  # the place in `order` at which each token's group of equals begins
+    where, depth = np.arange(len(order)), 0  # places in `order` that are not settled
+    while len(where):
+        blocks = tokens.at(order[where], depth)
+        is_first = np.append(True, (blocks[1:] != blocks[:-1]) | (groups[where[1:]] != groups[where[:-1]]))
+        groups[where] = where[is_first][np.cumsum(is_first) - 1]
+        where, depth = where[~(is_first & np.append(is_first[1:], True))], depth + _BLOCK
+        tied = order[where]
+        if (tokens.sizes[tied] > depth).any():
+            by = np.lexsort((tokens.at(tied, depth), groups[where]))
+        else:  # they differ in zeros at their ends
+            by = np.lexsort((tokens.sizes[tied], groups[where]))
+        order[where] = tied[by]
+        if not (tokens.sizes[tied] > depth).any():
+            break
+    return order
+
+
+class _Blocks:
+    """The bytes of tokens, eight at a time, as whole numbers that are ordered as the bytes are."""
+
+    def __init__(self, tokens: Ragged) -> None:
+        self.starts, self.sizes = tokens.offsets[:-1], tokens.lengths
+        self.data = np.append(tokens.values, np.zeros(_BLOCK, np.uint8))
+        self._from = np.ndarray(len(tokens.values) + 1, "<u8", self.data, 0, (1,))  # eight bytes from each position
+
+    def at(self, rows: Ids, depth: int) -> NDArray[np.uint64]:
+        """[n] the bytes of some tokens from `depth` on, with zeros after their ends."""
+        left = np.clip(self.sizes[rows] - depth, 0, _BLOCK)
+        unused = (8 * (_BLOCK - left)).astype(np.uint64)
+        blocks = self._from[np.minimum(self.starts[rows] + depth, len(self._from) - 1)].astype(np.uint64).byteswap()
+        blocks = blocks >> unused << unused
+        blocks[left == 0] = 0
+        return blocks
+
+
+def _shared_with_previous(tokens: _Blocks, order: Ids) -> Ids:
     """[n] how many bytes each of sorted tokens shares with the one before it."""
-    shared = np.zeros(len(sizes), np.int64)
-    alive = np.arange(1, len(sizes))
-    depth = 0
+    shared = np.zeros(len(order), np.int64)
+    alive, depth = np.arange(1, len(order)), 0
+    sizes = tokens.sizes[order]
     while len(alive):
-        alive = alive[(sizes[alive] > depth) & (sizes[alive - 1] > depth)]
-        alive = alive[data[starts[alive] + depth] == data[starts[alive - 1] + depth]]
-        depth += 1
-        shared[alive] = depth
+        differing = tokens.at(order[alive], depth) ^ tokens.at(order[alive - 1], depth)
+        equal = np.zeros(len(alive), np.int64)
+        for n_bytes in range(1, _BLOCK + 1):
+            equal += differing < np.uint64(1 << 64 - 8 * n_bytes) if n_bytes < _BLOCK else differing == 0
+        shared[alive] = depth + equal
+        depth += _BLOCK
+        alive = alive[(equal == _BLOCK) & (sizes[alive] > depth) & (sizes[alive - 1] > depth)]
+    shared[1:] = np.minimum(shared[1:], np.minimum(sizes[1:], sizes[:-1]))  # zeros are no bytes
     return shared
 
 
 def _branching_nodes(sizes: Ids, shared: Ids, first: Ids) -> Ids:
     """[n] the node at which each of sorted tokens leaves the path of those before it."""
     nodes = np.zeros(len(sizes), np.int64)
+    long = np.arange(len(sizes))
     for depth in range(1, int(shared.max(initial=0)) + 1):
-        leaving = np.flatnonzero(shared == depth)
-        makers = np.flatnonzero((shared < depth) & (sizes >= depth))  # tokens that made a node of this depth
-        maker = makers[np.searchsorted(makers, leaving) - 1]
-        nodes[leaving] = first[maker] + depth - 1 - shared[maker]
+        long = long.compress(sizes.take(long) >= depth)
+        ends = shared.take(long)
+        leaving, makers = long.compress(ends == depth), long.compress(ends < depth)  # these made a node of this depth
+        maker = makers.take(np.searchsorted(makers, leaving) - 1)
+        nodes[leaving] = first.take(maker) + (depth - 1) - shared.take(maker)
     return nodes
 
 
-def _placed(parents: Ids, labels: Bytes, depth: Ids) -> tuple[NDArray[np.uint32], Ids]:
+def _placed(
+    parents: Ids, labels: NDArray[np.uint8], depth: NDArray[np.uint16]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """The table of all edges, level by level, and the slot of each node; edge i leads from its parent to node i + 1."""
-    slots = np.zeros(1 << max(4, ((4 if len(parents) < 1 << 18 else 2) * len(parents) + 2).bit_length()), np.uint32)
+    free_to_taken = 4 if len(parents) < _SMALL else 2
+    n_slots = 1 << min(max(4, (free_to_taken * len(parents) + 2).bit_length()), NODE_BITS)
+    slots = np.zeros(n_slots, np.uint32)
     slots[0] = _ROOT
     places = np.zeros(len(parents) + 1, np.int64)
     shift, last = shift_of(len(slots)), len(slots) - 1
-    order = np.argsort(depth.astype(np.uint16), kind="stable")
-    bounds = np.searchsorted(depth[order], np.arange(int(depth.max(initial=-1)) + 2))
+    order = np.argsort(depth, kind="stable")
+    bounds = np.append(0, np.cumsum(np.bincount(depth)))
     for begin, end in pairwise(bounds.tolist()):
         level = order[begin:end]
         keys = (places[parents[level]] << 8 | labels[level]) + 1
