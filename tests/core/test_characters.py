@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from m2v_core.tokenize.backend import IS_IMMUTABLE, Backend
 from m2v_core.tokenize.words import characters
-from m2v_core.tokenize.words.characters import Characters, characters_of, stands_alone
+from m2v_core.tokenize.words.characters import characters_of, stands_alone
 from m2v_core.tokenize.words.piece_encoder import PieceEncoder
 from m2v_core.tokenize.words.prepare import LibraryRule
 from tokenizer_files import charsmap

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from m2v_core.ragged import Ragged
 from m2v_core.tokenize.words.bpe import BPE

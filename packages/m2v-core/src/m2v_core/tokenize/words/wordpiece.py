@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.words.table import FACTOR, MASK, Ids
+from m2v_core.tokenize.words.table import FACTOR, MASK
 from m2v_core.tokenize.words.trie import Trie
 from m2v_core.tokenize.words.word_bytes import END, WordBytes
 
