@@ -69,10 +69,10 @@ _STANDING_ALONE = (
 
 
 def stands_alone(char: str) -> bool:
-    """Whether a character becomes the same in any text, unless a mark follows it.
+    r"""Whether a character becomes the same in any text, unless a mark follows it.
 
     Example:
-        >>> [stands_alone(char) for char in ("é", "日", "\\u0301", " ")]
+        >>> [stands_alone(char) for char in ("é", "日", "\u0301", " ")]
         [True, True, False, False]
     """
     return _is_in(_STANDING_ALONE, char) and unicodedata.category(char)[0] in "LNPS"
@@ -177,7 +177,7 @@ class Characters:
         start = _MARK if self._prefixed[_PART] else ""
         words = self._ask(f"a{char}{char}a") or [""]
         becomes = words[0][-2:-1] if len(words) == 1 else words[1][:1]
-        kinds = {(f"{start}a{becomes}{becomes}a",): _PART}
+        kinds: dict[tuple[str, ...], int] = {(f"{start}a{becomes}{becomes}a",): _PART}
         if self._marks is None:
             kinds |= {("a", becomes, becomes, "a"): _ALONE, ("a", becomes * 2, "a"): _OTHER}
         return becomes, kinds.get(tuple(words), _LEFT)
@@ -207,10 +207,10 @@ class Characters:
 
 def characters_of(
     raw: dict[str, Any], ask: Callable[[str], list[str] | None], guarded: str
-) -> tuple[Characters, list[str]] | None:
+) -> tuple[Characters | None, list[str]]:
     """The `Characters` of a tokenizer, and the strings with which a piece must be left to the rule for strings.
 
-    `None` for a tokenizer that does not look at each character by itself.
+    There are none for a tokenizer that does not look at each character by itself.
 
     Args:
         raw: The parsed `tokenizer.json`, whose texts may be split into pieces (see `splitting`).
@@ -221,7 +221,7 @@ def characters_of(
     splitters = list(flattened(raw.get("pre_tokenizer"), "pretokenizers"))
     patterns = _patterns(normalizers)
     if patterns is None:
-        return None
+        return None, []
     marks: Marks
     match splitters:
         case [{"type": "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit"}]:
@@ -231,7 +231,7 @@ def characters_of(
         case [{"type": "Metaspace"}]:
             marks = "spaces and starts" if ask("a") == [_MARK + "a"] else "spaces"
         case _:
-            return None
+            return None, []
     return Characters(ask, _known(normalizers, splitters[0]["type"]), marks, guarded), patterns
 
 
@@ -277,24 +277,24 @@ def _known(normalizers: list[dict[str, Any]], splitter: str) -> Callable[[str], 
 
 def _steps(part: dict[str, Any]) -> list[Callable[[str], str]]:
     """What a normalizer does to a settled character."""
+    steps: list[Callable[[str], str]] = []
     match part:
         case {"type": "Lowercase"}:
-            return [str.lower]
+            steps = [str.lower]
         case {"type": "BertNormalizer"}:
-            lower = part.get("lowercase", True)
-            accents = part.get("strip_accents")
-            strips = lower if accents is None else accents
-            return [*([_without_accents] if strips else []), *([str.lower] if lower else [])]
+            lower, accents = part.get("lowercase", True), part.get("strip_accents")
+            steps = [_without_accents] if (lower if accents is None else accents) else []
+            steps += [str.lower] if lower else []
         case {"type": "StripAccents"}:
-            return [_without_marks]
+            steps = [_without_marks]
         case {"type": "NFC" | "NFD" | "NFKC" | "NFKD" as form}:
-            return [partial(unicodedata.normalize, form)]
+            steps = [partial(unicodedata.normalize, form)]
         case {"type": "Precompiled"}:
             replaced = CharsMap.of(part.get("precompiled_charsmap")).replaced
-            return [lambda text: replaced(text) if len(text) == 1 else text]
+            steps = [lambda text: replaced(text) if len(text) == 1 else text]
         case {"type": "Replace", "pattern": {"String": str() as old}, "content": str() as new}:
-            return [methodcaller("replace", old, new)]
-    return []
+            steps = [methodcaller("replace", old, new)]
+    return steps
 
 
 def _without_marks(text: str) -> str:

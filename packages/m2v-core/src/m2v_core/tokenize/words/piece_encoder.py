@@ -70,7 +70,7 @@ class PieceEncoder:
         self._library = LibraryRule(raw)
         self._added, self._added_normalized = _added_patterns(raw)
         guarded = self._added_normalized.pattern if self._added_normalized else ""
-        self._characters, self._patterns = characters_of(raw, self._asked, guarded) or (None, [])
+        self._characters, self._patterns = characters_of(raw, self._asked, guarded)
 
     @property
     def takes_many(self) -> bool:
@@ -85,8 +85,8 @@ class PieceEncoder:
         text = "\0".join([*pieces, ""])
         if len(text) > _MOST_TEXT:
             half = len(pieces) // 2
-            (first, left), (second, more) = self.ids_of(pieces[:half]), self.ids_of(pieces[half:])
-            return concatenated([first, second]), [*left, *(index + half for index in more)]
+            (first, before), (second, after) = self.ids_of(pieces[:half]), self.ids_of(pieces[half:])
+            return concatenated([first, second]), [*before, *(index + half for index in after)]
         if text.count("\0") != len(pieces) or self._has_pattern(text):
             return self._by_strings(pieces)
         found = characters(text)
@@ -109,7 +109,8 @@ class PieceEncoder:
 
     def rows(self, pieces: Sequence[str]) -> list[list[int] | None]:
         """The ids of each of a few pieces, by loops in Python; `None` for a piece that is left to the library."""
-        ids_of_one, found = self._model.ids_of_one, []
+        ids_of_one = self._model.ids_of_one
+        found: list[list[int] | None] = []
         for words in self._rows(pieces):
             if words is None:
                 found.append(None)

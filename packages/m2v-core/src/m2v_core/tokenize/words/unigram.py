@@ -71,7 +71,8 @@ class Unigram:
         widths = _WIDTHS.take(data.take(positions))
         is_lone = np.ones(len(positions), bool)
         alive, depth = np.arange(len(positions)), 1
-        node, goes_on = (part.take(data.take(positions)) for part in self.trie.first)
+        first = data.take(positions)
+        node, goes_on = self.trie.first[0].take(first), self.trie.first[1].take(first)
         found: list[tuple[Ids, Ids, Ids]] = []
         while len(alive):
             if depth > 1:

@@ -68,12 +68,12 @@ class WordPiece:
                     node_after = node_after.compress(left)
             node = node_after
         for index in owner.tolist():
-            begin = int(starts[index])
-            ids = self._ids(data[begin : begin + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0])
+            place = int(starts[index])
+            ids = self._ids(data[place : place + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0])
             unknown[index] = ids is None
-            for place, token_id in enumerate(ids or ()):
-                found[begin] = token_id
-                begin += int(self.sizes[token_id]) - (self.prefix_bytes if place else 0)
+            for nth, token_id in enumerate(ids or ()):
+                found[place] = token_id
+                place += int(self.sizes[token_id]) - (self.prefix_bytes if nth else 0)
         bad = np.flatnonzero(unknown)
         if len(bad):
             stops = words.stops.take(bad)
