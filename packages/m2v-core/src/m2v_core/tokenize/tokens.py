@@ -278,6 +278,8 @@ class TextTokenizer:
         lookup = words.find(keys)
         if lookup.known.all():
             return lookup.starts, lookup.counts, lookup.store
+        if self._takes_many:  # threads work side by side; what two of them meet at the same time is added twice
+            return self._add_missing(pieces, keys, lookup, words, rule)
         if not self._adding.acquire(blocking=False):
             self._adding.acquire()  # another thread was adding pieces, perhaps the same ones
             lookup = words.find(keys)
@@ -285,6 +287,12 @@ class TextTokenizer:
             return self._add_missing(pieces, keys, lookup, words, rule)
         finally:
             self._adding.release()
+
+    @property
+    def _takes_many(self) -> bool:
+        """Whether our own model tokenises the pieces of batches, and not the library, which uses all cores."""
+        encoder = self._piece_encoder
+        return encoder is not None and (encoder.takes_many or self.n_tokens > LARGE_VOCABULARY)
 
     def _add_missing(
         self, pieces: Pieces, keys: PieceKeys, lookup: Lookup, words: WordCache, rule: Splitting
@@ -311,9 +319,7 @@ class TextTokenizer:
         """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
-        encoder = self._piece_encoder
-        ours = encoder is not None and (encoder.takes_many or self.n_tokens > LARGE_VOCABULARY)
-        ids = self._by_model(pieces, rule) if ours else self._by_library(pieces, rule)
+        ids = self._by_model(pieces, rule) if self._takes_many else self._by_library(pieces, rule)
         ids = ids.without(self.unk_id)
         counts = np.full(len(is_safe), UNSAFE)
         counts[np.array(is_safe, bool)] = ids.lengths

@@ -155,7 +155,8 @@ class Characters:
         becomes = self._becomes.take(codes)
         kinds = (becomes >> _KIND_BITS).astype(np.uint8)
         if not kinds.all():
-            for code in np.unique(codes.compress(kinds == _UNASKED)).tolist():
+            unasked = np.sort(codes.compress(kinds == _UNASKED))
+            for code in unasked[np.append(True, unasked[1:] != unasked[:-1])].tolist():
                 self._becomes[code] = self._learnt(chr(code))
             becomes = self._becomes.take(codes)
             kinds = (becomes >> _KIND_BITS).astype(np.uint8)
