@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.cache_budget import DEFAULT_CACHE_BYTES, cache_budget
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import InvalidInputError, MissingPackageError
 from m2v_core.ragged import Ragged, merged
-from m2v_core.tokenize.bad_texts import CannotSpellError
+from m2v_core.tokenize.bad_texts import CannotSpellError, bad_text
 from m2v_core.tokenize.library import library
 from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
@@ -30,6 +30,8 @@ from m2v_core.tokenize.word_cache import MAX_BYTES, UNSAFE, Lookup, SmallTextCac
 
 if TYPE_CHECKING:
     from m2v_core.tokenize.backend import Backend
+    from m2v_core.tokenize.compiled import CompiledTokenizer
+    from m2v_core.tokenize.words.build import Model
     from m2v_core.tokenize.words.piece_encoder import PieceEncoder
 
 Ids = NDArray[np.int64]
@@ -56,12 +58,12 @@ class TextTokenizer:
     """Texts to token ids; it may be shared between threads.
 
     Args:
-        tokenizer_json: The text of a `tokenizer.json`.
+        tokenizer: The text of a `tokenizer.json`, or a tokenizer with a compiled vocabulary. With that, and with a
+            large vocabulary, the tokenizers library is loaded when a text needs it.
         where: Name of the tokenizer in errors.
         cache_bytes: Bytes that all caches of a model may use, of which a part is for words; 0 for no cache.
 
     Attributes:
-        json: The text of its `tokenizer.json`.
         n_tokens: Number of ids, including unused ones.
         unused_ids: [n] int64, ids below the largest that no token has.
         unk_id: Id of the unknown token, or `None`.
@@ -75,26 +77,29 @@ class TextTokenizer:
     """
 
     def __init__(
-        self, tokenizer_json: str, where: str = "tokenizer.json", cache_bytes: int = DEFAULT_CACHE_BYTES
+        self,
+        tokenizer: str | CompiledTokenizer,
+        where: str = "tokenizer.json",
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
-        raw = parsed(tokenizer_json, where)
-        self.json = tokenizer_json
-        ids = numbering(raw, where)
+        raw = parsed(tokenizer, where) if isinstance(tokenizer, str) else tokenizer.outline
+        ids = numbering(raw, where) if isinstance(tokenizer, str) else tokenizer
         self.n_tokens, self.unused_ids, self.unk_id = ids.n_tokens, ids.unused_ids, ids.unk_id
-        self.ordinary_unknown = ordinary_unknown(raw)
+        self.ordinary_unknown = ordinary_unknown(raw) if isinstance(tokenizer, str) else tokenizer.ordinary_unknown
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
-        self._where, self._loading = where, threading.Lock()
+        self._source, self._where, self._loading = tokenizer, where, threading.Lock()
         self._backend: Backend | None = None
         self._piece_encoder: PieceEncoder | None = None
         self._small_misses = 0
-        if self.n_tokens > LARGE_VOCABULARY:
+        self._prefers_model = self.n_tokens > LARGE_VOCABULARY or not isinstance(tokenizer, str)
+        if self._prefers_model:
             self._build_piece_encoder(raw)
-        del raw  # large, and so is the backend
+        del raw, ids  # large, and so is the backend
         if self._piece_encoder is None:
             self._library  # noqa: B018 - a file that the library does not accept is an error now
         self._reset_caches()
@@ -105,7 +110,12 @@ class TextTokenizer:
         self._adding = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.json, "tokenizer.json", self.cache_bytes)
+        return type(self), (self._source, "tokenizer.json", self.cache_bytes)
+
+    @property
+    def json(self) -> str:
+        """The text of `tokenizer.json`."""
+        return self._source if isinstance(self._source, str) else self._source.text()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -122,7 +132,14 @@ class TextTokenizer:
         if not isinstance(self.splitting, CannotSplitError):
             from m2v_core.tokenize.words.piece_encoder import piece_encoder  # few models need it at once
 
-            self._piece_encoder = piece_encoder(raw)
+            self._piece_encoder = piece_encoder(raw, self._compiled_model())
+
+    def _compiled_model(self) -> Model | None:
+        if isinstance(self._source, str):
+            return None
+        from m2v_core.tokenize.words.packed import unpacked
+
+        return unpacked(self._source.settings, self._source.arrays)
 
     @property
     def _library(self) -> Backend:
@@ -173,7 +190,13 @@ class TextTokenizer:
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
         """The error for texts of which some cannot be tokenised, which names the first."""
-        return self._library.bad_text(texts)
+        return bad_text(texts, self._complaint)
+
+    def _complaint(self, texts: Sequence[str]) -> str | None:
+        try:
+            return self._library.complaint(texts)
+        except MissingPackageError:  # then the text that it was asked for is not the bad one
+            return None
 
     def _whole(self, texts: Sequence[str]) -> Ragged:
         return self._library.ids_of_texts(texts).without(self.unk_id)
@@ -280,7 +303,7 @@ class TextTokenizer:
         """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
-        few = len(pieces) <= _FEW_PIECES or self.n_tokens > LARGE_VOCABULARY
+        few = len(pieces) <= _FEW_PIECES or self._prefers_model
         ids = self._by_model(pieces, rule) if few and self._piece_encoder else self._by_library(pieces, rule)
         ids = ids.without(self.unk_id)
         counts = np.full(len(is_safe), UNSAFE)

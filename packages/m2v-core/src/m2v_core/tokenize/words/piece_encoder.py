@@ -14,7 +14,7 @@ import numpy as np
 
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize.words.bpe import BPE
-from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, model_of
+from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, Model, model_of
 from m2v_core.tokenize.words.prepare import LibraryRule, Words, ascii_normalizer, ascii_rule, is_plain
 from m2v_core.tokenize.words.wordlevel import WordLevel
 
@@ -31,10 +31,10 @@ _BLOCK = 4096
 _MOST_ADDED = 512
 
 
-def piece_encoder(raw: dict[str, Any]) -> PieceEncoder | None:
+def piece_encoder(raw: dict[str, Any], model: Model | None = None) -> PieceEncoder | None:
     """The encoder for a parsed `tokenizer.json`; `None` if all its pieces must be left to the library."""
     try:
-        return PieceEncoder(raw)
+        return PieceEncoder(raw, model)
     except CannotModelError:
         return None
 
@@ -44,6 +44,7 @@ class PieceEncoder:
 
     Args:
         raw: Content of a `tokenizer.json` whose texts may be split into pieces (see `m2v_core.tokenize.splitting`).
+        model: The word model, if it was made already; the content then needs no vocabulary.
 
     Raises:
         CannotModelError: The tokenizer has a part of an unknown kind.
@@ -57,8 +58,8 @@ class PieceEncoder:
         [1, 2, 1]
     """
 
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self._model = model_of(raw["model"])
+    def __init__(self, raw: dict[str, Any], model: Model | None = None) -> None:
+        self.model = model_of(raw["model"]) if model is None else model
         rule = ascii_rule(raw)
         if rule is None:
             raise CannotModelError("a normalizer or pre-tokenizer of an unknown kind")
@@ -86,7 +87,7 @@ class PieceEncoder:
 
     def row(self, piece: str) -> list[int] | None:
         """The ids of one piece; `None` if it is left to the library."""
-        words, ids_of_one = self._words(piece), self._model.ids_of_one
+        words, ids_of_one = self._words(piece), self.model.ids_of_one
         if words is None or len(piece) > _MOST_CHARS:
             return None
         ids = [index for word in words for index in ids_of_one(word)]
@@ -116,7 +117,7 @@ class PieceEncoder:
         return words
 
     def _ids(self, words: list[str]) -> Ragged:
-        model = self._model
+        model = self.model
         if len(words) <= _FEW or isinstance(model, WordLevel):
             return Ragged.of([model.ids_of_one(word) for word in words])
         if isinstance(model, BPE):

@@ -22,8 +22,9 @@ NODE_BITS = 24
 
 _BLOCK = 8  # bytes of a token that are compared at a time
 
-_CHILD = (1 << NODE_BITS) - 1
-_KEY_SHIFT = NODE_BITS + 1  # a slot: (parent << 8 | byte) + 1, then the child, then whether a token ends there
+#: A slot: (parent << 8 | byte) + 1, then the child, then whether a token ends there.
+CHILD = (1 << NODE_BITS) - 1
+KEY_SHIFT = NODE_BITS + 1
 
 
 class TooManyNodesError(Exception):
@@ -71,7 +72,7 @@ class Trie:
         fresh = sizes - shared
         first = np.cumsum(fresh) - fresh + 1  # the first new node of each token; the root is 0
         n_nodes = int(fresh.sum()) + 1
-        if n_nodes > _CHILD:
+        if n_nodes > CHILD:
             raise TooManyNodesError
         ends = np.full(n_nodes, -1, np.int32)
         ends[first + fresh - 1] = ids[order]
@@ -92,17 +93,17 @@ class Trie:
         wanted = (nodes << 8 | data) + 1
         places = slots_of(wanted, self._shift)
         held = self.slots.take(places)
-        other = held >> _KEY_SHIFT != wanted
+        other = held >> KEY_SHIFT != wanted
         rest = np.flatnonzero(other & (held != 0))  # taken by another edge
         last = len(self.slots) - 1
         while len(rest):
             places[rest] = at = places[rest] + 1 & last
             here = self.slots.take(at)
             held[rest] = here
-            match = here >> _KEY_SHIFT == wanted[rest]
+            match = here >> KEY_SHIFT == wanted[rest]
             other[rest[match]] = False
             rest = rest[~match & (here != 0)]
-        child = held >> 1 & _CHILD
+        child = held >> 1 & CHILD
         child[other] = -1
         return child, (held & 1).astype(bool) & ~other
 
@@ -123,11 +124,11 @@ class Trie:
         for byte in prefix:
             key = (node << 8 | byte) + 1
             place = (key * FACTOR & MASK) >> shift
-            while (held := slots[place]) and held >> _KEY_SHIFT != key:
+            while (held := slots[place]) and held >> KEY_SHIFT != key:
                 place = place + 1 & last
             if not held:
                 return -1
-            node = held >> 1 & _CHILD
+            node = held >> 1 & CHILD
         return node
 
     def walk(self, text: bytes, start: int = 0, node: int = 0) -> list[tuple[int, int]]:
@@ -137,11 +138,11 @@ class Trie:
         for position in range(start, len(text)):
             key = (node << 8 | text[position]) + 1
             place = (key * FACTOR & MASK) >> shift
-            while (held := slots[place]) and held >> _KEY_SHIFT != key:
+            while (held := slots[place]) and held >> KEY_SHIFT != key:
                 place = place + 1 & last
             if not held:
                 break
-            node = held >> 1 & _CHILD
+            node = held >> 1 & CHILD
             if held & 1:
                 found.append((position + 1, ids[node]))
         return found
@@ -219,7 +220,7 @@ def _branching_nodes(sizes: Ids, shared: Ids, first: Ids) -> Ids:
 def _hashed(edges: Ids, ends: NDArray[np.int32]) -> Ids:
     """The table of all edges; edge i leads to node i + 1."""
     keys = edges + 1
-    entries = keys << _KEY_SHIFT
+    entries = keys << KEY_SHIFT
     entries |= np.arange(1, len(edges) + 1) << 1
     entries |= ends[1:] >= 0
     return filled(entries, keys)[0]
