@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from hypothesis import strategies as st
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.cli.info import describe
+from m2v_core.storage import vocabulary_format
 from m2v_core.tokenize import tokens
 from m2v_core.tokenize.backend import json_of
+from m2v_core.tokenize.compiled import compiled
 from m2v_core.tokenize.splitting import CannotSplitError
 from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_core.tokenize.vocabulary import Vocabulary
@@ -33,7 +37,21 @@ def with_our_models(tokenizer_json: str) -> TextTokenizer:
         return TextTokenizer(tokenizer_json)
 
 
-TOKENIZERS |= {f"{kind}, our models": with_our_models(make()) for kind, make in SPACES.items()}
+def with_compiled_vocabulary(tokenizer_json: str) -> TextTokenizer:
+    """Words by our own models out of a file, where these know its kind."""
+    with TemporaryDirectory() as folder:
+        path, vocabulary = Path(folder, "tokenizer.json"), Path(folder, "vocabulary.safetensors")
+        path.write_bytes(tokenizer_json.encode())
+        try:
+            vocabulary.write_bytes(vocabulary_format.serialized(compiled(path.read_bytes(), str(path))))
+        except InvalidInputError:
+            return with_our_models(tokenizer_json)
+        found = vocabulary_format.read(vocabulary, path)
+    assert found is not None
+    return TextTokenizer(found)
+
+
+TOKENIZERS |= {f"{kind}, compiled": with_compiled_vocabulary(make()) for kind, make in SPACES.items()}
 
 #: What rules about spaces, marks, case, normal forms and added tokens trip over.
 AWKWARD = [

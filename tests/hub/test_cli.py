@@ -102,6 +102,9 @@ def test_push_from_ci(hub: Hub, m2v: Run, tmp_path: Path) -> None:
     assert printed(done) == f"{hub.url}/org/new"
     assert hub.repos["org/new"].history()[0] == "From CI"
     assert hub.repos["org/new"].files().keys() >= MINE | {"README.md"} | {f"int8/{name}" for name in MINE}
+    done = m2v("push", tmp_path / "model", "org/new", "--compiled", HF_TOKEN=WRITER)
+    assert done.returncode == 0
+    assert "vocabulary.safetensors" in hub.repos["org/new"].files()
     done = m2v("push", tmp_path / "model", "org/new", "--token", WRITER)
     assert done.returncode == 2
     refused(m2v("push", tmp_path / "model", "org/new"), "HF_TOKEN")

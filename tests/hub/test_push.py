@@ -13,6 +13,7 @@ from conftest import GOLDEN, make_model
 from hub.loopback import Hub, Repo
 from hub.processes import MODEL, READER, WRITER, Run, fails, files_of, load, loads, push
 from m2v_core import InvalidInputError, StaticModel
+from m2v_hub.names import path_in
 from m2v_hub.staging import files_of as files_to_publish
 from m2v_hub.staging import parsed_variants, stage
 
@@ -113,6 +114,25 @@ def test_variants(hub: Hub, python: Run, folder: Path, tmp_path: Path) -> None:
         expected = StaticModel.from_pretrained(tmp_path / "model", **options).encode(texts)
         assert result["dim"] == dim
         assert np.array_equal(np.array(result["vectors"], np.float32), expected)
+
+
+def test_compiled_vocabularies(hub: Hub, python: Run, tmp_path: Path) -> None:
+    """They are published with the model and its variants, and fetched; a push without them deletes them."""
+    make_model(dim=8).save_pretrained(tmp_path / "model")
+    name = "vocabulary.safetensors"
+    done = loads(push(python, tmp_path / "model", NEW, variants=["int8"], compiled=True))
+    assert {name, f"int8/{name}"} <= done["files"].keys()
+    assert not (tmp_path / "model" / name).exists()
+    for subfolder in ("", "int8"):
+        pulled = Path(loads(python(PULL, NEW))) if not subfolder else Path(loads(python(PULL_INNER, NEW))) / subfolder
+        assert (pulled / name).read_bytes() == hub.repos[NEW].files()[path_in(subfolder, name)]
+        model = StaticModel.from_pretrained(pulled)
+        assert not isinstance(model.stored.tokenizer, str)
+        assert model.encode("good day").shape == (8,)
+    assert loads(push(python, tmp_path / "model", NEW))["deleted"] == [name]
+
+
+PULL_INNER = PULL.replace("download(sys.argv[1])", "download(sys.argv[1], subfolder='int8')")
 
 
 PREDICT = """

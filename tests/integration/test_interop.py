@@ -425,3 +425,16 @@ def test_word_level_students_in_model2vec(kind: str, tmp_path: Path, texts: list
     vectors = model.encode(texts)
     assert (vectors != 0).any(axis=1).mean() > 0.5
     np.testing.assert_allclose(peer.encode(texts), vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_the_peers_ignore_a_compiled_vocabulary(kind: str, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = make_model(kind, normalize=True)
+    model.embedding[model.unk_token_id] = 0  # so that sentence-transformers computes the same
+    model.save_pretrained(tmp_path / "m", compiled=True)
+    assert {"vocabulary.safetensors", "modules.json"} <= {path.name for path in (tmp_path / "m").iterdir()}
+    expected = StaticModel.from_pretrained(tmp_path / "m").encode(PLAIN[:5])
+    assert np.allclose(model2vec.StaticModel.from_pretrained(tmp_path / "m").encode(PLAIN[:5]), expected, atol=1e-6)
+    assert np.allclose(SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(PLAIN[:5]), expected, atol=1e-6)

@@ -109,7 +109,7 @@ class StaticModel:
             changes["max_length"] = max_length
         stored = StoredModel(
             embeddings=np.asarray(vectors),
-            tokenizer_json=_json_of(tokenizer),
+            tokenizer=_json_of(tokenizer),
             config=replace(base, **changes),
             weights=_storable(weights, format.WEIGHT_DTYPES, np.float64),
             mapping=_storable(token_mapping, format.MAPPING_DTYPES, np.int64),
@@ -120,7 +120,7 @@ class StaticModel:
         """Check the parts and make the encoder; errors name the files of `folder`."""
         checks.whole("cache_bytes", cache_bytes)
         name, table_name = (folder / format.TOKENIZER_FILE, folder / format.TENSOR_FILE) if folder else _UNNAMED
-        tokenizer = TextTokenizer(stored.tokenizer_json, str(name), cache_bytes)
+        tokenizer = TextTokenizer(stored.tokenizer, str(name), cache_bytes)
         if tokenizer.ordinary_unknown is not None:
             import logging  # few need it
 
@@ -195,7 +195,7 @@ class StaticModel:
             force_download: Whether to ask the Hub for the newest version; if False, a cached model is used as it is.
             revision: Branch, tag or commit on the Hub.
             memory_map: Whether to leave the table in its file, and read rows when they are used. The file must then
-                not be overwritten; a save by m2v replaces it instead.
+                not be overwritten; a save by m2v replaces it instead. (A compiled vocabulary always stays in its file.)
             cache_bytes: See `StaticModel`.
 
         Raises:
@@ -227,7 +227,12 @@ class StaticModel:
         )
 
     def save_pretrained(
-        self, path: str | os.PathLike[str], *, subfolder: str | None = None, model_name: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        model_name: str | None = None,
+        compiled: bool = False,
     ) -> None:
         """Save the model as a folder that m2v, model2vec and, where possible, sentence-transformers load.
 
@@ -239,16 +244,19 @@ class StaticModel:
             subfolder: Path of the model inside the folder.
             model_name: Accepted for compatibility with model2vec, which writes this name into a model card. This
                 method writes no card: `push_to_hub` and `m2v card` do.
+            compiled: Whether to write the compiled vocabulary too, which makes the model start faster and in less
+                memory; see `m2v compile`. Other libraries ignore the file.
 
         Raises:
             OSError: The folder cannot be written.
+            InvalidInputError: The vocabulary cannot be compiled.
         """
         if model_name is not None:
             import logging  # few need it
 
             message = "model_name=%r is for a card, which push_to_hub and `m2v card` write; save_pretrained writes none"
             logging.getLogger("m2v_core").info(message, model_name)
-        save(self, path, subfolder)
+        save(self, path, subfolder, compiled=compiled)
 
     def push_to_hub(
         self,
@@ -553,12 +561,18 @@ class StaticModel:
 
 
 def save(
-    model: StaticModel, path: str | os.PathLike[str], subfolder: str | None = None, head: MLPHead | None = None
+    model: StaticModel,
+    path: str | os.PathLike[str],
+    subfolder: str | None = None,
+    head: MLPHead | None = None,
+    *,
+    compiled: bool = False,
 ) -> None:
     """Save a model, and its head if it has one, as one folder; see `StaticModel.save_pretrained`."""
     folder = Path(path) / subfolder if subfolder else Path(path)
     has_unused = len(model._tokenizer.unused_ids) > 0
-    format.write(model.stored, folder, unk_id=model.unk_token_id, has_unused=has_unused, head=head)
+    unk_id = model.unk_token_id
+    format.write(model.stored, folder, unk_id=unk_id, has_unused=has_unused, head=head, compiled=compiled)
 
 
 def _storable(array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArray[Any] | None:

@@ -114,15 +114,18 @@ class StaticModelPipeline:
             model = quantize_model(model, quantize_to=quantize_to, vocabulary_quantization=vocabulary_quantization)
         return cls(model, head)
 
-    def save_pretrained(self, path: str | os.PathLike[str], *, subfolder: str | None = None) -> None:
+    def save_pretrained(
+        self, path: str | os.PathLike[str], *, subfolder: str | None = None, compiled: bool = False
+    ) -> None:
         """Save model and head as one folder, which m2v and model2vec load as a pipeline or as a model.
 
-        The folder changes in one step; see `StaticModel.save_pretrained`.
+        The folder changes in one step; see `StaticModel.save_pretrained`, which describes `compiled` too.
 
         Raises:
             OSError: The folder cannot be written.
+            InvalidInputError: The vocabulary cannot be compiled.
         """
-        save(self.model, path, subfolder, self.head)
+        save(self.model, path, subfolder, self.head, compiled=compiled)
 
     def push_to_hub(
         self,

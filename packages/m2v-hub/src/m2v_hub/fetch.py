@@ -18,7 +18,15 @@ from tqdm.auto import tqdm
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
-from m2v_core.storage.format import CONFIG_FILE, HEAD_FILE, LEGACY_HEAD_FILE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
+from m2v_core.storage.format import (
+    CONFIG_FILE,
+    HEAD_FILE,
+    LEGACY_HEAD_FILE,
+    MODULES_FILE,
+    TENSOR_FILE,
+    TOKENIZER_FILE,
+    VOCABULARY_FILE,
+)
 from m2v_hub.cache import cached_file, cached_model, remove, write_ref
 from m2v_hub.client import PAUSES, Client, DamagedFileError
 from m2v_hub.names import COMMIT, checked_repo_id, checked_revision, checked_subfolder, path_in
@@ -34,6 +42,7 @@ MODEL_FILES = (
     MODULES_FILE,
     HEAD_FILE,
     LEGACY_HEAD_FILE,
+    VOCABULARY_FILE,
     README_FILE,
     SENTENCE_TRANSFORMERS_CONFIG,
     f"{NESTED}/{TENSOR_FILE}",
@@ -41,7 +50,7 @@ MODEL_FILES = (
 )
 
 #: Maximum sizes in bytes of files that are read completely before they are checked, and of all others but the table.
-LIMITS = {TOKENIZER_FILE: 1 << 30, HEAD_FILE: 1 << 30, LEGACY_HEAD_FILE: 1 << 30}
+LIMITS = dict.fromkeys((TOKENIZER_FILE, HEAD_FILE, LEGACY_HEAD_FILE, VOCABULARY_FILE), 1 << 30)
 SMALL = 10 << 20
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from m2v_core.errors import InvalidInputError, ModelNotFoundError
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.storage.files import read_consistently
-from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE
+from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE, compile_vocabulary
 from m2v_hub.names import is_inside
 
 #: The keywords of `StaticModel.from_pretrained` by which a variant may differ from its model.
@@ -33,15 +33,19 @@ class Saves(Protocol):
         """Write the folder."""
 
 
-def stage(model: Saves | str | os.PathLike[str], target: Path, variants: Variants | None = None) -> None:
+def stage(
+    model: Saves | str | os.PathLike[str], target: Path, variants: Variants | None = None, *, compiled: bool = False
+) -> None:
     """Save a model (or copy its folder) to `target`, and its variants to subfolders; load each once.
 
-    Of a folder, hidden files and the content of hidden folders (names with a leading dot) are not copied.
+    With `compiled`, each gets its compiled vocabulary. Of a folder, hidden files and the content of hidden folders
+    (names with a leading dot) are not copied.
 
     Raises:
         ModelNotFoundError: The folder does not exist, or holds no model.
         ModelFormatError: The model does not load.
-        InvalidInputError: The folder holds links or unportable names; a variant is unknown or not possible.
+        InvalidInputError: The folder holds links or unportable names; a variant is unknown or not possible; the
+            vocabulary cannot be compiled.
     """
     if isinstance(model, (str, os.PathLike)):
         folder = Path(model)
@@ -52,11 +56,15 @@ def stage(model: Saves | str | os.PathLike[str], target: Path, variants: Variant
         model.save_pretrained(target)
     else:
         raise InvalidInputError(f"Expected a model, a pipeline or a folder to publish; found {type(model).__name__}.")
+    if compiled:
+        compile_vocabulary(target)
     load(target)
     for name, options in parsed_variants(variants).items():
         if (target / name).exists():
             raise InvalidInputError(f"The folder has a {name} already; choose another name for the variant.")
         load(target, **options).save_pretrained(target / name)
+        if compiled:
+            compile_vocabulary(target / name)
 
 
 def load(folder: Path, **options: Any) -> Saves:

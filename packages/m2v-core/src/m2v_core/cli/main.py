@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from m2v_core.__about__ import __version__
+from m2v_core.cli import compile as compile_command
 from m2v_core.cli import encode, evaluate, info, predict, quantize
 from m2v_core.cli.parser import Parser, Subcommands, in_words_of_the_command
 from m2v_core.cli.streams import escaping_streams
@@ -38,6 +39,7 @@ examples:
   m2v train classify my-model train.csv my-classifier             fine-tune it (pip install m2v-train)
   m2v info my-model                                               what it is
   m2v quantize my-model small-model --quantize-to int8            a smaller one
+  m2v compile my-model                                            let it start faster, in less memory
   m2v encode my-model texts.txt --out vectors.npy                 one text a line -> [n, dim] float32
   m2v encode my-model texts.csv --text-column body --out x.parquet
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
@@ -87,7 +89,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (encode, predict, evaluate, info, quantize):
+    for command in (encode, predict, evaluate, info, quantize, compile_command):
         command.register(commands)
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if named in commands.choices:

@@ -153,7 +153,14 @@ def _stored(path: Path, name: str, dtype: np.dtype[Any], *, mapped: bool = False
     usable = not start % stored.itemsize and 0 not in shape and stored.isnative  # else numpy copies it at each use
     if not (mapped and usable):
         return np.fromfile(path, stored, math.prod(shape), offset=start).reshape(shape).astype(dtype)
-    return np.asarray(np.memmap(path, stored, mode="r", offset=start, shape=shape))
+    return np.asarray(np.memmap(path, dtype, mode="r", offset=start, shape=shape))
+
+
+def mapped_bytes(path: Path) -> NDArray[np.uint8] | None:
+    """A read-only view of a file's bytes; `None` if there is no such file, or nothing in it."""
+    if not path.is_file() or not path.stat().st_size:
+        return None
+    return np.asarray(np.memmap(path, np.uint8, mode="r"))
 
 
 def _data_start(file: IO[bytes]) -> int:

@@ -92,7 +92,7 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
     table = tensors[EMBEDDING_WEIGHT]
     return StoredModel(
         embeddings=table[:n_tokens] if table.ndim else table,
-        tokenizer_json=tokenizer_json,
+        tokenizer=tokenizer_json,
         config=Config.from_json(raw, str(inner / TOKENIZER_FILE)),
     )
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,15 @@ from m2v_core.storage.files import read_json, read_tensors, read_text, write_jso
 from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors
 from m2v_core.storage.narrow import NARROW_DTYPES
 
+if TYPE_CHECKING:
+    from m2v_core.tokenize.compiled import CompiledTokenizer
+
 CONFIG_FILE = "config.json"
 TENSOR_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 MODULES_FILE = "modules.json"
 HEAD_FILE = "head.safetensors"
+VOCABULARY_FILE = "vocabulary.safetensors"
 
 EMBEDDINGS = "embeddings"
 WEIGHTS = "weights"
@@ -52,7 +56,7 @@ READ_WEIGHT_DTYPES = WEIGHT_DTYPES | NARROW_DTYPES
 DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", HEAD_CONFIG})
 
 #: Files of a model: a save removes those that it does not write.
-OWNED_FILES = frozenset({CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, MODULES_FILE, HEAD_FILE})
+OWNED_FILES = frozenset({CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, MODULES_FILE, HEAD_FILE, VOCABULARY_FILE})
 
 #: Head of older versions of model2vec, as objects of scikit-learn, which core does not load.
 LEGACY_HEAD_FILE = "pipeline.skops"
@@ -188,17 +192,22 @@ class StoredModel:
 
     Attributes:
         embeddings: [R, D] float16, float32, float64 or int8; R is the vocabulary's size, or the number of clusters.
-        tokenizer_json: Text of `tokenizer.json`.
+        tokenizer: Text of `tokenizer.json`, or a tokenizer with a compiled vocabulary.
         config: Settings and origin.
         weights: [V] factor of each token id, a float; `None` for ones.
         mapping: [V] row of `embeddings` for each token id, an integer; `None` for the identity.
     """
 
     embeddings: NDArray[Any]
-    tokenizer_json: str
+    tokenizer: str | CompiledTokenizer
     config: Config
     weights: NDArray[Any] | None = None
     mapping: NDArray[Any] | None = None
+
+    @property
+    def tokenizer_json(self) -> str:
+        """Text of `tokenizer.json`; with a compiled vocabulary it is read from its file when it is asked for."""
+        return self.tokenizer if isinstance(self.tokenizer, str) else self.tokenizer.text()
 
 
 def check_arrays(
@@ -255,15 +264,59 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
         mapping = None
     return StoredModel(
         embeddings=tensors[EMBEDDINGS],
-        tokenizer_json=read_text(folder / TOKENIZER_FILE),
+        tokenizer=_read_tokenizer(folder),
         config=config,
         weights=tensors.get(WEIGHTS),
         mapping=mapping,
     )
 
 
+def _read_tokenizer(folder: Path) -> str | CompiledTokenizer:
+    if (folder / VOCABULARY_FILE).is_file():
+        from m2v_core.storage import vocabulary_format
+
+        compiled = vocabulary_format.read(folder / VOCABULARY_FILE, folder / TOKENIZER_FILE)
+        if compiled is not None:
+            return compiled
+    return read_text(folder / TOKENIZER_FILE)
+
+
+def compile_vocabulary(folder: Path) -> Path:
+    """Write the compiled vocabulary of the model in a folder beside its `tokenizer.json`; returns its path.
+
+    Raises:
+        ModelNotFoundError: The folder holds no model.
+        ModelFormatError: The `tokenizer.json` is damaged.
+        InvalidInputError: The model is in another layout, or our own word models do not know its tokenizer.
+    """
+    from m2v_core.storage.atomic import replaced_file
+
+    if read_json(folder / CONFIG_FILE).get("model_type", MODEL_TYPE) != MODEL_TYPE:
+        raise InvalidInputError(
+            f"{folder} holds a model in another layout. Load it, and save it by save_pretrained(OUT, compiled=True)."
+        )
+    read_text(folder / TOKENIZER_FILE)  # raises the error that says what is missing
+    content = _vocabulary((folder / TOKENIZER_FILE).read_bytes(), str(folder / TOKENIZER_FILE))
+    with replaced_file(folder / VOCABULARY_FILE, "wb") as file:
+        file.write(content)
+    return folder / VOCABULARY_FILE
+
+
+def _vocabulary(tokenizer: bytes, where: str) -> bytes:
+    from m2v_core.storage import vocabulary_format
+    from m2v_core.tokenize.compiled import compiled
+
+    return vocabulary_format.serialized(compiled(tokenizer, where))
+
+
 def write(
-    stored: StoredModel, folder: Path, *, unk_id: int | None, has_unused: bool = False, head: MLPHead | None = None
+    stored: StoredModel,
+    folder: Path,
+    *,
+    unk_id: int | None,
+    has_unused: bool = False,
+    head: MLPHead | None = None,
+    compiled: bool = False,
 ) -> None:
     """Write a model folder in one step: a reader, or a crash, sees the whole old model or the whole new one.
 
@@ -277,10 +330,11 @@ def write(
         has_unused: Whether there are ids that no token has. Each id is then mapped to its own row, since model2vec
             expects as many rows as tokens of a model without a mapping.
         head: A head to store with the model.
+        compiled: Whether to store its compiled vocabulary too.
 
     Raises:
         OSError: The folder cannot be written.
-        InvalidInputError: The tokenizer has a form that only tokenizers 1.x reads.
+        InvalidInputError: The tokenizer has a form that only tokenizers 1.x reads, or cannot be compiled.
     """
     import shutil  # only saving needs these, and they take memory
 
@@ -292,6 +346,7 @@ def write(
     arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
+    vocabulary = _vocabulary(tokenizer.encode(), TOKENIZER_FILE) if compiled else None
     config = stored.config.to_json() | ({} if head is None else {HEAD_CONFIG: head_config(head)})
     if head is None and (folder / HEAD_FILE).is_file():
         warnings.warn(
@@ -301,7 +356,9 @@ def write(
         )
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
         save_file(tensors, staging / TENSOR_FILE)
-        (staging / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
+        (staging / TOKENIZER_FILE).write_bytes(tokenizer.encode())
+        if vocabulary is not None:
+            (staging / VOCABULARY_FILE).write_bytes(vocabulary)
         if sentence_transformers_agrees(stored, unk_id):
             modules = [STATIC_MODULE, NORMALIZE_MODULE] if stored.config.normalize else [STATIC_MODULE]
             write_json(staging / MODULES_FILE, modules)

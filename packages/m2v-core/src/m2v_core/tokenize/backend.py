@@ -92,9 +92,9 @@ class Backend:
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
         """The error for texts that the library refuses, which names the first bad one."""
-        return bad_texts.bad_text(texts, self._complaint)
+        return bad_texts.bad_text(texts, self.complaint)
 
-    def _complaint(self, texts: Sequence[str]) -> str | None:
+    def complaint(self, texts: Sequence[str]) -> str | None:
         """The library's reason for not spelling texts; `None` if it can."""
         try:
             self.ids_of_texts(texts)

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.cache_budget import DEFAULT_CACHE_BYTES, cache_budget
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import InvalidInputError, MissingPackageError
 from m2v_core.ragged import Ragged, merged
-from m2v_core.tokenize.bad_texts import CannotSpellError
+from m2v_core.tokenize.bad_texts import CannotSpellError, bad_text
 from m2v_core.tokenize.library import library
 from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
 from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
@@ -30,6 +30,8 @@ from m2v_core.tokenize.word_cache import ENTRY_BYTES, MAX_BYTES, UNSAFE, Lookup,
 
 if TYPE_CHECKING:
     from m2v_core.tokenize.backend import Backend
+    from m2v_core.tokenize.compiled import CompiledTokenizer
+    from m2v_core.tokenize.words.build import Model
     from m2v_core.tokenize.words.piece_encoder import PieceEncoder
 
 Ids = NDArray[np.int64]
@@ -40,6 +42,9 @@ _FEW_CHARS = 4096
 
 #: A larger vocabulary takes the library seconds to build: our own model is built at load, and the library when needed.
 LARGE_VOCABULARY = 100_000
+
+# Models that tokenise many words at once faster than the library.
+_TAKE_MANY = frozenset({"WordPiece", "Unigram"})
 
 # Where the library takes batches, our own model is built after so many small texts with new pieces, and takes those.
 _SMALL_MISSES = 64
@@ -62,12 +67,12 @@ class TextTokenizer:
     """Texts to token ids; it may be shared between threads.
 
     Args:
-        tokenizer_json: The text of a `tokenizer.json`.
+        tokenizer: The text of a `tokenizer.json`, or a tokenizer with a compiled vocabulary. With that, and with a
+            large vocabulary, the tokenizers library is loaded when a text needs it.
         where: Name of the tokenizer in errors.
         cache_bytes: Bytes that all caches of a model may use, of which a part is for words; 0 for no cache.
 
     Attributes:
-        json: The text of its `tokenizer.json`.
         n_tokens: Number of ids, including unused ones.
         unused_ids: [n] int64, ids below the largest that no token has.
         unk_id: Id of the unknown token, or `None`.
@@ -81,25 +86,28 @@ class TextTokenizer:
     """
 
     def __init__(
-        self, tokenizer_json: str, where: str = "tokenizer.json", cache_bytes: int = DEFAULT_CACHE_BYTES
+        self,
+        tokenizer: str | CompiledTokenizer,
+        where: str = "tokenizer.json",
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
-        raw = parsed(tokenizer_json, where)
-        self.json = tokenizer_json
-        ids = numbering(raw, where)
+        raw = parsed(tokenizer, where) if isinstance(tokenizer, str) else tokenizer.outline
+        ids = numbering(raw, where) if isinstance(tokenizer, str) else tokenizer
         self.n_tokens, self.unused_ids, self.unk_id = ids.n_tokens, ids.unused_ids, ids.unk_id
-        self.ordinary_unknown = ordinary_unknown(raw)
+        self.ordinary_unknown = ordinary_unknown(raw) if isinstance(tokenizer, str) else tokenizer.ordinary_unknown
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
-        self._where, self._loading = where, threading.Lock()
+        self._source, self._where, self._loading = tokenizer, where, threading.Lock()
         self._backend: Backend | None = None
         self._piece_encoder: PieceEncoder | None = None
-        if raw["model"].get("type") in ("WordPiece", "Unigram") or self.n_tokens > LARGE_VOCABULARY:
+        self._prefers_model = self.n_tokens > LARGE_VOCABULARY or not isinstance(tokenizer, str)
+        if self._prefers_model or raw["model"]["type"] in _TAKE_MANY:
             self._build_piece_encoder(raw)
-        del raw  # large, and so is the backend
+        del raw, ids  # large, and so is the backend
         if self._piece_encoder is None:
             self._library  # noqa: B018 - a file that the library does not accept is an error now
         self._reset_caches()
@@ -117,7 +125,12 @@ class TextTokenizer:
         return self._cached_bytes - self._words.nbytes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.json, "tokenizer.json", self.cache_bytes)
+        return type(self), (self._source, "tokenizer.json", self.cache_bytes)
+
+    @property
+    def json(self) -> str:
+        """The text of `tokenizer.json`."""
+        return self._source if isinstance(self._source, str) else self._source.text()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -134,7 +147,14 @@ class TextTokenizer:
         if not isinstance(self.splitting, CannotSplitError):
             from m2v_core.tokenize.words.piece_encoder import piece_encoder  # few models need it at once
 
-            self._piece_encoder = piece_encoder(raw)
+            self._piece_encoder = piece_encoder(raw, self._compiled_model())
+
+    def _compiled_model(self) -> Model | None:
+        if isinstance(self._source, str):
+            return None
+        from m2v_core.tokenize.words.packed import unpacked
+
+        return unpacked(self._source.settings, self._source.arrays)
 
     @property
     def _library(self) -> Backend:
@@ -185,7 +205,13 @@ class TextTokenizer:
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
         """The error for texts of which some cannot be tokenised, which names the first."""
-        return self._library.bad_text(texts)
+        return bad_text(texts, self._complaint)
+
+    def _complaint(self, texts: Sequence[str]) -> str | None:
+        try:
+            return self._library.complaint(texts)
+        except MissingPackageError:  # then the text that it was asked for is not the bad one
+            return None
 
     def _whole(self, texts: Sequence[str]) -> Ragged:
         return self._library.ids_of_texts(texts).without(self.unk_id)
@@ -292,7 +318,7 @@ class TextTokenizer:
     def _takes_many(self) -> bool:
         """Whether our own model tokenises the pieces of batches, and not the library, which uses all cores."""
         encoder = self._piece_encoder
-        return encoder is not None and (encoder.takes_many or self.n_tokens > LARGE_VOCABULARY)
+        return encoder is not None and (encoder.takes_many or self._prefers_model)
 
     def _add_missing(
         self, pieces: Pieces, keys: PieceKeys, lookup: Lookup, words: WordCache, rule: Splitting

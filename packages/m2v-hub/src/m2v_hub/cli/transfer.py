@@ -73,6 +73,9 @@ def register_push(commands: Subcommands) -> None:
         help="also publish a smaller model in a subfolder: a dtype (int8), dimensions (128d), or both (128d-int8); "
         "may be repeated",
     )
+    parser.add_argument(
+        "--compiled", action="store_true", help="also publish the compiled vocabulary, for a quick start"
+    )
     add_options(parser.add_argument_group("options of the model card"), CardOptions)
     parser.add_argument("--dry-run", action="store_true", help="publish nothing, and print what would be published")
     add_json(parser)
@@ -139,6 +142,7 @@ def _push(arguments: argparse.Namespace) -> int:
         create_pr=arguments.create_pr,
         **options,
         variants=arguments.variants,
+        compiled=arguments.compiled,
         dry_run=arguments.dry_run,
     )
     if arguments.json:

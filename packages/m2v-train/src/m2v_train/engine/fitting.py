@@ -156,7 +156,7 @@ def _static_model(
     if config.max_length != "model":
         settings["max_length"] = config.max_length
     return StaticModel.from_stored(
-        StoredModel(table, model.stored.tokenizer_json, replace(model.config, **settings), weights, model.token_mapping)
+        StoredModel(table, model.stored.tokenizer, replace(model.config, **settings), weights, model.token_mapping)
     )
 
 

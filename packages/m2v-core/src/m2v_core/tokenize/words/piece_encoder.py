@@ -14,7 +14,7 @@ import numpy as np
 
 from m2v_core.ragged import Ragged, concatenated, merged
 from m2v_core.tokenize.words.bpe import BPE
-from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, model_of
+from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, Model, model_of
 from m2v_core.tokenize.words.characters import characters_of
 from m2v_core.tokenize.words.prepare import LibraryRule, Words, ascii_normalizer, ascii_rule, is_plain
 from m2v_core.tokenize.words.unigram import Unigram
@@ -35,10 +35,10 @@ _MOST_TEXT = 1 << 16
 _MOST_ADDED = 512
 
 
-def piece_encoder(raw: dict[str, Any]) -> PieceEncoder | None:
+def piece_encoder(raw: dict[str, Any], model: Model | None = None) -> PieceEncoder | None:
     """The encoder for a parsed `tokenizer.json`; `None` if all its pieces must be left to the library."""
     try:
-        return PieceEncoder(raw)
+        return PieceEncoder(raw, model)
     except CannotModelError:
         return None
 
@@ -48,6 +48,7 @@ class PieceEncoder:
 
     Args:
         raw: Content of a `tokenizer.json` whose texts may be split into pieces (see `m2v_core.tokenize.splitting`).
+        model: The word model, if it was made already; the content then needs no vocabulary.
 
     Raises:
         CannotModelError: The tokenizer has a part of an unknown kind.
@@ -61,8 +62,8 @@ class PieceEncoder:
         [1, 2, 1]
     """
 
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self._model = model_of(raw["model"])
+    def __init__(self, raw: dict[str, Any], model: Model | None = None) -> None:
+        self.model = model_of(raw["model"]) if model is None else model
         rule = ascii_rule(raw)
         if rule is None:
             raise CannotModelError("a normalizer or pre-tokenizer of an unknown kind")
@@ -75,11 +76,11 @@ class PieceEncoder:
     @property
     def takes_many(self) -> bool:
         """Whether many pieces at once are faster here than by the library, which uses all cores."""
-        return self._characters is not None and isinstance(self._model, WordPiece | Unigram)
+        return self._characters is not None and isinstance(self.model, WordPiece | Unigram)
 
     def ids_of(self, pieces: Sequence[str]) -> tuple[Ragged, list[int]]:
         """The ids of each piece, and the indices of the pieces that are left to the library and have no ids here."""
-        model, characters = self._model, self._characters
+        model, characters = self.model, self._characters
         if characters is None or len(pieces) <= _FEW or not isinstance(model, WordPiece | Unigram):
             return self._by_strings(pieces)
         text = "\0".join([*pieces, ""])
@@ -109,7 +110,7 @@ class PieceEncoder:
 
     def rows(self, pieces: Sequence[str]) -> list[list[int] | None]:
         """The ids of each of a few pieces, by loops in Python; `None` for a piece that is left to the library."""
-        ids_of_one = self._model.ids_of_one
+        ids_of_one = self.model.ids_of_one
         found: list[list[int] | None] = []
         for words in self._rows(pieces):
             if words is None:
@@ -152,7 +153,7 @@ class PieceEncoder:
         return words
 
     def _ids(self, words: list[str]) -> Ragged:
-        model = self._model
+        model = self.model
         if len(words) <= _FEW or isinstance(model, WordLevel):
             return Ragged.of([model.ids_of_one(word) for word in words])
         if isinstance(model, BPE):

@@ -21,7 +21,7 @@ from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, shift_of, slots_of
 NODE_BITS = 24
 
 #: What the root's slot holds: the key of no edge.
-_ROOT = 0xFFFF_FFFF
+ROOT = 0xFFFF_FFFF
 
 _BLOCK = 8  # bytes of a token that are compared at a time
 
@@ -242,7 +242,7 @@ def _placed(
     free_to_taken = 4 if len(parents) < _SMALL else 2
     n_slots = 1 << min(max(4, (free_to_taken * len(parents) + 2).bit_length()), NODE_BITS)
     slots = np.zeros(n_slots, np.uint32)
-    slots[0] = _ROOT
+    slots[0] = ROOT
     places = np.zeros(len(parents) + 1, np.int64)
     shift, last = shift_of(len(slots)), len(slots) - 1
     order = np.argsort(depth, kind="stable")

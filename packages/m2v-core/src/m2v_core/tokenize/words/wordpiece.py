@@ -54,6 +54,7 @@ class WordPiece:
                 token = self.trie.ids.take(node.take(stuck))
                 end = begin + self.sizes.take(token)
                 end -= (begin != starts.take(who)) * self.prefix_bytes
+                end = np.minimum(end, position.take(stuck) - 1)  # no token is longer than the way to it
                 is_done = data.take(np.maximum(end, begin)) == END
                 is_bad = (end <= begin) | (is_done < (self.continuing < 0))
                 found[begin] = token
@@ -69,11 +70,11 @@ class WordPiece:
             node = node_after
         for index in owner.tolist():
             place = int(starts[index])
-            ids = self._ids(data[place : place + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0])
-            unknown[index] = ids is None
-            for nth, token_id in enumerate(ids or ()):
-                found[place] = token_id
-                place += int(self.sizes[token_id]) - (self.prefix_bytes if nth else 0)
+            word = data[place : place + 4 * self.max_chars + 1].tobytes().partition(b"\xff")[0]
+            tokens = self._tokens(word)
+            unknown[index] = tokens is None
+            for start, token_id in tokens or ():
+                found[place + start] = token_id
         bad = np.flatnonzero(unknown)
         if len(bad):
             stops = words.stops.take(bad)
@@ -93,13 +94,13 @@ class WordPiece:
 
     def ids_of_one(self, word: str) -> list[int]:
         """The ids of one word."""
-        ids = None if len(word) > self.max_chars else self._ids(word.encode())
-        return [self.unk_id] if ids is None else ids
+        tokens = None if len(word) > self.max_chars else self._tokens(word.encode())
+        return [self.unk_id] if tokens is None else [token for _, token in tokens]
 
-    def _ids(self, word: bytes) -> list[int] | None:
-        """The ids of a word; `None` if it is unknown."""
+    def _tokens(self, word: bytes) -> list[tuple[int, int]] | None:
+        """The first byte and the id of each token of a word; `None` if the word is unknown."""
         slots, ids, shift, last, sizes = self._plain
-        found: list[int] = []
+        found: list[tuple[int, int]] = []
         begin, root, offset, length = 0, 0, 0, len(word)
         while begin < length:
             if root < 0:
@@ -117,7 +118,7 @@ class WordPiece:
             size = sizes[token] - offset
             if size <= 0:
                 return None
-            found.append(token)
+            found.append((begin, token))
             begin += size
             root, offset = self.continuing, self.prefix_bytes
         return found
