@@ -70,6 +70,7 @@ def test_unsafe_pieces_are_remembered_as_such() -> None:
     keys = hashed(split(encoded(["bad"]), spaced=False), cache.factor, MAX_BYTES)
     cache.add(cache.find(keys), keys, np.array([0]), np.zeros(0, np.int64), np.array([UNSAFE]))
     assert cache.find(keys).counts.tolist() == [UNSAFE]
+    assert cache.few(["bad"]) == {"bad": None}
 
 
 @pytest.mark.parametrize("max_bytes", [100_000, 1_000_000, 4_000_000])
@@ -103,35 +104,39 @@ def test_words_of_small_texts_are_forgotten_when_there_is_no_room() -> None:
         cache.add({f"word{index}": b"12345678"}, 2_000)
         assert len(cache.known) < 20
         assert cache.nbytes <= 2_000
-    assert not cache.is_whole
     cache.add({"x" * 65: b""}, 2_000)
     assert "x" * 65 not in cache.known
+
+
+@given(words=st.lists(WORDS, min_size=1, max_size=60, unique=True), others=st.lists(WORDS, max_size=9))
+@settings(max_examples=50, deadline=None)
+def test_a_few_words_are_found_as_many_are(words: list[str], others: list[str]) -> None:
+    cache = WordCache(2**24)
+    known(cache, words)
+    expected = {word: np.full(index % 4, index).tobytes() for index, word in enumerate(words)}
+    assert cache.few([*words, *others]) == expected
 
 
 @given(batches=st.lists(st.lists(WORDS, min_size=1, max_size=60, unique=True), min_size=1, max_size=5))
 @settings(max_examples=50, deadline=None)
 def test_what_was_added_is_told_once(batches: list[list[str]]) -> None:
     cache = WordCache(2**24)
-    told: dict[str, bytes | None] = {}
     for words in batches:
         new = [word for word, ids in known(cache, words).items() if ids is None]
         assert cache.n_untold == len(new)
         told = cache.tell(1000)
         assert sorted(told) == sorted(new)
-        for word, ids in told.items():
-            assert cache.one(word.encode()) == (ids, len(ids or b"") // 8)
+        assert cache.few(told) == told
     assert cache.tell(1000) == {}
-    assert cache.one(b"never") is None
 
 
-def test_small_texts_learn_what_batches_learnt() -> None:
+def test_small_texts_know_what_batches_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = TextTokenizer(wordpiece())
     texts = [f"good{index} day" for index in range(300)]
     expected = tokenizer(texts, None)
+    monkeypatch.setattr(tokenizer, "_new_small_pieces", None)
     for index, text in enumerate(texts):
         assert np.array_equal(tokenizer.one(text, None), expected[index])
-    assert tokenizer._words.n_untold == 0
-    assert len(tokenizer._small_texts.known) == 301
 
 
 @pytest.mark.parametrize("kind", [wordpiece, byte_bpe, unigram])

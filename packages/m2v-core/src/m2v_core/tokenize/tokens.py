@@ -52,8 +52,8 @@ _SMALL_MISSES = 64
 # So few new pieces are quicker one by one.
 _FEW_PIECES = 48
 
-# Small texts learn what batches have learnt once they have missed a fortieth as many pieces: by then it pays.
-_PIECES_FOR_A_MISS = 40
+# Small texts take over all that batches have learnt once they have missed a twelfth as many pieces: by then it pays.
+_PIECES_FOR_A_MISS = 12
 
 # Without a cache, that of one batch.
 _PASSING_CACHE = 1 << 20
@@ -237,14 +237,10 @@ class TextTokenizer:
         if 0 < self._words.n_untold <= _PIECES_FOR_A_MISS * self._missed_pieces:
             self._missed_pieces = 0
             most = max(self._room - self._small_texts.nbytes, 0) // (ENTRY_BYTES + 4 * _ID_BYTES)
-            self._small_texts.is_whole &= self._words.n_untold <= most
             self._small_texts.add(self._words.tell(most), self._room)
             return self._small_pieces(pieces, rule)
-        new: dict[str, bytes | None] = {}
-        if self._words.n_untold or not self._small_texts.is_whole:
-            one = self._words.one
-            found = {piece: ids for piece in missing if (ids := one(piece.encode())) is not None}
-            new = {piece: None if count == UNSAFE else ids for piece, (ids, count) in found.items()}
+        new = self._words.few(missing)
+        if new:
             if self._small_texts.nbytes < self._room:  # else they stay where they are
                 self._small_texts.add(new, self._room)
             missing = [piece for piece in missing if piece not in new]

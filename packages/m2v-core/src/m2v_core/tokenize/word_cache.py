@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,18 +88,10 @@ class WordCache:
         starts += _n_blocks(keys.sizes)
         return Lookup(table, known, starts, (meta >> _COUNT_BITS & _LOW).view(np.int64), store)
 
-    def one(self, piece: bytes) -> tuple[bytes, int] | None:
-        """The ids of one piece as bytes and their number, or `UNSAFE`; `None` if the piece is not in the cache."""
-        if len(piece) > MAX_BYTES:
-            return None
-        hashed = hash_of(piece, self._factor)
+    def few(self, pieces: Iterable[str]) -> dict[str, bytes | None]:
+        """The ids, as bytes, of those of a few pieces that are in the cache; `None` for one that is not safe."""
         with self._lock:
-            return self._table.one(hashed, piece)
-
-    @property
-    def n_entries(self) -> int:
-        """The number of pieces that were added."""
-        return self._table.n_entries
+            return self._table.few(pieces, self._factor)
 
     @property
     def n_untold(self) -> int:
@@ -153,13 +145,11 @@ class SmallTextCache:
     Attributes:
         known: Ids of each piece as bytes, `None` for a piece that is not safe. For reading only; it may be replaced.
         nbytes: About how many bytes are in use.
-        is_whole: Whether it never forgot a piece, nor left one out.
     """
 
     def __init__(self) -> None:
         self.known: dict[str, bytes | None] = {}
         self.nbytes = self._phase = 0
-        self.is_whole = True
         self._lock = threading.Lock()
 
     def add(self, new: Mapping[str, bytes | None], max_bytes: int) -> None:
@@ -175,7 +165,7 @@ class SmallTextCache:
         """Forget every fourth piece while more than so many bytes are in use; what comes often comes back soon."""
         with self._lock:
             while self.nbytes > max_bytes and len(self.known) > 1:
-                self._phase, self.is_whole = (self._phase + 1) % 4, False
+                self._phase = (self._phase + 1) % 4
                 known = [item for index, item in enumerate(self.known.items()) if index % 4 != self._phase]
                 self.nbytes = sum(ENTRY_BYTES + len(ids or b"") for _, ids in known)
                 self.known = dict(known) if len(known) > 3 else {}
@@ -207,21 +197,27 @@ class _Table:
     def nbytes(self) -> int:
         return self._slots.nbytes + self.store.nbytes
 
-    def one(self, hashed: int, piece: bytes) -> tuple[bytes, int] | None:
-        """The ids of one piece as bytes and their number; `None` if it is not in the table."""
-        slots, last, size = self._plain_slots, len(self._slots) - 1, len(piece)
-        slot = hashed >> self._plain_shift
-        for _ in range(_MAX_PROBES + 1):
-            held = slots[2 * slot]
-            if not held:
-                return None
-            if held == hashed and (meta := slots[2 * slot + 1]) & 0xFFFF == size:
-                start, count = (meta >> 32) * BLOCK, meta >> 16 & 0xFFFF
-                if self._plain_store[start : start + size] == piece:
-                    start += -(-size // BLOCK) * BLOCK
-                    return self._plain_store[start : start + (0 if count == UNSAFE else count) * 8].tobytes(), count
-            slot = slot + 1 & last
-        return None
+    def few(self, pieces: Iterable[str], factor: int) -> dict[str, bytes | None]:
+        """The ids of those pieces that are in the table; loops in Python are quicker for a few."""
+        found: dict[str, bytes | None] = {}
+        slots, store, shift, last = self._plain_slots, self._plain_store, self._plain_shift, len(self._slots) - 1
+        for piece in pieces:
+            data = piece.encode()
+            hashed, size = hash_of(data, factor), len(data)
+            slot = hashed >> shift
+            for _ in range(_MAX_PROBES + 1):
+                held = slots[2 * slot]
+                if held == hashed and (meta := slots[2 * slot + 1]) & 0xFFFF == size:
+                    start = (meta >> 32) * BLOCK
+                    if store[start : start + size] == data:
+                        count = meta >> 16 & 0xFFFF
+                        start += -(-size // BLOCK) * BLOCK
+                        found[piece] = None if count == UNSAFE else store[start : start + count * BLOCK].tobytes()
+                        break
+                if not held:
+                    break
+                slot = slot + 1 & last
+        return found
 
     def tell(self) -> Blocks:
         """The second numbers of the slots that were taken since the last call, in their order."""
