@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import m2v_core
+from conftest import make_model
 
 HEAVY = (
     "jax",
@@ -20,6 +24,24 @@ HEAVY = (
 
 #: Needed by some functions alone.
 LATER = ("csv", "gzip", "tqdm", "importlib.metadata", "m2v_core.data.columns", "m2v_core.evaluation")
+
+#: Not needed for a first vector of a model with a compiled vocabulary.
+NOT_YET = (
+    *LATER,
+    "tokenizers",
+    "difflib",
+    "hashlib",
+    "logging",
+    "shutil",
+    "ssl",
+    "tempfile",
+    "m2v_core.cluster",
+    "m2v_core.head",
+    "m2v_core.pipeline",
+    "m2v_core.quantize",
+    "m2v_core.storage.atomic",
+    "m2v_core.tokenize.backend",
+)
 
 SNIPPET = """
 import sys
@@ -38,6 +60,23 @@ def test_import_is_light() -> None:
     assert loaded("import m2v_core, m2v_core.cluster") == ""
     assert loaded("import m2v_core", LATER) == ""
     assert loaded("import csv", LATER) == "csv"
+
+
+def test_import_alone_loads_nothing() -> None:
+    assert loaded("import m2v_core", ("numpy", "tokenizers", "m2v_core.model", "m2v_core.errors")) == ""
+    assert loaded("from m2v_core import StaticModel", NOT_YET) == ""
+
+
+def test_a_first_vector_needs_little(tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path, compiled=True)
+    code = f"from m2v_core import StaticModel; model = StaticModel.from_pretrained({str(tmp_path)!r}, memory_map=True)"
+    assert loaded(f"{code}; model.encode('good day'); model.encode(['good', 'day!'] * 99)", NOT_YET) == ""
+    assert loaded(f"{code}; model.encode('a [CLS]')", ("tokenizers",)) == "tokenizers"
+
+
+def test_all_public_names_are_there() -> None:
+    assert {name for name in m2v_core.__all__ if getattr(m2v_core, name) is None} == set()
+    assert set(m2v_core.__all__) <= set(dir(m2v_core))
 
 
 def test_the_command_is_light() -> None:

@@ -67,13 +67,18 @@ def renamed(keywords: Mapping[str, Any], known: Collection[str]) -> dict[str, An
 
 
 def _taking(function: Callable[P, R], fixed: Mapping[str, bool]) -> Callable[P, R]:
-    parameters = inspect.signature(function).parameters
-    known = frozenset(parameters)
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    @functools.cache
+    def keywords_of() -> tuple[frozenset[str], bool]:
+        """The names of the parameters, and whether any other keyword is taken; found when a call first asks for it."""
+        parameters = inspect.signature(function).parameters
+        return frozenset(parameters), any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
     @functools.wraps(function)
     def taking(*args: P.args, **keywords: P.kwargs) -> R:
-        if not keywords or known.issuperset(keywords):
+        if not keywords:
+            return function(*args, **keywords)
+        known, open_ended = keywords_of()
+        if known.issuperset(keywords):
             return function(*args, **keywords)
         left = dict(keywords)
         for name, right in fixed.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import TypeVar
@@ -99,6 +98,8 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         >>> did_you_mean("pca_dim", ["pca_dims", "seed"])
         " Did you mean 'pca_dims'?"
     """
+    import difflib  # errors alone need it
+
     near = difflib.get_close_matches(str(name), map(str, known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 

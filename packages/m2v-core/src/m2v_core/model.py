@@ -21,8 +21,6 @@ from m2v_core.encode.batches import Batching
 from m2v_core.encode.encoder import Encoder
 from m2v_core.encode.rows import Rows, with_zero_rows
 from m2v_core.errors import InvalidInputError
-from m2v_core.head import MLPHead
-from m2v_core.quantize import quantized
 from m2v_core.storage import foreign, format
 from m2v_core.storage.files import read_consistently, read_user_text
 from m2v_core.storage.format import Config, StoredModel
@@ -31,6 +29,8 @@ from m2v_core.tokenize.tokens import TextTokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from m2v_core.head import MLPHead
 
 
 class Unset:
@@ -219,6 +219,8 @@ class StaticModel:
         model = cls.from_stored(
             replace(stored, config=replace(stored.config, **changes)), folder, cache_bytes=cache_bytes
         )
+        if quantize_to is None and dimensionality is None and vocabulary_quantization is None:
+            return model
         return quantize_model(
             model,
             vocabulary_quantization=vocabulary_quantization,
@@ -612,6 +614,8 @@ def quantize_model(
         >>> quantize_model(tiny_model(), vocabulary_quantization=2).embedding.shape
         (2, 2)
     """
+    from m2v_core.quantize import quantized  # few need it
+
     smaller = copy.copy(model)  # both share the tokenizer
     stored = quantized(
         model.stored,

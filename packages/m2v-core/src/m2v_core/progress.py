@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Self
 
 
 def progress_bar(
@@ -22,8 +22,10 @@ def progress_bar(
         >>> with progress_bar("Encoding", unit="texts", total=2, show=False) as bar:
         ...     _ = bar.update(2)
     """
-    from tqdm import tqdm  # costs as much as the rest of `import m2v_core`
-
+    try:
+        from tqdm import tqdm  # costs as much as the rest of `import m2v_core`
+    except ModuleNotFoundError:
+        return _NoBar(total, initial)
     wanted = (sys.stderr is not None and sys.stderr.isatty()) if show is None else show
     return tqdm(
         total=total,
@@ -34,3 +36,20 @@ def progress_bar(
         disable=not wanted,
         dynamic_ncols=True,
     )
+
+
+class _NoBar:
+    """Counts, and shows nothing: m2v-core may be installed without tqdm."""
+
+    def __init__(self, total: int | None, n: int) -> None:
+        self.total, self.n = total, n
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, n: int = 1) -> None:
+        """Count."""
+        self.n += n

@@ -19,12 +19,12 @@ from safetensors.numpy import save_file
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.head import MLPHead
 from m2v_core.storage.files import read_json, read_tensors, read_text, write_json
 from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors
 from m2v_core.storage.narrow import NARROW_DTYPES
 
 if TYPE_CHECKING:
+    from m2v_core.head import MLPHead
     from m2v_core.tokenize.compiled import CompiledTokenizer
 
 CONFIG_FILE = "config.json"

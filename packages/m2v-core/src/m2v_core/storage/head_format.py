@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.head import Activation, Layer, MLPHead
 from m2v_core.storage.files import read_json, read_tensors
+
+if TYPE_CHECKING:
+    from m2v_core.head import MLPHead
 
 HEAD_CONFIG = "head_config"
 
@@ -52,6 +54,8 @@ def read_head(tensor_file: Path, config_file: Path) -> MLPHead:
         ModelNotFoundError: A file is missing.
         ModelFormatError: A file is damaged, or the files do not fit each other.
     """
+    from m2v_core.head import Activation, Layer, MLPHead
+
     where = f'{config_file}: "{HEAD_CONFIG}"'
     raw = read_json(config_file).get(HEAD_CONFIG)
     if not isinstance(raw, dict):
