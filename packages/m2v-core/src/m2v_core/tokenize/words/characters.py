@@ -162,6 +162,26 @@ class Characters:
             kinds = (becomes >> _KIND_BITS).astype(np.uint8)
         return self._cut(becomes & _CODE, kinds)
 
+    def one(self, piece: str) -> list[str] | None:
+        """The words of one piece, without U+0000; `None` if it is left to the rule for strings."""
+        becomes, before = self._becomes, _BETWEEN
+        words: list[str] = []
+        for char in piece:
+            value = int(becomes[ord(char)])
+            if not value:
+                value = becomes[ord(char)] = self._learnt(char)
+            kind = value >> _KIND_BITS
+            if kind == _LEFT:
+                return None
+            if kind != _SPACE:
+                text = chr(value & _CODE)
+                if _PLAIN_BEGINS[before << 3 | kind]:
+                    words.append(_MARK + text if self._prefixed[kind] else text)
+                else:
+                    words[-1] += text
+            before = kind
+        return words
+
     def _learnt(self, char: str) -> int:
         """What a character becomes, and its kind."""
         if char == " ":
@@ -338,5 +358,6 @@ def _beginnings() -> NDArray[np.bool_]:
 
 
 _BEGINS = _beginnings()
+_PLAIN_BEGINS = _BEGINS.tolist()
 _KEPT = np.isin(np.arange(8), [_PART, _ALONE, _OTHER, _FIRST])
 _NOT_ALONE = _LEFT << _KIND_BITS

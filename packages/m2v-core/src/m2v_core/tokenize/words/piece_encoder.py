@@ -142,12 +142,17 @@ class PieceEncoder:
         )
 
     def _asked(self, text: str) -> Words:
+        """The words of a text by the rule for strings."""
         return self._ascii(text) if is_plain(text) else self._library(text)
 
     def _words(self, piece: str) -> Words:
         if self._added is not None and self._added.search(piece):
             return None
-        words = self._asked(piece)
+        words = None
+        if self._characters is not None and not is_plain(piece) and not self._has_pattern(piece):
+            words = self._characters.one(piece)
+        if words is None:
+            words = self._asked(piece)
         if self._added_normalized is not None and words and self._added_normalized.search("".join(words)):
             return None
         return words
