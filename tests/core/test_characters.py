@@ -166,5 +166,7 @@ def test_pieces_are_not_needlessly_left() -> None:
     found = rule[0]("naïve\0Straße\0Жёлтый\0日本語\0がっこう\0don't\x00100%\0")
     assert not found.left.any()
     assert asked == []
+    assert rule[0].one("naïve!") == ["naive", "!"]
+    assert rule[0].one("naïve\0") is None
     words = bytes(found.words.data).split(b"\xff")[:-1]
     assert [word.decode() for word in words[:5]] == ["naive", "straße", "желтыи", "日", "本"]

@@ -163,7 +163,7 @@ class Characters:
         return self._cut(becomes & _CODE, kinds)
 
     def one(self, piece: str) -> list[str] | None:
-        """The words of one piece, without U+0000; `None` if it is left to the rule for strings."""
+        """The words of one piece; `None` if it is left to the rule for strings."""
         becomes, before = self._becomes, _BETWEEN
         words: list[str] = []
         for char in piece:
@@ -171,7 +171,7 @@ class Characters:
             if not value:
                 value = becomes[ord(char)] = self._learnt(char)
             kind = value >> _KIND_BITS
-            if kind == _LEFT:
+            if kind in (_LEFT, _BETWEEN):
                 return None
             if kind != _SPACE:
                 text = chr(value & _CODE)
