@@ -35,10 +35,12 @@ RUNS = """
 model = StaticModel.from_pretrained(sys.argv[1])
 texts = ["good day", "Bad, sunny days!", "", "never seen"]
 assert model.encode("good day").any()
+assert model.encode("c\u00e4f\u00e9 d\u00e4").any()
 assert model.encode(texts * 500).shape == (2000, 8)
 assert [model.tokenize(text) for text in texts] == model.tokenize(texts)
 model.save_pretrained(sys.argv[2])
-missing(lambda: model.encode("caf\\u00e9"))
+missing(lambda: model.encode("cafe\\u0301"))
+missing(lambda: model.encode(["\\U0001f600"] * 100))
 missing(lambda: model.encode(["good day", "a [CLS]"] * 30))
 missing(lambda: model.tokenizer)
 try:
@@ -57,12 +59,11 @@ def run(code: str, *arguments: Path) -> None:
 @pytest.mark.parametrize("compiled", [True, False])
 def test_core_without_tokenizers(compiled: bool, tmp_path: Path) -> None:
     make_model().save_pretrained(tmp_path / "m", compiled=compiled)
-    large = "" if compiled else "from m2v_core.tokenize import tokens; tokens.LARGE_VOCABULARY = 0\n"
-    run(large + RUNS, tmp_path / "m", tmp_path / "again")
+    run(RUNS, tmp_path / "m", tmp_path / "again")
 
 
-def test_a_small_vocabulary_needs_it(tmp_path: Path) -> None:
-    make_model().save_pretrained(tmp_path / "m")
+def test_a_small_vocabulary_of_bpe_needs_it(tmp_path: Path) -> None:
+    make_model("byte_bpe").save_pretrained(tmp_path / "m")
     run("missing(lambda: StaticModel.from_pretrained(sys.argv[1]))", tmp_path / "m")
 
 
