@@ -39,7 +39,7 @@ _SETTINGS = {
     "BPE": {"unk_id", "prefix", "suffix", "fuse_unk", "whole_words"},
 }
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _NO_UTF8 = 0xF8  # the least byte that UTF-8 does not have
 _MAX_RUN = 1 << 12  # slots without a free one; a search ends there
 
@@ -179,29 +179,32 @@ def _check_merges(arrays: Arrays, n_tokens: int) -> None:
 def _entries(name: str, table: NDArray[Any], first: int = 0) -> Iterator[Ids]:
     """The entries of a table, in chunks, after a check that a search finds each of them, and ends for any other key.
 
-    The slots before the `first` are no entries.
+    The `first` slots are taken, but by no entries.
     """
     size = len(table)
     if size < 8 or size & (size - 1):
         raise BadVocabularyError(f"{name} should have a power of two of slots, 8 or more; found {size}")
-    free = _last_free(table)
-    n_held = 0
+    n_held, begin, before = 0, _last_free(table) + 1, -1  # where the current run of taken slots begins; the last one
     for start in range(0, size, _CHUNK):
-        part = table[start : start + _CHUNK].astype(np.int64)
-        held = np.flatnonzero(part)
+        part = table[start : start + _CHUNK]
+        held = np.flatnonzero(part != 0)
+        if not len(held):
+            continue
+        entries = part[held].astype(np.int64)
+        held += start
+        is_first = np.empty(len(held), bool)
+        is_first[0], is_first[1:] = held[0] != before + 1, held[1:] != held[:-1] + 1
+        begins = np.maximum.accumulate(np.where(is_first, held, begin))
+        begin, before = int(begins[-1]), int(held[-1])
         if start == 0:
-            held = held[held >= first]
-        entries = part[held]
-        if len(entries) and entries.min() < 0:
-            raise BadVocabularyError(f"{name} has a negative entry")
-        places = np.arange(start, start + len(part))
-        last_free = np.maximum.accumulate(np.where(part == 0, places, free))
-        free = int(last_free[-1])
-        run = (places - last_free)[held]
-        distance = held + start - slots_of(entries, shift_of(size)) & size - 1
-        if (run > _MAX_RUN).any() or (distance >= run).any():
+            held, begins, entries = held[first:], begins[first:], entries[first:]
+            if not len(held):
+                continue
+        run = held - begins
+        distance = held - slots_of(entries, shift_of(size)) & size - 1
+        if entries.min() < 0 or run.max() >= _MAX_RUN or (distance > run).any():
             raise BadVocabularyError(f"{name} has an entry that a search does not find")
-        n_held += len(entries)
+        n_held += len(held)
         yield entries
     if 2 * n_held > size:
         raise BadVocabularyError(f"{name} should be half empty at least; found {n_held} of {size} slots taken")
