@@ -174,6 +174,18 @@ def test_a_tokenizer_overwritten_in_its_place(one: Path) -> None:
         model.encode("<s>")
 
 
+def test_a_tokenizer_that_was_cut_off(one: Path) -> None:
+    """The process would end at a page of the map that the file has no longer."""
+    (one / "tokenizer.json").write_text((one / "tokenizer.json").read_text() + " " * 20_000)
+    compile_vocabulary(one)
+    model = StaticModel.from_pretrained(one)
+    again = pickle.loads(pickle.dumps(model))
+    (one / "tokenizer.json").write_text("")
+    with pytest.raises(ModelFormatError, match="overwritten after the model was loaded"):
+        model.encode("<s>")
+    assert again.encode("a <s>").any()
+
+
 @pytest.mark.parametrize("make", [wordpiece, unigram, metaspace_bpe])
 def test_every_byte_counts(make: Callable[[], str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A flipped bit anywhere: an error that names the file, or the file is ignored, never a result."""

@@ -129,7 +129,7 @@ def _metadata(path: Path) -> Mapping[str, str]:
 
 def _source(path: Path) -> MappedText | None:
     data = mapped_bytes(path)
-    return None if data is None else MappedText(data, digest_of(data), str(path))
+    return None if data is None else MappedText(data, digest_of(data), str(path), path.stat().st_ino)
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
