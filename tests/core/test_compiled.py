@@ -22,7 +22,8 @@ from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel, StaticModelPipeline, quantize_model
 from m2v_core.cli.main import main
 from m2v_core.storage import vocabulary_format
-from m2v_core.storage.format import OWNED_FILES, VOCABULARY_FILE, compile_vocabulary
+from m2v_core.storage.compile import compile_vocabulary
+from m2v_core.storage.format import OWNED_FILES, VOCABULARY_FILE
 from m2v_core.tokenize.compiled import CompiledTokenizer, compiled
 from m2v_core.tokenize.words import packed
 from tokenizer_files import KINDS, edited, file, metaspace_bpe, special, unigram, wordpiece
