@@ -22,7 +22,8 @@ from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, ModelFormatError, StaticModel, StaticModelPipeline, quantize_model
 from m2v_core.cli.main import main
 from m2v_core.storage import vocabulary_format
-from m2v_core.storage.format import OWNED_FILES, VOCABULARY_FILE, compile_vocabulary
+from m2v_core.storage.compile import compile_vocabulary
+from m2v_core.storage.format import OWNED_FILES, VOCABULARY_FILE
 from m2v_core.tokenize.compiled import CompiledTokenizer, compiled
 from m2v_core.tokenize.words import packed
 from m2v_core.tokenize.words.table import shift_of, slots_of
@@ -175,6 +176,18 @@ def test_a_tokenizer_overwritten_in_its_place(one: Path) -> None:
     (one / "tokenizer.json").write_bytes(content.replace(b"day", b"dax"))  # the same file, of the same size
     with pytest.raises(ModelFormatError, match=r"tokenizer\.json was overwritten after the model was loaded"):
         model.encode("<s>")
+
+
+def test_a_tokenizer_that_was_cut_off(one: Path) -> None:
+    """The process would end at a page of the map that the file has no longer."""
+    (one / "tokenizer.json").write_text((one / "tokenizer.json").read_text() + " " * 20_000)
+    compile_vocabulary(one)
+    model = StaticModel.from_pretrained(one)
+    again = pickle.loads(pickle.dumps(model))
+    (one / "tokenizer.json").write_text("")
+    with pytest.raises(ModelFormatError, match="overwritten after the model was loaded"):
+        model.encode("<s>")
+    assert again.encode("a <s>").any()
 
 
 @pytest.mark.parametrize("make", [wordpiece, unigram, metaspace_bpe])

@@ -14,8 +14,9 @@ from m2v_core.checks import did_you_mean, expect, one_of
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
+from m2v_core.storage.compile import compile_vocabulary
 from m2v_core.storage.files import read_consistently
-from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE, compile_vocabulary
+from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE
 from m2v_hub.names import is_inside
 
 #: The keywords of `StaticModel.from_pretrained` by which a variant may differ from its model.

@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
             f"Expected a folder; found {options.model!r}, which is none. For a model on the Hub: m2v pull ORG/NAME "
             f"--out FOLDER, and then m2v compile FOLDER; m2v push --compiled publishes it with its vocabulary."
         )
-    from m2v_core.storage.format import compile_vocabulary
+    from m2v_core.storage.compile import compile_vocabulary
 
     file = compile_vocabulary(folder)
     size = file.stat().st_size

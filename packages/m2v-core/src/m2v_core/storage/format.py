@@ -281,34 +281,6 @@ def _read_tokenizer(folder: Path) -> str | CompiledTokenizer:
     return read_text(folder / TOKENIZER_FILE)
 
 
-def compile_vocabulary(folder: Path) -> Path:
-    """Write the compiled vocabulary of the model in a folder beside its `tokenizer.json`; returns its path.
-
-    Raises:
-        ModelNotFoundError: The folder holds no model.
-        ModelFormatError: The `tokenizer.json` is damaged.
-        InvalidInputError: The model is in another layout, or our own word models do not know its tokenizer.
-    """
-    from m2v_core.storage.atomic import replaced_file
-
-    if read_json(folder / CONFIG_FILE).get("model_type", MODEL_TYPE) != MODEL_TYPE:
-        raise InvalidInputError(
-            f"{folder} holds a model in another layout. Load it, and save it by save_pretrained(OUT, compiled=True)."
-        )
-    read_text(folder / TOKENIZER_FILE)  # raises the error that says what is missing
-    content = _vocabulary((folder / TOKENIZER_FILE).read_bytes(), str(folder / TOKENIZER_FILE))
-    with replaced_file(folder / VOCABULARY_FILE, "wb") as file:
-        file.write(content)
-    return folder / VOCABULARY_FILE
-
-
-def _vocabulary(tokenizer: bytes, where: str) -> bytes:
-    from m2v_core.storage import vocabulary_format
-    from m2v_core.tokenize.compiled import compiled
-
-    return vocabulary_format.serialized(compiled(tokenizer, where))
-
-
 def write(
     stored: StoredModel,
     folder: Path,
@@ -346,7 +318,11 @@ def write(
     arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
-    vocabulary = _vocabulary(tokenizer.encode(), TOKENIZER_FILE) if compiled else None
+    vocabulary = None
+    if compiled:
+        from m2v_core.storage import vocabulary_format
+
+        vocabulary = vocabulary_format.compiled_from(tokenizer.encode(), TOKENIZER_FILE)
     config = stored.config.to_json() | ({} if head is None else {HEAD_CONFIG: head_config(head)})
     if head is None and (folder / HEAD_FILE).is_file():
         warnings.warn(

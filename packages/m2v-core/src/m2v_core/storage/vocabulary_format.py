@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError
 from m2v_core.storage.files import describe_damage, mapped_bytes, read_tensors
-from m2v_core.tokenize.compiled import CompiledTokenizer, MappedText, digest_of
+from m2v_core.tokenize.compiled import CompiledTokenizer, MappedText, compiled, digest_of
 from m2v_core.tokenize.words import packed
 
 VERSION = 1
@@ -33,6 +33,16 @@ UNUSED_IDS = "unused_ids"
 
 _DTYPES = {"uint8": "U8", "int32": "I32", "uint32": "U32", "int64": "I64", "float64": "F64"}
 _MAX_TOKENS = 1 << 24
+
+
+def compiled_from(tokenizer: bytes, where: str) -> bytes:
+    """The content of `vocabulary.safetensors` for that of a `tokenizer.json`; `where` names it in errors.
+
+    Raises:
+        InvalidInputError: Our own word models do not know a part of the tokenizer; the message names it.
+        ModelFormatError: It is not a tokenizer.
+    """
+    return serialized(compiled(tokenizer, where))
 
 
 def serialized(tokenizer: CompiledTokenizer) -> bytes:
@@ -129,7 +139,7 @@ def _metadata(path: Path) -> Mapping[str, str]:
 
 def _source(path: Path) -> MappedText | None:
     data = mapped_bytes(path)
-    return None if data is None else MappedText(data, digest_of(data), str(path))
+    return None if data is None else MappedText(data, digest_of(data), str(path), path.stat().st_ino)
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:

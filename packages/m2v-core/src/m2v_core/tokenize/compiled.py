@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +28,13 @@ class MappedText:
         data: [n] uint8, the bytes of the file.
         digest: What `digest_of` gave when the model was loaded.
         where: Name of the file in errors.
+        inode: Number of the file, if it is mapped: to read what was cut off would end the process.
     """
 
     data: NDArray[np.uint8]
     digest: str
     where: str
+    inode: int | None = None
 
     def text(self) -> str:
         """The text.
@@ -39,12 +42,22 @@ class MappedText:
         Raises:
             ModelFormatError: The file was changed since the model was loaded.
         """
-        if digest_of(self.data) != self.digest:
+        if self._is_shorter() or digest_of(self.data) != self.digest:
             raise ModelFormatError(
                 f"{self.where} was overwritten after the model was loaded, which needs its old content now. Load the "
                 f"model again; m2v replaces files instead."
             )
         return self.data.tobytes().decode()
+
+    def _is_shorter(self) -> bool:
+        try:
+            now = os.stat(self.where)  # noqa: PTH116 - pathlib is not needed here
+        except OSError:  # a file that was removed or replaced lives on while it is mapped
+            return False
+        return now.st_ino == self.inode and now.st_size < len(self.data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (np.array(self.data), self.digest, self.where)
 
 
 @dataclass(frozen=True)
