@@ -20,6 +20,6 @@ def library() -> ModuleType:
             raise
         raise MissingPackageError(
             "This needs the package tokenizers, which is not installed: pip install tokenizers. Without it, m2v-core "
-            "tokenises ASCII texts by models with a compiled vocabulary (m2v compile) or a large one."
+            "tokenises plain texts by WordPiece and Unigram models, and by those with a compiled vocabulary (m2v compile)."
         ) from None
     return backend
