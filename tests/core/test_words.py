@@ -89,6 +89,12 @@ def test_unigram_with_ties_and_byte_tokens(scores: dict[str, float], words: list
     check(model, words)
 
 
+def test_unigram_with_long_words() -> None:
+    vocab = [["<unk>", 0.0], ["a", -1.0], ["ab", -1.5], ["日", -2.0], ["aaa", -2.5], *([c, -3.0] for c in "bc")]
+    words = ["abc" * 30_000, "a", "日" * 1000, "x" * 3000, "", "ab", "bé" * 1024, "ab" * 1023, "aab"]
+    check({"type": "Unigram", "unk_id": 0, "vocab": vocab}, words)
+
+
 @st.composite
 def bpe_models(draw: st.DrawFn) -> dict[str, Any]:
     """Any; with tokenizers 1.x, which knows no prefixes and suffixes, the common kind."""

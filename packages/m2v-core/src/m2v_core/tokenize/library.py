@@ -20,6 +20,7 @@ def library() -> ModuleType:
             raise
         raise MissingPackageError(
             "This needs the package tokenizers, which is not installed: pip install tokenizers. Without it, m2v-core "
-            "tokenises plain texts by WordPiece and Unigram models, and by those with a compiled vocabulary (m2v compile)."
+            "tokenises plain texts by WordPiece and Unigram models, and by those with a compiled vocabulary (m2v "
+            "compile)."
         ) from None
     return backend

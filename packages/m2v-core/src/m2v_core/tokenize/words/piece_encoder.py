@@ -28,7 +28,7 @@ _FEW = 24
 #: Words that are encoded together, few enough for the processor's cache.
 _BLOCK = 4096
 
-#: Characters of pieces that are encoded together.
+#: Characters of pieces that are encoded together; a longer piece is left to the library.
 _MOST_TEXT = 1 << 16
 
 #: A tokenizer with more added tokens is left to the library.
@@ -122,7 +122,8 @@ class PieceEncoder:
 
     def _rows(self, pieces: Sequence[str]) -> list[Words]:
         """The words of each piece."""
-        if self._has_added("\n".join(pieces)):
+        text = "\n".join(pieces)
+        if len(text) > _MOST_TEXT or self._has_added(text):
             return [self._words(piece) for piece in pieces]
         if is_plain("".join(pieces)):
             return list(self._ascii.of_many(pieces))
@@ -146,6 +147,8 @@ class PieceEncoder:
         return self._ascii(text) if is_plain(text) else self._library(text)
 
     def _words(self, piece: str) -> Words:
+        if len(piece) > _MOST_TEXT:
+            return None
         if self._added is not None and self._added.search(piece):
             return None
         words = None

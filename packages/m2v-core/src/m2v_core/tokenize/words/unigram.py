@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from m2v_core.tokenize.words.table import Ids
 from m2v_core.tokenize.words.trie import Trie
-from m2v_core.tokenize.words.word_bytes import END, WordBytes
+from m2v_core.tokenize.words.word_bytes import END, WordBytes, starts_of
 
 #: The library's score of an unknown character: that of the least probable token, less this.
 UNKNOWN_PENALTY = 10.0
+
+#: Bytes of a long word.
+_LONG = 2048
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class Unigram:
     def ids_at(self, words: WordBytes) -> NDArray[np.int32]:
         """[N] the id of each token at its first byte, -1 at all other bytes."""
         data, starts = words.data, words.starts
+        long = np.flatnonzero(words.stops - starts > _LONG)
+        if len(long):
+            return self._with_long(words, long)
         # A cell for each byte, and for the END of each word: the best way to get there.
         best, origin, token = np.full(len(data), -np.inf), np.zeros(len(data), np.int64), np.full(len(data), -1)
         best[starts] = 0
@@ -61,6 +67,20 @@ class Unigram:
             end = end.take(better)
             best[end], origin[end], token[end] = sums.take(better), begin.take(better), ids[first:last].take(better)
         return self._traced(words, origin, token)
+
+    def _with_long(self, words: WordBytes, long: Ids) -> NDArray[np.int32]:
+        """`ids_at` with long words, which are done one by one: the others would wait for each of their bytes."""
+        spans = list(zip(words.starts.take(long).tolist(), words.stops.take(long).tolist(), strict=True))
+        kept = np.ones(len(words.data), bool)
+        for start, stop in spans:
+            kept[start : stop + 1] = False
+        data = words.data.compress(kept)
+        found = np.full(len(words.data), -1, np.int32)
+        found[kept] = self.ids_at(WordBytes(data, starts_of(data)))
+        for start, stop in spans:
+            ids = self.ids_of_one(words.data[start:stop].tobytes().decode())
+            found[start : start + len(ids)] = ids
+        return found
 
     def _candidates(self, data: NDArray[np.uint8]) -> tuple[Ids, Ids, Ids]:
         """Every token that a character begins: where it begins, its bytes and its id.
