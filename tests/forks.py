@@ -25,7 +25,7 @@ for name in sys.argv[1:]:
 while line := sys.stdin.readline():
     pipes = [os.pipe() for _ in range(2)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads of OpenBLAS, which survives a fork
+        warnings.simplefilter("ignore")  # of threads: OpenBLAS survives a fork, and JAX has none yet
         process = os.fork()
     if not process:
         break

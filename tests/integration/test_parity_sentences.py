@@ -73,6 +73,16 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**raw, **changes}))
 
 
+@pytest.fixture(autouse=True)
+def one_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All texts of a tiny teacher in batches of one width: most of the time here goes into compiling one for each width.
+
+    The real teacher has batches of several; tests/distill/test_families.py shows of every family that they change nothing.
+    """
+    if "minilm" not in request.fixturenames:
+        monkeypatch.setattr("m2v_distill.teacher.engine.batching.PROGRAM", 1 << 30)
+
+
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
     return random_teacher("bert", tmp_path / "encoder")
