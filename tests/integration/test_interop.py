@@ -98,7 +98,7 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
 
 
 def test_every_route_gives_the_same(minilm: Path, own_data: Path, tmp_path: Path, capsys) -> None:
-    """With the tokens that begin with three of the letters: each token is embedded for itself."""
+    """With the tokens that begin with the first six letters: each token is embedded for itself."""
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer
 
@@ -106,9 +106,9 @@ def test_every_route_gives_the_same(minilm: Path, own_data: Path, tmp_path: Path
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     SentenceTransformer(str(minilm), device="cpu").save(str(tmp_path / "saved"))
-    options = {"quantize_to": "float32", "token_remove_pattern": r"\[unused|(?!\[|(##)?[abc])", **OURS}
+    options = {"quantize_to": "float32", "token_remove_pattern": r"\[unused|(?!\[|(##)?[a-f])", **OURS}
     ours, texts = distill(minilm, **options), sentences_of(own_data, 100)
-    assert 2_000 < len(ours.tokens) < 6_000
+    assert 5_000 < len(ours.tokens) < 15_000
     expected = ours.encode(texts)
     students = {
         "distill(a folder that sentence-transformers saved)": distill(tmp_path / "saved", **options),
