@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import GOLDEN
+from forks import Forks
 from tokenizer_files import special, wordpiece
 
 TEACHERS = GOLDEN / "teachers"
@@ -46,3 +47,13 @@ def make_teacher(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def teacher_folder(make_teacher: Callable[..., Path]) -> Path:
     return make_teacher()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs code in processes that have imported what a distillation needs; each starts JAX for itself."""
+    needed = ("m2v_core.cli.main", "m2v_distill.pipeline", "m2v_distill.corpus.featurize", "sklearn.decomposition")
+    lazy = ("transformers.models.auto.tokenization_auto", "transformers.models.auto.configuration_auto")
+    forks = Forks(*needed, *lazy)
+    yield forks
+    forks.close()

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, replace
@@ -21,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from forks import Forks
 from m2v_core import InvalidInputError, ModelFormatError
 from m2v_distill import FeatureStore, Teacher, featurize
 from m2v_distill.corpus.shards import pack, read_shard, starts_with, unpack, write_shard
@@ -43,7 +43,7 @@ def killed(self, target):
     return replace(self, target)
 
 Path.replace = killed
-featurize(Teacher.from_pretrained(sys.argv[1]), sys.stdin.read().split("|"), sys.argv[2], shard_size=4)
+featurize(Teacher.from_pretrained(sys.argv[1]), sys.argv[4].split("|"), sys.argv[2], shard_size=4)
 """
 
 
@@ -146,13 +146,13 @@ def test_zeros_stay_zeros(make_teacher: Callable[..., Path], tmp_path: Path) -> 
         store.check(teacher)
 
 
-def test_a_killed_run_goes_on(teacher: Teacher, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on(teacher: Teacher, tmp_path: Path, forks: Forks) -> None:
     """Killed in each run, when a file is written but not in its place yet; the next one goes on."""
     whole = content(featurize(teacher, TEXTS, tmp_path / "whole", shard_size=4).folder)
 
     def run(killed_at: str) -> int:
-        command = [sys.executable, "-c", DRIVER, str(teacher.source.folder), str(tmp_path / "out"), killed_at]
-        return subprocess.run(command, input="|".join(TEXTS), text=True, check=False).returncode
+        arguments = (teacher.source.folder, tmp_path / "out", killed_at, "|".join(TEXTS))
+        return forks.run(DRIVER, *arguments, env=os.environ, cwd=tmp_path).returncode
 
     for name, files in (("store.json", 0), ("shard-00000.safetensors", 1), ("shard-00003.safetensors", 4)):
         assert run(name) == -signal.SIGKILL

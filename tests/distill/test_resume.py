@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from forks import Forks
 
 #: The command itself, with a chunk for every batch and small shards, that kills itself at some point.
 DRIVER = """
@@ -52,14 +54,13 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.fixture
-def distill(teacher_folder: Path, tmp_path: Path):
+def distill(teacher_folder: Path, tmp_path: Path, forks: Forks):
     phrases = [f"{'good ' * (i % 9 + 1)}{'day ' * (i // 9 % 9)}{'sunny ' * (i // 81)}" for i in range(1, 1500)]
     (tmp_path / "words.txt").write_text("\n".join(phrases))
 
     def run(where: str, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         arguments = ("distill", teacher_folder, tmp_path / name, "--vocabulary", tmp_path / "words.txt", *options)
-        command = [sys.executable, "-c", DRIVER, where, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return forks.run(DRIVER, where, *arguments, env=os.environ, cwd=tmp_path)
 
     return run
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh
 
 from conftest import xla_flags
+from forks import Forks
 from m2v_distill.fit.design import Design
 from m2v_distill.fit.ridge import JITTER, fitted_scale, linear_table, ridge
 
@@ -134,12 +133,12 @@ def test_fitted_scale() -> None:
     assert fitted_scale(design, cross, np.zeros_like(table)) == 0
 
 
-def test_the_number_of_devices_changes_nothing(tmp_path: Path) -> None:
+def test_the_number_of_devices_changes_nothing(tmp_path: Path, forks: Forks) -> None:
     """Not a bit, of widths that do not divide among them either."""
     for devices in (1, 3, 8):
         environment = {**os.environ, "XLA_FLAGS": xla_flags(devices)}
-        command = [sys.executable, "-c", ON_DEVICES, str(tmp_path / f"{devices}.npz"), str(devices)]
-        subprocess.run(command, env=environment, check=True)
+        done = forks.run(ON_DEVICES, tmp_path / f"{devices}.npz", devices, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     one = np.load(tmp_path / "1.npz")
     assert len(one.files) == 20
     for devices in (3, 8):

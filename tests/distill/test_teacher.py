@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel
+from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel, TransferError
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.teacher.families.fields import activation_of
 from m2v_distill.teacher.families.registry import FAMILIES
@@ -122,15 +122,26 @@ def test_the_card_tells_language_and_licence(tmp_path: Path, card: str, language
     assert (source.language, source.license) == (language, licence)
 
 
-def test_a_failed_download_tells_no_token(tmp_path: Path, monkeypatch) -> None:
-    """Neither the error nor what it is chained to, for a token that was passed, and one in the text of the failure."""
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (LocalEntryNotFoundError, ModelNotFoundError),
+        (HfHubHTTPError.__mro__[1], TransferError),  # of the HTTP library: a connection that breaks
+        (OSError, TransferError),  # a full disk
+        (RuntimeError, TransferError),  # hf_xet
+    ],
+)
+def test_a_failed_download_is_one_error_that_tells_no_token(failure: type, kind: type, monkeypatch) -> None:
+    """Neither it nor what it is chained to, for a token that was passed, and one in the text of the failure."""
     given, stored = "secret-of-another-form", "hf_" + "Sesame" * 6
 
     def failing(*arguments: object, **options: object) -> str:
-        raise LocalEntryNotFoundError(f"{given} and {stored} at https://host/a?Signature={stored} failed\nmore")
+        raise failure(f"{given} and {stored} at https://host/a?Signature={stored} failed\nmore")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", failing)
-    with pytest.raises(ModelNotFoundError, match=r"\*\*\* and \*\*\* at https://host/a\?\*\*\* failed") as caught:
+    with pytest.raises(
+        kind, match=rf"{failure.__name__}: \*\*\* and \*\*\* at https://host/a\?\*\*\* failed"
+    ) as caught:
         find_teacher("org/none", token=given)
     assert caught.value.__context__ is None
     assert not any(token in str(caught.value) for token in (given, stored))

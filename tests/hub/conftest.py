@@ -9,7 +9,7 @@ import pytest
 
 from conftest import make_model
 from hub.loopback import Hub, Repo, running
-from hub.processes import MODEL, READER, SECRET, WRITER, Run, figures, files_of, process
+from hub.processes import FORKS, MODEL, READER, SECRET, WRITER, Run, figures, files_of, process
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +49,10 @@ def hub(folder: Path, other: Path) -> Iterator[Hub]:
 @pytest.fixture
 def python(hub: Hub, tmp_path: Path) -> Run:
     return process(hub, tmp_path / "cache")
+
+
+def pytest_sessionfinish() -> None:
+    FORKS.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

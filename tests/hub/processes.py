@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forks import Forks
 from hub.loopback import Hub
 
 WRITER, READER, SECRET = ("hf_" + word * 6 for word in ("Writer", "Reader", "Sesame"))
@@ -20,6 +20,31 @@ PROJECT = Path(__file__).parents[2] / "packages/m2v-hub/pyproject.toml"
 
 #: What the end of the tests' output tells.
 figures: list[str] = []
+
+#: All that is slow to import but huggingface_hub itself.
+FORKS = Forks(
+    *(
+        "m2v_core.cli.main",
+        "m2v_core.pipeline",
+        "numpy",
+        "safetensors.numpy",
+        "tokenizers",
+        "tqdm.auto",
+        "jinja2",
+        "yaml",
+    ),
+    *(
+        "filelock",
+        "fsspec",
+        "httpx",
+        "httpx2",
+        "requests",
+        "asyncio",
+        "concurrent.futures",
+        "packaging.version",
+        "typer",
+    ),
+)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -72,8 +97,7 @@ def process(hub: Hub, home: Path) -> Run:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), **quiet, **variables}
         home.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-c", POINTS + code, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=home.parent)
+        return FORKS.run(POINTS + code, *arguments, env=env, cwd=home.parent)
 
     return run
 

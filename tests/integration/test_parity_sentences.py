@@ -44,11 +44,15 @@ def report(capsys: pytest.CaptureFixture[str], line: str) -> None:
         print(f"\n{line}", end="")
 
 
-def compare(folder: Path, texts: Sequence[str] = TEXTS, **options: Any) -> float:
-    """The largest error, of vectors with numbers about 1."""
-    peer = SentenceTransformer(str(folder), device="cpu")
+def compare(folder: Path, texts: Sequence[str] = TEXTS, *options: dict[str, str]) -> float:
+    """The largest error, of vectors with numbers about 1; with each of these options, if there are any."""
+    peer, teacher = SentenceTransformer(str(folder), device="cpu"), Teacher.from_pretrained(folder)
+    return max(error_of(peer, teacher, texts, **option) for option in options or [{}])
+
+
+def error_of(peer: SentenceTransformer, teacher: Teacher, texts: Sequence[str], **options: Any) -> float:
     theirs = peer.encode(list(texts), batch_size=256, **options)  # in one batch: it fails on one of empty texts alone
-    ours = Teacher.from_pretrained(folder).encode(texts, **options)
+    ours = teacher.encode(texts, **options)
     assert ours.shape == theirs.shape
     scale = np.linalg.norm(theirs, axis=1)
     assert (scale > 0).mean() > 0.9
@@ -71,6 +75,16 @@ def save(folder: Path, encoder: Path, *modules: torch.nn.Module, **options: Any)
 def edit(path: Path, **changes: Any) -> None:
     raw = json.loads(path.read_text()) if path.is_file() else {}
     path.write_text(json.dumps({**raw, **changes}))
+
+
+@pytest.fixture(autouse=True)
+def one_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All texts of a tiny teacher in batches of one width: most of the time here goes into compiling one for each width.
+
+    The real teacher has batches of several; tests/distill/test_families.py shows of every family that they change nothing.
+    """
+    if "minilm" not in request.fixturenames:
+        monkeypatch.setattr("m2v_distill.teacher.engine.batching.PROGRAM", 1 << 30)
 
 
 @pytest.fixture
@@ -115,11 +129,9 @@ def test_prompts(case: str, kind: str | None, side: str, counts: bool, tmp_path:
         options += [{"prompt": "a sunny "}, {"prompt": ""}, {}]
         if modes in ("cls", "max") or not counts:  # nothing is left to pool
             options = [option for option in options if option.get("prompt_name") != "endless"]
-        worst = max(worst, *(compare(folder, texts, **option) for option in options))
+        worst = max(worst, compare(folder, texts, *options))
         edit(folder / "config_sentence_transformers.json", default_prompt_name="long")
-        worst = max(
-            worst, *(compare(folder, texts, **option) for option in [{}, {"prompt": ""}, {"prompt_name": "query"}])
-        )
+        worst = max(worst, compare(folder, texts, {}, {"prompt": ""}, {"prompt_name": "query"}))
     report(
         capsys, f"{case:6} padded {side:5} prompts that {'count' if counts else 'do not'}: largest error {worst:.1e}"
     )
@@ -192,14 +204,15 @@ def test_long_texts(case: str, kind: str | None, side: str, tmp_path: Path, caps
     more = {} if kind is None else {"pad_token": "<unk>"}
     teacher = random_teacher(case, tmp_path / "encoder", kind, truncation_side=side, model_max_length=36, **more)
     folder = save(tmp_path / "m", teacher, Pooling(SHAPE, "mean"), prompts={"query": "good: "})
-    worst = max(compare(folder), compare(folder, prompt_name="query"))
+    options: list[dict[str, str]] = [{}, {"prompt_name": "query"}]
+    worst = compare(folder, TEXTS, *options)
     uncut = Teacher.from_pretrained(folder).encode(TEXTS)
     settings: list[dict[str, Any]] = [{"max_seq_length": length} for length in (2, 3, 7, 30)]
     settings += [{"tokenizer_args": {"model_max_length": 9}}, {"processor_kwargs": {"model_max_length": 9}}]
     for changed in settings:
         (folder / "sentence_bert_config.json").write_text(json.dumps(changed))
         assert np.abs(Teacher.from_pretrained(folder).encode(TEXTS) - uncut).max() > 0.1
-        worst = max(worst, compare(folder), compare(folder, prompt_name="query"))
+        worst = max(worst, compare(folder, TEXTS, *options))
     (folder / "sentence_bert_config.json").unlink()
     edit(folder / "tokenizer_config.json", model_max_length=10**30)
     if case != "roberta":  # sentence-transformers forgets that RoBERTa keeps two positions free, and fails

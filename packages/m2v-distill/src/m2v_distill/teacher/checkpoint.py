@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -168,15 +169,7 @@ def _open(path: Path, index: str) -> Checkpoint:
         names = list(file.keys())
     except SafetensorError as error:
         raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
-    return {name: _reader(file, name) for name in names}
-
-
-def _reader(file: Any, name: str) -> Callable[[], NDArray[Any]]:
-    def read() -> NDArray[Any]:
-        array: NDArray[Any] = file.get_tensor(name)
-        return array
-
-    return read
+    return {name: partial(file.get_tensor, name) for name in names}
 
 
 def fill(

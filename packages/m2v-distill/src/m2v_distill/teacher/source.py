@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFoundError
+from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.redact import redacted
 from m2v_core.storage.files import read_json
 from m2v_core.storage.format import MODEL_TYPE
@@ -58,6 +58,7 @@ def find_teacher(
 
     Raises:
         ModelNotFoundError: There is no such folder, and the Hub gave no such model.
+        TransferError: The download broke off, or the files cannot be written.
         MissingPackageError: The weights are pickled, and PyTorch, which reads them, is not installed.
     """
     folder, name = Path(name_or_path), os.fspath(name_or_path)
@@ -66,36 +67,44 @@ def find_teacher(
         hub_id, revision = _cached(folder)
         card = _card(folder / "README.md")
         return TeacherSource(folder, folder.resolve().name, *card, revision=revision, hub_id=hub_id)
+    folder = _fetched(name, revision, token, TEACHER_FILES)
+    if pickled := _pickled(folder):
+        if not has_torch():
+            _check_torch(name, folder.name, token, pickled)
+        _fetched(name, folder.name, token, pickled)
+    check_not_static(folder)
+    card = _card(folder / "README.md")
+    return TeacherSource(folder, name, *card, revision=folder.name, hub_id=name)  # the folder is snapshots/<commit>
+
+
+def _fetched(name: str, revision: str | None, token: str | None, patterns: Sequence[str]) -> Path:
+    """The folder in the Hub's cache with those files of a repository that fit the patterns."""
     from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    def fetched(revision: str | None, patterns: Sequence[str]) -> Path:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                token=token,
-                allow_patterns=list(patterns),
-                ignore_patterns=list(OTHER_FRAMEWORKS),
-            )
-        )
-
     try:
-        folder = fetched(revision, TEACHER_FILES)
-        if pickled := _pickled(folder):
-            if not has_torch():
-                _check_torch(name, folder.name, token, pickled)
-            fetched(folder.name, pickled)
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            token=token,
+            allow_patterns=list(patterns),
+            ignore_patterns=list(OTHER_FRAMEWORKS),
+        )
+    except Exception as error:  # huggingface_hub lets those of its HTTP library, hf_xet and the disk through
+        refused = isinstance(error, (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError))
         first_line = str(error).partition("\n")[0]
         problem = f"{type(error).__name__}: {redacted(first_line, token, get_token())}"
     else:
-        check_not_static(folder)
-        card = _card(folder / "README.md")
-        return TeacherSource(folder, name, *card, revision=folder.name, hub_id=name)  # the folder is snapshots/<commit>
-    raise ModelNotFoundError(  # outside the handler: the original error, which may hold a token, is not its context
-        f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub gave "
-        f"({problem}). Check the spelling and the connection."
+        return Path(folder)
+    # Outside the handler: the original error, which may hold a token, is not the context of these.
+    if refused:
+        raise ModelNotFoundError(
+            f"{name!r} is neither a folder here (looked from {Path.cwd()}) nor a model that the Hugging Face Hub gave "
+            f"({problem}). Check the spelling and the connection."
+        )
+    raise TransferError(
+        f"Fetching {name} from the Hugging Face Hub failed ({problem}). Check the connection and the disk; then "
+        f"try again."
     )
 
 
