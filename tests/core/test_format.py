@@ -44,6 +44,7 @@ def test_round_trip(
     config = Config(
         normalize=normalize,
         max_length=max_length,
+        prompts={"query": "good ", "passage": ""},
         base_model="org/teacher",
         language=("en", "de"),
         license="mit",

@@ -21,6 +21,7 @@ from m2v_core.encode.batches import Batching
 from m2v_core.encode.encoder import Encoder
 from m2v_core.encode.rows import Rows, with_zero_rows
 from m2v_core.errors import InvalidInputError
+from m2v_core.prompts import DOCUMENT, QUERY, prepended, resolved
 from m2v_core.storage import foreign, format
 from m2v_core.storage.files import read_consistently, read_user_text
 from m2v_core.storage.format import Config, StoredModel
@@ -384,6 +385,15 @@ class StaticModel:
     def max_length(self, value: int | None) -> None:
         self._stored = replace(self._stored, config=replace(self.config, max_length=value))
 
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Texts that `encode_query` and `encode_document` put before a text, by name. Can be set; `{}` for none."""
+        return dict(self.config.prompts or {})
+
+    @prompts.setter
+    def prompts(self, value: Mapping[str, str] | None) -> None:
+        self._stored = replace(self._stored, config=replace(self.config, prompts=value or None))
+
     def __repr__(self) -> str:
         base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
         return f"{type(self).__name__}(tokens={self.n_tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
@@ -446,6 +456,58 @@ class StaticModel:
             progress=show_progress_bar,
         )
         return self._encoder.vectors(as_texts(sentences), limit, unit, batching)
+
+    def encode_query(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        **options: Any,
+    ) -> NDArray[np.float32]:
+        """Embed queries: `encode` of the texts with the model's prompt before each, if it has one.
+
+        The prompt is that of the name "query" in `prompts`. Its tokens count for `max_length`, and in the mean.
+
+        Args:
+            sentences: A text, or any iterable of texts.
+            prompt_name: Name of another prompt of the model.
+            prompt: Text of the prompt, "" for none.
+            options: Options of `encode`.
+
+        Raises:
+            InvalidInputError: The model has no prompt of this name; or as `encode`.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.prompts = {"query": "good "}
+            >>> model.encode_query("day"), model.encode_document("day")
+            (array([0.5, 0.5], dtype=float32), array([0., 1.], dtype=float32))
+        """
+        return self.encode(self._prompted(sentences, QUERY, prompt_name, prompt), **options)
+
+    def encode_document(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        **options: Any,
+    ) -> NDArray[np.float32]:
+        """Embed documents, as `encode_query` does queries.
+
+        The prompt is that of the first of these names in `prompts`: "document", "passage", "corpus".
+        """
+        return self.encode(self._prompted(sentences, DOCUMENT, prompt_name, prompt), **options)
+
+    def _prompted(
+        self, sentences: str | Iterable[str], names: Sequence[str], prompt_name: str | None, prompt: str | None
+    ) -> str | Iterable[str]:
+        """The texts with the prompt of a call before each."""
+        prefix = resolved(self.config.prompts or {}, names, prompt_name=prompt_name, prompt=prompt)
+        if not prefix:
+            return sentences
+        return prefix + sentences if isinstance(sentences, str) else prepended(prefix, as_texts(sentences))
 
     @aliased_arrays
     def encode_stream(

@@ -74,6 +74,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "str | None": ((str,), "a string"),
     "int | float | str | None": ((int, float, str), "a number or a string"),
     "tuple[str, ...] | None": ((tuple,), "a language code or a list of them"),
+    "Mapping[str, str] | None": ((dict,), "an object with a text for each name"),
     "Mapping[str, Any] | None": ((dict,), "an object"),
 }
 
@@ -85,6 +86,7 @@ class Config:
     Attributes:
         normalize: Whether `encode` scales vectors to unit length (L2).
         max_length: Number of tokens at which a text is truncated; `None` for no limit.
+        prompts: Texts that `encode_query` and `encode_document` put before a text, by name; `None` for none.
         base_model: Teacher: a Hub id, or the name of its folder.
         language: ISO 639 codes of the teacher's languages.
         license: SPDX identifier inherited from the teacher; `None` if it names none.
@@ -108,6 +110,7 @@ class Config:
 
     normalize: bool = False
     max_length: int | None = DEFAULT_MAX_LENGTH
+    prompts: Mapping[str, str] | None = None
     base_model: str | None = None
     language: tuple[str, ...] | None = None
     license: str | None = None
@@ -122,6 +125,7 @@ class Config:
 
     def __post_init__(self) -> None:
         checks.whole("max_length", self.max_length, 1, or_none=True)
+        _check_prompts(self.prompts)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
@@ -180,6 +184,15 @@ def _checked(f: Field[Any], value: Any, where: str) -> Any:
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise ModelFormatError(f'{where}: "{f.name}" should be {expected}, found {value!r}.')
     return value
+
+
+def _check_prompts(prompts: Any) -> None:
+    """Raise `InvalidInputError` unless prompts are valid texts by name."""
+    expected = "a mapping with a text (valid Unicode) for each name, or None"
+    checks.expect(prompts is None or isinstance(prompts, Mapping), "prompts", expected, prompts)
+    for pair in (prompts or {}).items():
+        valid = all(isinstance(text, str) and checks.lone_surrogate(text) is None for text in pair)
+        checks.expect(valid, "prompts", expected, dict([pair]))
 
 
 def _are_strings(value: Any) -> bool:
