@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from m2v_core import checks
 from m2v_core.aliases import aliased, aliased_arrays
@@ -394,6 +394,15 @@ class StaticModel:
     def prompts(self, value: Mapping[str, str] | None) -> None:
         self._stored = replace(self._stored, config=replace(self.config, prompts=value or None))
 
+    @property
+    def similarity_fn_name(self) -> str:
+        """What `similarity` computes: cosine, dot, euclidean or manhattan. Can be set."""
+        return self.config.similarity_fn_name or "cosine"
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, value: str | None) -> None:
+        self._stored = replace(self._stored, config=replace(self.config, similarity_fn_name=value))
+
     def __repr__(self) -> str:
         base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
         return f"{type(self).__name__}(tokens={self.n_tokens}, dim={self.dim}, dtype={self.embedding_dtype}{base})"
@@ -577,6 +586,54 @@ class StaticModel:
         )
         sequences = self._encoder.sequences(as_texts(sentences), max_length, batching)
         return sequences[0] if isinstance(sentences, str) else sequences
+
+    # --- vectors and vectors ------------------------------------------------------------------------------------
+
+    def similarity(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float32]:
+        """The similarity of each vector to each of the others; see `similarity_fn_name`.
+
+        Args:
+            first: [n, D] vectors, or one [D].
+            second: [m, D] vectors, or one [D].
+
+        Returns:
+            [n, m] float32; the higher, the more similar. The cosine of a vector of zeros is 0.
+
+        Raises:
+            InvalidInputError: The arrays do not have these shapes.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.similarity(model.encode("day"), model.encode(["good", "day", ""]))
+            array([[0., 1., 0.]], dtype=float32)
+        """
+        from m2v_core.similarity import similarity  # few need it
+
+        return similarity(first, second, self.similarity_fn_name)
+
+    def similarity_pairwise(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float32] | np.float32:
+        """The similarity of each vector to that in the same row of the other array.
+
+        Args:
+            first: [n, D] vectors, or one [D].
+            second: The same shape.
+
+        Returns:
+            [n] float32; a number for one pair.
+
+        Raises:
+            InvalidInputError: The arrays do not have these shapes.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.similarity_pairwise(model.encode(["good", "day"]), model.encode(["good", "good"]))
+            array([1., 0.], dtype=float32)
+        """
+        from m2v_core.similarity import similarity_pairwise  # few need it
+
+        return similarity_pairwise(first, second, self.similarity_fn_name)
+
+    # --- texts to tokens ----------------------------------------------------------------------------------------
 
     @overload
     def tokenize(self, sentences: str) -> list[int]: ...  # type: ignore[overload-overlap]

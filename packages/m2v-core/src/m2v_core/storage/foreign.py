@@ -17,6 +17,7 @@ from m2v_core.storage.format import (
     MODEL_TYPE,
     MODULES_FILE,
     READ_EMBEDDING_DTYPES,
+    SIMILARITIES,
     TENSOR_FILE,
     TOKENIZER_FILE,
     Config,
@@ -101,7 +102,8 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
 def _call_settings(folder: Path) -> dict[str, Any]:
     """The keys of `config.json` that sentence-transformers keeps in a file of its own.
 
-    A prompt may be null there, which stands for none. Prompts that are all empty say nothing.
+    A prompt may be null there, which stands for none. Prompts that are all empty say nothing. A similarity that
+    sentence-transformers does not have for such models counts as none there too.
     """
     path = folder / SENTENCE_TRANSFORMERS_CONFIG
     raw = read_json(path) if path.is_file() else {}
@@ -109,7 +111,8 @@ def _call_settings(folder: Path) -> dict[str, Any]:
     if isinstance(prompts, dict):
         prompts = {name: text for name, text in prompts.items() if text is not None}
         prompts = prompts if any(prompts.values()) else None
-    settings = {"prompts": prompts}
+    similarity = raw.get("similarity_fn_name")
+    settings = {"prompts": prompts, "similarity_fn_name": similarity if similarity in SIMILARITIES else None}
     Config.from_json(settings, str(path))  # its errors name this file
     if isinstance(default, str) and (prompts or {}).get(default):
         _warn(path, "default_prompt_name", default, f"encode_query(texts, prompt_name={default!r}).")

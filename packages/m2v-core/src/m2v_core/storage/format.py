@@ -42,6 +42,9 @@ MODEL_TYPE = "model2vec"
 DEFAULT_MAX_LENGTH = 512
 TOKENIZER_VERSION = "1.0"
 
+#: What the similarity of two vectors may be.
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
 #: dtypes of a model's tensors: name in safetensors -> name in numpy.
 EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
 WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
@@ -87,6 +90,7 @@ class Config:
         normalize: Whether `encode` scales vectors to unit length (L2).
         max_length: Number of tokens at which a text is truncated; `None` for no limit.
         prompts: Texts that `encode_query` and `encode_document` put before a text, by name; `None` for none.
+        similarity_fn_name: What `similarity` computes: cosine, dot, euclidean or manhattan; `None` for cosine.
         base_model: Teacher: a Hub id, or the name of its folder.
         language: ISO 639 codes of the teacher's languages.
         license: SPDX identifier inherited from the teacher; `None` if it names none.
@@ -111,6 +115,7 @@ class Config:
     normalize: bool = False
     max_length: int | None = DEFAULT_MAX_LENGTH
     prompts: Mapping[str, str] | None = None
+    similarity_fn_name: str | None = None
     base_model: str | None = None
     language: tuple[str, ...] | None = None
     license: str | None = None
@@ -126,6 +131,7 @@ class Config:
     def __post_init__(self) -> None:
         checks.whole("max_length", self.max_length, 1, or_none=True)
         _check_prompts(self.prompts)
+        checks.one_of("similarity_fn_name", self.similarity_fn_name, SIMILARITIES, or_none=True)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
