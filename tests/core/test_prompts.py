@@ -163,6 +163,15 @@ def test_a_default_prompt_of_sentence_transformers_is_logged(tmp_path: Path, cap
     assert same(model.encode("day"), StaticModel.from_pretrained(FOLDER).encode("day"))
 
 
+def test_fewer_dimensions_by_default_in_sentence_transformers_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "m2v_core"):
+        model = StaticModel.from_pretrained(sentence_folder(tmp_path, {"truncate_dim": 4}))
+    assert "truncate_dim = 4 by default" in caplog.text
+    assert same(model.encode("day"), StaticModel.from_pretrained(FOLDER).encode("day"))
+
+
 @pytest.mark.parametrize("prompts", [[1], "a", {"query": 3}])
 def test_strange_prompts_of_sentence_transformers_are_refused(tmp_path: Path, prompts: object) -> None:
     with pytest.raises(ModelFormatError, match=r"config_sentence_transformers\.json: .*prompts"):

@@ -116,6 +116,8 @@ def _call_settings(folder: Path) -> dict[str, Any]:
     Config.from_json(settings, str(path))  # its errors name this file
     if isinstance(default, str) and (prompts or {}).get(default):
         _warn(path, "default_prompt_name", default, f"encode_query(texts, prompt_name={default!r}).")
+    if raw.get("truncate_dim") is not None:
+        _warn(path, "truncate_dim", raw["truncate_dim"], f"encode(texts, truncate_dim={raw['truncate_dim']!r}).")
     return settings
 
 

@@ -22,6 +22,7 @@ from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.files import read_json, read_tensors, read_text, write_json
 from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors
 from m2v_core.storage.narrow import NARROW_DTYPES
+from m2v_core.vectors import as_ranges
 
 if TYPE_CHECKING:
     from m2v_core.head import MLPHead
@@ -37,6 +38,7 @@ VOCABULARY_FILE = "vocabulary.safetensors"
 EMBEDDINGS = "embeddings"
 WEIGHTS = "weights"
 MAPPING = "mapping"
+RANGES = "ranges"
 
 MODEL_TYPE = "model2vec"
 DEFAULT_MAX_LENGTH = 512
@@ -48,6 +50,7 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 #: dtypes of a model's tensors: name in safetensors -> name in numpy.
 EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
 WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
+RANGE_DTYPES = {"F32": "float32"}
 MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32"}
 
 #: dtypes that can be read; those that numpy does not have are read as float32.
@@ -215,6 +218,7 @@ class StoredModel:
         config: Settings and origin.
         weights: [V] factor of each token id, a float; `None` for ones.
         mapping: [V] row of `embeddings` for each token id, an integer; `None` for the identity.
+        ranges: [2, D] float32, the least and the greatest value of each dimension of texts' vectors, for 8-bit vectors.
     """
 
     embeddings: NDArray[Any]
@@ -222,6 +226,7 @@ class StoredModel:
     config: Config
     weights: NDArray[Any] | None = None
     mapping: NDArray[Any] | None = None
+    ranges: NDArray[np.float32] | None = None
 
     @property
     def tokenizer_json(self) -> str:
@@ -235,6 +240,7 @@ def check_arrays(
     mapping: NDArray[Any] | None,
     n_tokens: int,
     where: str,
+    ranges: NDArray[Any] | None = None,
 ) -> None:
     """Raise `ModelFormatError` unless the arrays fit each other and the tokens; errors name the source `where`."""
     if embeddings.ndim != 2 or embeddings.shape[1] < 1:
@@ -259,6 +265,11 @@ def check_arrays(
             f"{where}: mapping should point to rows 0 to {n_rows - 1}; "
             f"found values from {int(mapping.min())} to {int(mapping.max())}."
         )
+    if ranges is not None and as_ranges(ranges, embeddings.shape[1]) is None:
+        raise ModelFormatError(
+            f"{where}: {RANGES} should hold the least and the greatest value of {embeddings.shape[1]} dimensions, as "
+            f"two rows of finite numbers; found shape {ranges.shape}, or values that are not so."
+        )
 
 
 # --- version 1 of the format: read and write, side by side -----------------------------------------------------
@@ -275,7 +286,7 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
     tensors = read_tensors(
         folder / TENSOR_FILE,
         required={EMBEDDINGS: READ_EMBEDDING_DTYPES},
-        optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
+        optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES, RANGES: RANGE_DTYPES},
         mapped=(EMBEDDINGS,) if memory_map else (),
     )
     mapping = tensors.get(MAPPING)
@@ -287,6 +298,7 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
         config=config,
         weights=tensors.get(WEIGHTS),
         mapping=mapping,
+        ranges=tensors.get(RANGES),
     )
 
 
@@ -334,7 +346,7 @@ def write(
     mapping = stored.mapping
     if mapping is None and has_unused:
         mapping = np.arange(len(stored.embeddings), dtype=np.int32)
-    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping}
+    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping, RANGES: stored.ranges}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
     vocabulary = None
