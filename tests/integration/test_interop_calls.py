@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import quantize_embeddings
 
 from conftest import GOLDEN, make_model
-from m2v_core import StaticModel
+from m2v_core import StaticModel, verify
 from m2v_core.encode.output import as_precision
 from m2v_core.similarity import similarity, similarity_pairwise
 from m2v_core.storage.format import SIMILARITIES
@@ -97,3 +97,23 @@ def test_the_peers_ignore_what_is_new(tmp_path: Path) -> None:
         SentenceTransformer(str(tmp_path / "m"), device="cpu"),
     ):
         np.testing.assert_allclose(theirs.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
+
+
+def test_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What differs is what docs/format.md says, and each difference has its reason."""
+    model = make_model("wordpiece", normalize=True, max_length=512)
+    table = model.embedding.copy()
+    table[model.unk_token_id] = 0
+    for dtype, expected in (("float32", "unknown token"), ("float16", "float16")):
+        made = StaticModel(table.astype(dtype), model.stored.tokenizer_json, normalize=True, max_length=512)
+        made.save_pretrained(tmp_path / dtype)
+        found = verify(tmp_path / dtype)
+        assert [reading.problem for reading in found.readings] == [None, None]
+        for reading in found.readings:
+            with capsys.disabled():
+                print(f"\n{dtype}: {reading}", end="")
+            reasons = [group.reason for group in reading.differences]
+            assert all("no reason" not in reason for reason in reasons)
+            assert any(expected in reason for reason in reasons)
+            if dtype == "float32":
+                assert sum(group.texts for group in reading.differences) <= 2, "the long texts"
