@@ -44,6 +44,8 @@ def test_round_trip(
     config = Config(
         normalize=normalize,
         max_length=max_length,
+        prompts={"query": "good ", "passage": ""},
+        similarity_fn_name="dot",
         base_model="org/teacher",
         language=("en", "de"),
         license="mit",
@@ -230,6 +232,7 @@ def test_surplus_bytes(tmp_path: Path) -> None:
         ('{"max_length": 1.5}', "max_length"),
         ('{"language": [1]}', "language"),
         ('{"base_model": {}}', "base_model"),
+        ('{"similarity_fn_name": "cosin"}', "Did you mean 'cosine'?"),
         ('{"model_type": "bert"}', "m2v distill"),
     ],
 )

@@ -43,6 +43,8 @@ def test_students_of_a_prompt(teacher_folder: Path) -> None:
     row = student.embedding[list(student.tokens).index("bad")]
     np.testing.assert_allclose(row, teacher.encode("bad", prompt_name="query"), atol=1e-5)
     assert not np.allclose(row, teacher.encode("bad"), atol=1e-2)
+    assert student.config.prompts is None, "the table contains the prompt, so that it must not come twice"
+    assert np.array_equal(student.encode_query("bad"), student.encode("bad"))
     same = distill_from_model(teacher, read_tokenizer(teacher_folder), prompt="good day ", **options)
     assert np.array_equal(same.embedding, student.embedding)
     with pytest.raises(InvalidInputError, match="query"):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from m2v_core.model import StaticModel, quantize_model
     from m2v_core.pipeline import StaticModelPipeline, load
     from m2v_core.storage.format import Config
+    from m2v_core.verification import verify
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -51,6 +52,7 @@ __getattr__, __dir__ = lazy(
         "TransferError": "m2v_core.errors",
         "load": "m2v_core.pipeline",
         "quantize_model": "m2v_core.model",
+        "verify": "m2v_core.verification",
     },
 )
 
@@ -59,6 +61,7 @@ __all__ = [
     "Config",
     "StaticModel",
     "quantize_model",
+    "verify",
     # heads
     "Activation",
     "Layer",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from m2v_core import checks
 from m2v_core.aliases import aliased, aliased_arrays
@@ -21,6 +21,7 @@ from m2v_core.encode.batches import Batching
 from m2v_core.encode.encoder import Encoder
 from m2v_core.encode.rows import Rows, with_zero_rows
 from m2v_core.errors import InvalidInputError
+from m2v_core.prompts import DOCUMENT, QUERY, prepended, resolved
 from m2v_core.storage import foreign, format
 from m2v_core.storage.files import read_consistently, read_user_text
 from m2v_core.storage.format import Config, StoredModel
@@ -30,6 +31,7 @@ from m2v_core.tokenize.tokens import TextTokenizer
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from m2v_core.encode.output import Output
     from m2v_core.head import MLPHead
 
 
@@ -130,7 +132,8 @@ class StaticModel:
                 name,
                 tokenizer.ordinary_unknown,
             )
-        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, tokenizer.n_tokens, str(table_name))
+        n_tokens, where = tokenizer.n_tokens, str(table_name)
+        format.check_arrays(stored.embeddings, stored.weights, stored.mapping, n_tokens, where, stored.ranges)
         if stored.mapping is None:
             stored = replace(stored, embeddings=with_zero_rows(stored.embeddings, tokenizer.unused_ids))
         self._hold(stored, tokenizer)
@@ -216,9 +219,7 @@ class StaticModel:
         changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
         if not isinstance(max_length, Unset):
             changes["max_length"] = max_length
-        model = cls.from_stored(
-            replace(stored, config=replace(stored.config, **changes)), folder, cache_bytes=cache_bytes
-        )
+        model = cls.from_stored(_with_config(stored, **changes), folder, cache_bytes=cache_bytes)
         if quantize_to is None and dimensionality is None and vocabulary_quantization is None:
             return model
         return quantize_model(
@@ -308,6 +309,11 @@ class StaticModel:
         return self._stored.mapping
 
     @property
+    def ranges(self) -> NDArray[np.float32] | None:
+        """[2, D], the ranges of int8 and uint8 vectors, least and greatest values, or `None`; see `calibrate`."""
+        return self._stored.ranges
+
+    @property
     def _tokenizer(self) -> TextTokenizer:
         return self._encoder.tokenizer
 
@@ -373,7 +379,7 @@ class StaticModel:
 
     @normalize.setter
     def normalize(self, value: bool) -> None:
-        self._stored = replace(self._stored, config=replace(self.config, normalize=bool(value)))
+        self._stored = _with_config(self._stored, normalize=bool(value))
 
     @property
     def max_length(self) -> int | None:
@@ -382,7 +388,25 @@ class StaticModel:
 
     @max_length.setter
     def max_length(self, value: int | None) -> None:
-        self._stored = replace(self._stored, config=replace(self.config, max_length=value))
+        self._stored = _with_config(self._stored, max_length=value)
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Texts that `encode_query` and `encode_document` put before a text, by name. Can be set; `{}` for none."""
+        return dict(self.config.prompts or {})
+
+    @prompts.setter
+    def prompts(self, value: Mapping[str, str] | None) -> None:
+        self._stored = _with_config(self._stored, prompts=value or None)
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """What `similarity` computes: cosine, dot, euclidean or manhattan. Can be set."""
+        return self.config.similarity_fn_name or "cosine"
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, value: str | None) -> None:
+        self._stored = _with_config(self._stored, similarity_fn_name=value)
 
     def __repr__(self) -> str:
         base = f", base_model={self.base_model_name!r}" if self.base_model_name else ""
@@ -407,11 +431,14 @@ class StaticModel:
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,
-    ) -> NDArray[np.float32]:
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+        ranges: ArrayLike | None = None,
+    ) -> NDArray[Any]:
         """Embed one text or many.
 
         A text's vector does not depend on `batch_size`, on the other texts or on threads. A text without any known
-        token gets zeros.
+        token gets the vector of zeros.
 
         Args:
             sentences: A text, or any iterable of texts.
@@ -424,9 +451,16 @@ class StaticModel:
             use_multiprocessing: Whether to use threads (not processes) for many texts.
             multiprocessing_threshold: Number of texts above which threads are used. A long text counts for more, one
                 for each 100 characters.
+            truncate_dim: Number of dimensions to keep, the first ones, which `normalize` scales to unit length.
+            precision: Numbers of the vectors: "float32"; "float16"; "int8" or "uint8", one of 256 steps from the least
+                to the greatest value of a dimension; "binary" or "ubinary", a bit for each dimension, eight to a byte.
+                They are those of sentence-transformers' `quantize_embeddings`.
+            ranges: [2, dimensions], the least and the greatest values, for int8 and uint8. Default: those of
+                `calibrate`.
 
         Returns:
-            [D] float32 for one text, [n, D] for n texts, also for n = 0.
+            [D] float32 for one text, [n, D] for n texts, also for n = 0. With `truncate_dim` fewer columns, and with
+            `precision` another dtype: int8 for binary, uint8 for ubinary, both with an eighth of the columns.
 
         Raises:
             InvalidInputError: An element is not a text, or an option is out of range.
@@ -435,17 +469,89 @@ class StaticModel:
             >>> model = tiny_model()
             >>> model.encode("good day").shape, model.encode(["good day"]).shape, model.encode([]).shape
             ((2,), (1, 2), (0, 2))
+            >>> model.encode(["good day", "day"], precision="ubinary")
+            array([[192],
+                   [ 64]], dtype=uint8)
         """
         limit, unit = self._settings(max_length, normalize)
+        output = None
+        if precision != "float32" or truncate_dim is not ranges:  # both are None by default
+            unit, output = self._output(unit, truncate_dim, precision, ranges)
         if isinstance(sentences, str):
-            return self._encoder.vector(sentences, limit, unit)
+            vector = self._encoder.vector(sentences, limit, unit)
+            return vector if output is None else output(vector[None])[0]
         batching = Batching(
             size=batch_size,
             threads=use_multiprocessing,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
-        return self._encoder.vectors(as_texts(sentences), limit, unit, batching)
+        return self._encoder.vectors(as_texts(sentences), limit, unit, batching, output)
+
+    def _output(
+        self, unit: bool, truncate_dim: int | None, precision: str, ranges: ArrayLike | None
+    ) -> tuple[bool, Output]:
+        """Whether means are scaled to unit length before they are brought into the form of a call, and that form."""
+        from m2v_core.encode.output import SCALED, Output, checked_ranges  # few need it
+
+        checks.whole("truncate_dim", truncate_dim, 1, self.dim, or_none=True)
+        dim, whole = truncate_dim or self.dim, truncate_dim is None
+        if ranges is None and precision in SCALED and whole and unit == self.normalize:
+            ranges = self.ranges
+        limits = None if ranges is None else checked_ranges(ranges, dim)
+        return unit and whole, Output(dim=dim, normalize=unit and not whole, precision=precision, ranges=limits)
+
+    def encode_query(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        **options: Any,
+    ) -> NDArray[np.float32]:
+        """Embed queries: `encode` of the texts with the model's prompt before each, if it has one.
+
+        The prompt is that of the name "query" in `prompts`. Its tokens count for `max_length`, and in the mean.
+
+        Args:
+            sentences: A text, or any iterable of texts.
+            prompt_name: Name of another prompt of the model.
+            prompt: Text of the prompt, "" for none.
+            options: Options of `encode`.
+
+        Raises:
+            InvalidInputError: The model has no prompt of this name; or as `encode`.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.prompts = {"query": "good "}
+            >>> model.encode_query("day"), model.encode_document("day")
+            (array([0.5, 0.5], dtype=float32), array([0., 1.], dtype=float32))
+        """
+        return self.encode(self._prompted(sentences, QUERY, prompt_name, prompt), **options)
+
+    def encode_document(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        **options: Any,
+    ) -> NDArray[np.float32]:
+        """Embed documents, as `encode_query` does queries.
+
+        The prompt is that of the first of these names in `prompts`: "document", "passage", "corpus".
+        """
+        return self.encode(self._prompted(sentences, DOCUMENT, prompt_name, prompt), **options)
+
+    def _prompted(
+        self, sentences: str | Iterable[str], names: Sequence[str], prompt_name: str | None, prompt: str | None
+    ) -> str | Iterable[str]:
+        """The texts with the prompt of a call before each."""
+        prefix = resolved(self.config.prompts or {}, names, prompt_name=prompt_name, prompt=prompt)
+        if not prefix:
+            return sentences
+        return prefix + sentences if isinstance(sentences, str) else prepended(prefix, as_texts(sentences))
 
     @aliased_arrays
     def encode_stream(
@@ -456,7 +562,10 @@ class StaticModel:
         normalize: bool | None = None,
         batch_size: int = 16_384,
         use_multiprocessing: bool = True,
-    ) -> Iterator[NDArray[np.float32]]:
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+        ranges: ArrayLike | None = None,
+    ) -> Iterator[NDArray[Any]]:
         """Embed texts as they come, from a generator or a file, with at most one batch of them in memory.
 
         Args:
@@ -465,9 +574,12 @@ class StaticModel:
             normalize: See `encode`.
             batch_size: Number of texts that are read, embedded and returned at a time.
             use_multiprocessing: Whether to use threads within a batch.
+            truncate_dim: See `encode`.
+            precision: See `encode`.
+            ranges: See `encode`.
 
         Yields:
-            [batch_size, D] float32, the last array shorter; the rows are those that `encode` would give.
+            [batch_size, D], the last array shorter; the rows are those that `encode` would give.
 
         Raises:
             InvalidInputError: As `encode`; or `sentences` is one text.
@@ -481,7 +593,37 @@ class StaticModel:
             raise InvalidInputError("Expected an iterable of texts; found one text (str). Use encode, or a list of it.")
         checks.whole("batch_size", batch_size, 1)
         limit, unit = self._settings(max_length, normalize)
-        yield from self._encoder.stream(sentences, batch_size, limit, unit, Batching(threads=use_multiprocessing))
+        unit, output = self._output(unit, truncate_dim, precision, ranges)
+        batching = Batching(threads=use_multiprocessing)
+        yield from self._encoder.stream(sentences, batch_size, limit, unit, batching, output)
+
+    def calibrate(self, texts: Iterable[str]) -> Self:
+        """A copy of the model that knows the ranges of its vectors, for `precision="int8"` and `"uint8"`.
+
+        All dimensions get one range, up to the largest magnitude in the vectors of the texts, so that angles stay.
+        Larger values are clipped. `save_pretrained` stores the ranges. They are lost where vectors change: with other
+        dimensions, clusters, another `normalize`, and training.
+
+        Args:
+            texts: Texts like those that will be embedded, hundreds or more.
+
+        Raises:
+            InvalidInputError: No text has a known token, or an element is not a text.
+
+        Example:
+            >>> model = tiny_model().calibrate(["good", "day", "good day"])
+            >>> model.ranges
+            array([[-1., -1.],
+                   [ 1.,  1.]], dtype=float32)
+            >>> model.encode("good day", precision="int8")
+            array([63, 63], dtype=int8)
+        """
+        from m2v_core.encode.output import ranges_of  # few need it
+
+        calibrated = copy.copy(self)  # both share the tokenizer
+        ranges = ranges_of(self.encode_stream(texts), self.dim)
+        calibrated._hold(replace(self._stored, ranges=ranges), self._tokenizer)
+        return calibrated
 
     @aliased_arrays
     def encode_as_sequence(
@@ -515,6 +657,54 @@ class StaticModel:
         )
         sequences = self._encoder.sequences(as_texts(sentences), max_length, batching)
         return sequences[0] if isinstance(sentences, str) else sequences
+
+    # --- vectors and vectors ------------------------------------------------------------------------------------
+
+    def similarity(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float32]:
+        """The similarity of each vector to each of the others; see `similarity_fn_name`.
+
+        Args:
+            first: [n, D] vectors, or one [D].
+            second: [m, D] vectors, or one [D].
+
+        Returns:
+            [n, m] float32; the higher, the more similar. The cosine of a vector of zeros is 0.
+
+        Raises:
+            InvalidInputError: The arrays do not have these shapes.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.similarity(model.encode("day"), model.encode(["good", "day", ""]))
+            array([[0., 1., 0.]], dtype=float32)
+        """
+        from m2v_core.similarity import similarity  # few need it
+
+        return similarity(first, second, self.similarity_fn_name)
+
+    def similarity_pairwise(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float32] | np.float32:
+        """The similarity of each vector to that in the same row of the other array.
+
+        Args:
+            first: [n, D] vectors, or one [D].
+            second: The same shape.
+
+        Returns:
+            [n] float32; a number for one pair.
+
+        Raises:
+            InvalidInputError: The arrays do not have these shapes.
+
+        Example:
+            >>> model = tiny_model()
+            >>> model.similarity_pairwise(model.encode(["good", "day"]), model.encode(["good", "good"]))
+            array([1., 0.], dtype=float32)
+        """
+        from m2v_core.similarity import similarity_pairwise  # few need it
+
+        return similarity_pairwise(first, second, self.similarity_fn_name)
+
+    # --- texts to tokens ----------------------------------------------------------------------------------------
 
     @overload
     def tokenize(self, sentences: str) -> list[int]: ...  # type: ignore[overload-overlap]
@@ -575,6 +765,12 @@ def save(
     has_unused = len(model._tokenizer.unused_ids) > 0
     unk_id = model.unk_token_id
     format.write(model.stored, folder, unk_id=unk_id, has_unused=has_unused, head=head, compiled=compiled)
+
+
+def _with_config(stored: StoredModel, **changes: Any) -> StoredModel:
+    """The model with other settings. Ranges are lost where vectors change."""
+    config = replace(stored.config, **changes)
+    return replace(stored, config=config, ranges=stored.ranges if config.normalize == stored.config.normalize else None)
 
 
 def _storable(array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArray[Any] | None:

@@ -30,6 +30,8 @@ def quantized(
     int8 stores `round(row / scale)` with `scale = max|row| / 127` for each row. The scale is multiplied into
     `weights`, so every reader that knows `weights` computes the same vectors.
 
+    Ranges of 8-bit vectors stay only if nothing but the dtype changes.
+
     Args:
         stored: The model.
         vocabulary_quantization: Number of clusters of the vocabulary.
@@ -62,7 +64,9 @@ def quantized(
         embeddings, weights = (embeddings * weights[:, None].astype(np.float64)).astype(dtype), None
     else:
         embeddings = embeddings.astype(dtype, copy=False)
-    return replace(stored, embeddings=embeddings, weights=weights, mapping=mapping)
+    same = dimensionality is None and vocabulary_quantization is None  # but for rounding
+    ranges = stored.ranges if same else None
+    return replace(stored, embeddings=embeddings, weights=weights, mapping=mapping, ranges=ranges)
 
 
 def int8_rows(embeddings: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 def unit(rows: NDArray[Any]) -> NDArray[Any]:
@@ -17,3 +17,21 @@ def unit(rows: NDArray[Any]) -> NDArray[Any]:
     """
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms > 0, norms, 1))
+
+
+def as_ranges(values: ArrayLike, dim: int) -> NDArray[np.float32] | None:
+    """The least and the greatest value of each dimension, [2, dim] float32, or `None` if the values are not that.
+
+    Example:
+        >>> as_ranges([[-1], [1]], 1)
+        array([[-1.],
+               [ 1.]], dtype=float32)
+        >>> as_ranges([[1], [-1]], 1)
+    """
+    array = np.asarray(values)
+    if array.shape != (2, dim) or array.dtype.kind not in "fiu":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        ranges = array.astype(np.float32)
+        spans = ranges[1] - ranges[0]
+    return ranges if np.isfinite(spans).all() and (spans >= 0).all() else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,16 @@ from m2v_core.errors import BadTextError
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize.tokens import TextTokenizer
 
+if TYPE_CHECKING:
+    from m2v_core.encode.output import Output
+
 
 @dataclass(frozen=True)
 class Encoder:
     """A tokenizer and the rows of its tokens; it may be shared between threads.
 
-    In all methods `max_length` is the number of tokens at which a text is truncated (`None` for no limit), and
-    `normalize` scales vectors to unit length.
+    In all methods `max_length` is the number of tokens at which a text is truncated (`None` for no limit),
+    `normalize` scales vectors to unit length, and `output` is the form into which they are brought after that.
 
     Attributes:
         tokenizer: Texts to token ids.
@@ -42,28 +46,44 @@ class Encoder:
         return pool.embed_one(self.rows.take(self.tokenizer.one(text, max_length)), normalize=normalize)
 
     def vectors(
-        self, texts: list[str], max_length: int | None, normalize: bool, batching: Batching
-    ) -> NDArray[np.float32]:
-        """The vectors [n, D] of texts."""
+        self,
+        texts: list[str],
+        max_length: int | None,
+        normalize: bool,
+        batching: Batching,
+        output: Output | None = None,
+    ) -> NDArray[Any]:
+        """The vectors [n, D] of texts, or [n, width] of `output`."""
         checks.whole("max_length", max_length, 1, or_none=True)
-        vectors = np.empty((len(texts), self.rows.dim), np.float32)
+        width, dtype = (self.rows.dim, np.float32) if output is None else (output.width, output.dtype)
+        vectors: NDArray[Any] = np.empty((len(texts), width), dtype)
 
         def embed(span: slice) -> None:
             ids = self.tokenizer(texts[span], max_length)
             rows, positions = self.rows.of(ids.values)
-            pool.embed(rows, Ragged(positions, ids.offsets), normalize=normalize, out=vectors[span])
+            tokens = Ragged(positions, ids.offsets)
+            if output is None:
+                pool.embed(rows, tokens, normalize=normalize, out=vectors[span])
+            else:
+                vectors[span] = output(pool.embed(rows, tokens, normalize=normalize))
 
         in_batches(embed, texts, batching, self.tokenizer.bad_text)
         return vectors
 
     def stream(
-        self, texts: Iterable[str], n_texts: int, max_length: int | None, normalize: bool, batching: Batching
-    ) -> Iterator[NDArray[np.float32]]:
+        self,
+        texts: Iterable[str],
+        n_texts: int,
+        max_length: int | None,
+        normalize: bool,
+        batching: Batching,
+        output: Output | None = None,
+    ) -> Iterator[NDArray[Any]]:
         """The vectors of texts as they come, an array for each `n_texts` texts."""
         remaining, n_before = iter(texts), 0
         while batch := list(islice(remaining, n_texts)):
             try:
-                vectors = self.vectors(batch, max_length, normalize, batching)
+                vectors = self.vectors(batch, max_length, normalize, batching, output)
             except BadTextError as error:
                 raise error.moved(n_before) from None
             yield vectors

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.storage.files import read_json, read_tensors, read_text
@@ -16,6 +17,7 @@ from m2v_core.storage.format import (
     MODEL_TYPE,
     MODULES_FILE,
     READ_EMBEDDING_DTYPES,
+    SIMILARITIES,
     TENSOR_FILE,
     TOKENIZER_FILE,
     Config,
@@ -88,12 +90,47 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
         raise ModelFormatError(
             f'{inner / TOKENIZER_FILE}: "truncation" should be an object or null; found {truncation!r}.'
         )
-    raw = {"normalize": normalize, "max_length": truncation.get("max_length")}
+    raw = {"normalize": normalize, "max_length": truncation.get("max_length"), **_call_settings(folder)}
     table = tensors[EMBEDDING_WEIGHT]
     return StoredModel(
         embeddings=table[:n_tokens] if table.ndim else table,
         tokenizer=tokenizer_json,
         config=Config.from_json(raw, str(inner / TOKENIZER_FILE)),
+    )
+
+
+def _call_settings(folder: Path) -> dict[str, Any]:
+    """The keys of `config.json` that sentence-transformers keeps in a file of its own.
+
+    A prompt may be null there, which stands for none. Prompts that are all empty say nothing. A similarity that
+    sentence-transformers does not have for such models counts as none there too.
+    """
+    path = folder / SENTENCE_TRANSFORMERS_CONFIG
+    raw = read_json(path) if path.is_file() else {}
+    prompts, default = raw.get("prompts"), raw.get("default_prompt_name")
+    if isinstance(prompts, dict):
+        prompts = {name: text for name, text in prompts.items() if text is not None}
+        prompts = prompts if any(prompts.values()) else None
+    similarity = raw.get("similarity_fn_name")
+    settings = {"prompts": prompts, "similarity_fn_name": similarity if similarity in SIMILARITIES else None}
+    Config.from_json(settings, str(path))  # its errors name this file
+    if isinstance(default, str) and (prompts or {}).get(default):
+        _warn(path, "default_prompt_name", default, f"encode_query(texts, prompt_name={default!r}).")
+    if raw.get("truncate_dim") is not None:
+        _warn(path, "truncate_dim", raw["truncate_dim"], f"encode(texts, truncate_dim={raw['truncate_dim']!r}).")
+    return settings
+
+
+def _warn(path: Path, name: str, value: object, call: str) -> None:
+    """Log a setting that changes every vector in sentence-transformers, and the call that does so here."""
+    import logging  # few need it
+
+    logging.getLogger("m2v_core").warning(
+        "%s: sentence-transformers encodes with %s = %r by default; m2v only if it is asked to: %s",
+        path,
+        name,
+        value,
+        call,
     )
 
 

@@ -22,6 +22,7 @@ from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.files import read_json, read_tensors, read_text, write_json
 from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors
 from m2v_core.storage.narrow import NARROW_DTYPES
+from m2v_core.vectors import as_ranges
 
 if TYPE_CHECKING:
     from m2v_core.head import MLPHead
@@ -37,14 +38,19 @@ VOCABULARY_FILE = "vocabulary.safetensors"
 EMBEDDINGS = "embeddings"
 WEIGHTS = "weights"
 MAPPING = "mapping"
+RANGES = "ranges"
 
 MODEL_TYPE = "model2vec"
 DEFAULT_MAX_LENGTH = 512
 TOKENIZER_VERSION = "1.0"
 
+#: What the similarity of two vectors may be.
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
 #: dtypes of a model's tensors: name in safetensors -> name in numpy.
 EMBEDDING_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "I8": "int8"}
 WEIGHT_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
+RANGE_DTYPES = {"F32": "float32"}
 MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32"}
 
 #: dtypes that can be read; those that numpy does not have are read as float32.
@@ -74,6 +80,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "str | None": ((str,), "a string"),
     "int | float | str | None": ((int, float, str), "a number or a string"),
     "tuple[str, ...] | None": ((tuple,), "a language code or a list of them"),
+    "Mapping[str, str] | None": ((dict,), "an object with a text for each name"),
     "Mapping[str, Any] | None": ((dict,), "an object"),
 }
 
@@ -85,6 +92,8 @@ class Config:
     Attributes:
         normalize: Whether `encode` scales vectors to unit length (L2).
         max_length: Number of tokens at which a text is truncated; `None` for no limit.
+        prompts: Texts that `encode_query` and `encode_document` put before a text, by name; `None` for none.
+        similarity_fn_name: What `similarity` computes: cosine, dot, euclidean or manhattan; `None` for cosine.
         base_model: Teacher: a Hub id, or the name of its folder.
         language: ISO 639 codes of the teacher's languages.
         license: SPDX identifier inherited from the teacher; `None` if it names none.
@@ -108,6 +117,8 @@ class Config:
 
     normalize: bool = False
     max_length: int | None = DEFAULT_MAX_LENGTH
+    prompts: Mapping[str, str] | None = None
+    similarity_fn_name: str | None = None
     base_model: str | None = None
     language: tuple[str, ...] | None = None
     license: str | None = None
@@ -122,6 +133,8 @@ class Config:
 
     def __post_init__(self) -> None:
         checks.whole("max_length", self.max_length, 1, or_none=True)
+        _check_prompts(self.prompts)
+        checks.one_of("similarity_fn_name", self.similarity_fn_name, SIMILARITIES, or_none=True)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
@@ -182,6 +195,15 @@ def _checked(f: Field[Any], value: Any, where: str) -> Any:
     return value
 
 
+def _check_prompts(prompts: Any) -> None:
+    """Raise `InvalidInputError` unless prompts are valid texts by name."""
+    expected = "a mapping with a text (valid Unicode) for each name, or None"
+    checks.expect(prompts is None or isinstance(prompts, Mapping), "prompts", expected, prompts)
+    for pair in (prompts or {}).items():
+        valid = all(isinstance(text, str) and checks.lone_surrogate(text) is None for text in pair)
+        checks.expect(valid, "prompts", expected, dict([pair]))
+
+
 def _are_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
@@ -196,6 +218,7 @@ class StoredModel:
         config: Settings and origin.
         weights: [V] factor of each token id, a float; `None` for ones.
         mapping: [V] row of `embeddings` for each token id, an integer; `None` for the identity.
+        ranges: [2, D] float32, the least and the greatest value of each dimension of texts' vectors, for 8-bit vectors.
     """
 
     embeddings: NDArray[Any]
@@ -203,6 +226,7 @@ class StoredModel:
     config: Config
     weights: NDArray[Any] | None = None
     mapping: NDArray[Any] | None = None
+    ranges: NDArray[np.float32] | None = None
 
     @property
     def tokenizer_json(self) -> str:
@@ -216,6 +240,7 @@ def check_arrays(
     mapping: NDArray[Any] | None,
     n_tokens: int,
     where: str,
+    ranges: NDArray[Any] | None = None,
 ) -> None:
     """Raise `ModelFormatError` unless the arrays fit each other and the tokens; errors name the source `where`."""
     if embeddings.ndim != 2 or embeddings.shape[1] < 1:
@@ -240,6 +265,11 @@ def check_arrays(
             f"{where}: mapping should point to rows 0 to {n_rows - 1}; "
             f"found values from {int(mapping.min())} to {int(mapping.max())}."
         )
+    if ranges is not None and as_ranges(ranges, embeddings.shape[1]) is None:
+        raise ModelFormatError(
+            f"{where}: {RANGES} should hold the least and the greatest value of {embeddings.shape[1]} dimensions, as "
+            f"two rows of finite numbers; found shape {ranges.shape}, or values that are not so."
+        )
 
 
 # --- version 1 of the format: read and write, side by side -----------------------------------------------------
@@ -256,7 +286,7 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
     tensors = read_tensors(
         folder / TENSOR_FILE,
         required={EMBEDDINGS: READ_EMBEDDING_DTYPES},
-        optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
+        optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES, RANGES: RANGE_DTYPES},
         mapped=(EMBEDDINGS,) if memory_map else (),
     )
     mapping = tensors.get(MAPPING)
@@ -268,6 +298,7 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
         config=config,
         weights=tensors.get(WEIGHTS),
         mapping=mapping,
+        ranges=tensors.get(RANGES),
     )
 
 
@@ -315,7 +346,7 @@ def write(
     mapping = stored.mapping
     if mapping is None and has_unused:
         mapping = np.arange(len(stored.embeddings), dtype=np.int32)
-    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping}
+    arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping, RANGES: stored.ranges}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
     vocabulary = None
