@@ -99,7 +99,7 @@ def test_the_config_is_a_record_and_a_dictionary(ours: StaticModel) -> None:
     ours.max_length = 9
     assert ours.config["max_length"] == ours.config.max_length == ours.config.get("max_length") == 9
     assert ours.config["hidden_dim"] == ours.dim
-    assert {**ours.config}["model_type"] == "model2vec"
+    assert ours.config["model_type"] == "model2vec"
     assert ours.config == dict(ours.config)
     assert "nothing" not in ours.config
     with pytest.raises(KeyError):

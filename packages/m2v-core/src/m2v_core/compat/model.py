@@ -36,25 +36,26 @@ class MappedConfig(Config, Mapping[str, Any]):
     """A `Config` that can also be read as the dictionary that model2vec has.
 
     Attributes:
-        derived: Entries that follow from the arrays.
+        derived: Entries that are found by their key alone: a saved `config.json` has them too.
     """
 
     derived: Mapping[str, Any] = field(default_factory=dict)
 
-    def _entries(self) -> dict[str, Any]:
-        return {**self.to_json(), "tokenizer_name": self.base_model, **self.derived}
+    def _stated(self) -> dict[str, Any]:
+        return {key: value for key, value in self.to_json().items() if key not in self.derived}
 
     def __getitem__(self, key: str) -> Any:
-        return self._entries()[key]
+        stated = self._stated()
+        return stated[key] if key in stated else self.derived[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries())
+        return iter(self._stated())
 
     def __len__(self) -> int:
-        return len(self._entries())
+        return len(self._stated())
 
     def __eq__(self, other: object) -> bool:
-        return self._entries() == (other._entries() if isinstance(other, MappedConfig) else other)
+        return self._stated() == (other._stated() if isinstance(other, MappedConfig) else other)
 
     __hash__ = None  # type: ignore[assignment] # as a dictionary
 
@@ -135,9 +136,13 @@ class StaticModel(core.StaticModel):
     def config(self) -> MappedConfig:
         """The settings and origin, which can be read as a dictionary too."""
         own = self._stored.config
-        derived: dict[str, Any] = {"hidden_dim": self.dim, "embedding_dtype": self.embedding_dtype}
-        if self.vocabulary_quantization is not None:
-            derived["vocabulary_quantization"] = self.vocabulary_quantization
+        derived = {
+            **{key: value for key, value in Config().to_json().items() if not hasattr(own, key)},
+            "tokenizer_name": own.base_model,
+            "hidden_dim": self.dim,
+            "embedding_dtype": self.embedding_dtype,
+            "vocabulary_quantization": self.vocabulary_quantization,
+        }
         return MappedConfig(**{f.name: getattr(own, f.name) for f in fields(Config)}, derived=derived)
 
     @property

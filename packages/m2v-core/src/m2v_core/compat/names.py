@@ -29,5 +29,6 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "model2vec.inference.mlp": {"Activation": _HEAD, "Layer": _HEAD, "MLPHead": _HEAD},
     "model2vec.persistence": {"load_pretrained": _TOOLS, "save_pretrained": _TOOLS},
     "model2vec.quantization": {"DType": _TOOLS, "quantize_and_reduce_dim": _TOOLS, "quantize_embeddings": _TOOLS},
+    "model2vec.vocabulary_quantization": {"quantize_vocabulary": _TOOLS},
     "model2vec.utils": {"get_package_extras": _TOOLS, "importable": _TOOLS},
 }

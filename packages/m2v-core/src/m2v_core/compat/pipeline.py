@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import Any, Self
 
+import numpy as np
+
 from m2v_core import model as core_model
 from m2v_core import pipeline as core
 from m2v_core.compat.calls import ordered, positional
@@ -47,4 +49,5 @@ def evaluate_single_or_multi_label(predictions: Any, y: Iterable[Any]) -> dict[s
     """Precision, recall and F1 of predicted labels; see `m2v_core.evaluation.classification_report`."""
     from m2v_core.evaluation import classification_report, label_rows
 
-    return classification_report(label_rows(y, "y"), predictions)
+    rows = list(predictions) if np.ndim(predictions) == 2 else predictions  # as many labels for each text
+    return classification_report(label_rows(y, "y"), rows)

@@ -54,6 +54,17 @@ def quantize_and_reduce_dim(
     return reduced if quantize_to is None else quantize_embeddings(reduced, quantize_to)
 
 
+def quantize_vocabulary(
+    n_clusters: int, weights: NDArray[Any] | None, embeddings: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Directions of clusters of rows, the direction of each row, and its weight; see `m2v_core.cluster.clustered`."""
+    from m2v_core.cluster import clustered
+
+    rows = embeddings if weights is None else embeddings * weights[:, None]
+    directions, lengths, mapping = clustered(rows, n_clusters)
+    return directions.astype(embeddings.dtype, copy=False), mapping, lengths
+
+
 def load_pretrained(
     folder_or_repo_path: str | os.PathLike[str],
     subfolder: str | None = None,
