@@ -214,6 +214,7 @@ def test_tables_in_other_dtypes() -> None:
         tools.quantize_embeddings(table, "bfloat16")
 
 
+@pytest.mark.skipif(IS_IMMUTABLE, reason="an object of tokenizers 1.x cannot be saved")
 def test_parts_of_a_folder(ours: StaticModel, folder: Path, tmp_path: Path) -> None:
     embeddings, tokenizer, config, origin, weights, mapping = tools.load_pretrained(folder)
     assert origin == {"base_model": None, "language": None}
