@@ -1,7 +1,8 @@
 """The habits of this project, one session each: `nox -l` lists them, `nox -s tests` runs one.
 
-`nox -s quickstart` and `nox -s tests` need nothing but Python 3.11 and PyPI. `parity`, `interop` and `bench` also
-install PyTorch: set M2V_TORCH to a requirement of your own (M2V_TORCH=torch==2.13.0, say) to choose the build.
+`nox -s quickstart` and `nox -s tests` need nothing but Python 3.11 and PyPI. `parity`, `interop`,
+`integrations` and `bench` also install PyTorch: set M2V_TORCH to a requirement of your own (M2V_TORCH=torch==2.13.0,
+say) to choose the build.
 """
 
 from __future__ import annotations
@@ -30,6 +31,21 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
+#: Libraries that import model2vec by name, and agree on versions. semhash brings the real one.
+INTEGRATIONS = (
+    "sentence-transformers",
+    "langchain-community",
+    "semhash",
+    "vicinity",
+    "chonkie",
+    "keybert",
+    "txtai",
+    "llama-index-core",
+    "llama-index-embeddings-langchain",
+    "haystack-ai",
+    "sentence-transformers-haystack",
+    "mteb",
+)
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
@@ -181,6 +197,16 @@ def interop(session: nox.Session) -> None:
     if sys.platform == "linux":
         session.install("--no-deps", LARGE_MODEL)
     session.run("pytest", "tests/integration", "-m", "interop", *session.posargs, env=TESTING)
+
+
+@nox.session
+def integrations(session: nox.Session) -> None:
+    """Libraries that import model2vec by name run with m2v, unchanged; ends with a table of them."""
+    install_torch(session)
+    install(session, *INTEGRATIONS, *GROUPS["test"])
+    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
+    install_teacher(session)
+    session.run("pytest", "-q", "tests/integration/test_integrations.py", *session.posargs, env=TESTING)
 
 
 @nox.session

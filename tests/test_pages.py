@@ -71,6 +71,6 @@ def test_pages(page: str, folder: Path) -> None:
 
 
 def test_every_page_with_examples_is_run() -> None:
-    """Those of `api.md` are run by `test_examples.py`, and those of `cards.md` by `hub/test_card.py`."""
-    others = {"api.md", "architecture.md", "cards.md"}
+    """Others run those of `api.md` (`test_examples.py`), `cards.md` (`hub/`) and `integrations.md` (`integration/`)."""
+    others = {"api.md", "architecture.md", "cards.md", "integrations.md"}
     assert {path.name for path in DOCS.glob("*.md") if blocks_of(path.name)} - others <= set(PAGES)

@@ -475,7 +475,7 @@ class StaticModel:
         """
         limit, unit = self._settings(max_length, normalize)
         output = None
-        if precision != "float32" or truncate_dim is not ranges:  # both are None by default
+        if precision != "float32" or truncate_dim is not None or ranges is not None:
             unit, output = self._output(unit, truncate_dim, precision, ranges)
         if isinstance(sentences, str):
             vector = self._encoder.vector(sentences, limit, unit)
