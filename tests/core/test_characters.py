@@ -84,6 +84,16 @@ def test_what_settled_characters_become(normalizer: str, splitter: str) -> None:
     assert [char for char in different if not (is_chinese_marked and "一" <= char <= "龥")] == []
 
 
+@pytest.mark.skipif(IS_IMMUTABLE, reason="tokenizers 1.x does not tell the words of a text")
+def test_what_is_removed() -> None:
+    raw = raw_of("bert", "bert")
+    library, rule = LibraryRule(raw), characters_of(raw, LibraryRule(raw), "")[0]
+    assert rule is not None
+    for char in (chr(code) for first, last in characters._REMOVED for code in range(first, last + 1)):
+        for text in (f"a{char}b", f"{char}", f"日{char}!", f"{char}é{char}{char}", f"か{char}"):
+            assert rule.one(text) == library(text), (char, text)
+
+
 def told(found: tuple[str, int] | None) -> tuple[str, int] | None:
     if found is None or len(found[0]) != 1 or not stands_alone(found[0]) or found[1] == characters._LEFT:
         return None
@@ -168,5 +178,6 @@ def test_pieces_are_not_needlessly_left() -> None:
     assert asked == []
     assert rule[0].one("naïve!") == ["naive", "!"]
     assert rule[0].one("naïve\0") is None
+    assert rule[0].one("☀\ufe0f#e\u0301🔥") == ["☀", "#", "e🔥"]
     words = bytes(found.words.data).split(b"\xff")[:-1]
     assert [word.decode() for word in words[:5]] == ["naive", "straße", "желтыи", "日", "本"]

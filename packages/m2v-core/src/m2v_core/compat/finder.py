@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec as spec_of
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +36,8 @@ class Finder(MetaPathFinder):
             return None
         if not _has(fullname):
             package = _PACKAGES.get(rest.partition(".")[0])
+            if package and spec_of(package.replace("-", "_")):
+                package = None  # it is there, and has no such module
             remedy = f"It needs another package: pip install {package}" if package else "See docs/integrations.md."
             raise ModuleNotFoundError(
                 f"m2v, which answers for {NAME}, has no module {fullname}. {remedy}", name=fullname

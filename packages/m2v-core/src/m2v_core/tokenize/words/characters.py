@@ -25,8 +25,9 @@ from m2v_core.tokenize.words.table import Ids
 from m2v_core.tokenize.words.word_bytes import END, WordBytes, starts_of
 
 #: Kinds of characters: not asked yet; part of a word; a word of its own; part of a word of such characters; between
-#: words; the first of a word; between pieces; none of these.
-_UNASKED, _PART, _ALONE, _OTHER, _SPACE, _FIRST, _BETWEEN, _LEFT = range(8)
+#: words; the first of a word; between pieces; removed; none of these.
+_UNASKED, _PART, _ALONE, _OTHER, _SPACE, _FIRST, _BETWEEN, _GONE, _LEFT = range(9)
+_N_KINDS = 16
 
 _KIND_BITS = 21  # above those of a code point
 _CODE = (1 << _KIND_BITS) - 1
@@ -85,7 +86,7 @@ def _is_in(blocks: tuple[tuple[int, int], ...], char: str) -> bool:
     return index >= 0 and code <= blocks[index][1]
 
 
-#: Of these the blocks whose properties are as old as Unicode 3.2 or never change, so that Python's tables and those of
+#: Of these the blocks whose properties are as old as Unicode 6 or never change, so that Python's tables and those of
 #: the tokenizers library agree.
 _SETTLED = (
     (0x0021, 0x007E),
@@ -96,12 +97,48 @@ _SETTLED = (
     (0x2010, 0x2027),
     (0x2030, 0x2033),
     (0x20AC, 0x20AC),
+    (0x2190, 0x21E9),
+    (0x2500, 0x2580),
+    (0x2582, 0x2595),
+    (0x25A0, 0x25EE),
+    (0x2600, 0x2612),
+    (0x2619, 0x266F),
+    (0x2701, 0x2704),
+    (0x270C, 0x2727),
+    (0x2729, 0x274B),
+    (0x2763, 0x2767),
     (0x3041, 0x3094),
     (0x30A1, 0x30FA),
     (0x30FC, 0x30FE),
     (0x4E00, 0x9FA5),
     (0xAC00, 0xD7A3),
     (0xFF01, 0xFF5E),
+    (0x1F300, 0x1F320),
+    (0x1F330, 0x1F335),
+    (0x1F337, 0x1F37C),
+    (0x1F380, 0x1F393),
+    (0x1F3A0, 0x1F3C4),
+    (0x1F3C6, 0x1F3CA),
+    (0x1F3E0, 0x1F3F0),
+    (0x1F400, 0x1F43E),
+    (0x1F442, 0x1F4F7),
+    (0x1F4F9, 0x1F4FC),
+    (0x1F500, 0x1F53D),
+    (0x1F550, 0x1F567),
+    (0x1F5FB, 0x1F640),
+    (0x1F645, 0x1F64F),
+    (0x1F680, 0x1F6C5),
+)
+
+#: Marks without a width, and invisible characters, which BERT's normalizer removes wherever they stand if it removes
+#: accents and cleans the text; as old as those above.
+_REMOVED = (
+    (0x0300, 0x034E),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x3099, 0x309A),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
 )
 
 #: What `BertNormalizer` takes for Chinese characters, as far as they are settled.
@@ -143,7 +180,7 @@ class Characters:
         guarded: str = "",
     ) -> None:
         self._ask, self._known, self._marks, self._guarded = ask, known, marks, guarded
-        self._prefixed = np.zeros(8, bool)
+        self._prefixed = np.zeros(_N_KINDS, bool)
         self._prefixed[[_PART, _ALONE, _OTHER]] = marks in ("words", "spaces and starts")
         # What each character becomes, and its kind. Memory that nothing is written to takes no room.
         self._becomes = np.zeros(_N_CODES, np.int32)
@@ -160,6 +197,9 @@ class Characters:
                 self._becomes[code] = self._learnt(chr(code))
             becomes = self._becomes.take(codes)
             kinds = (becomes >> _KIND_BITS).astype(np.uint8)
+        if (kinds == _GONE).any():
+            left = kinds != _GONE
+            becomes, kinds = becomes.compress(left), kinds.compress(left)
         return self._cut(becomes & _CODE, kinds)
 
     def one(self, piece: str) -> list[str] | None:
@@ -173,9 +213,11 @@ class Characters:
             kind = value >> _KIND_BITS
             if kind in (_LEFT, _BETWEEN):
                 return None
+            if kind == _GONE:
+                continue
             if kind != _SPACE:
                 text = chr(value & _CODE)
-                if _PLAIN_BEGINS[before << 3 | kind]:
+                if _PLAIN_BEGINS[before << 4 | kind]:
                     words.append(_MARK + text if self._prefixed[kind] else text)
                 else:
                     words[-1] += text
@@ -186,9 +228,12 @@ class Characters:
         """What a character becomes, and its kind."""
         if char == " ":
             return _SPACE << _KIND_BITS if self._marks in (None, "words") else _FIRST << _KIND_BITS | ord(_MARK)
+        known = self._known(char)
+        if known is not None and known[1] == _GONE:
+            return _NOT_ALONE if self._guarded else _GONE << _KIND_BITS
         if not stands_alone(char):
             return _NOT_ALONE
-        becomes, kind = self._known(char) or self._asked(char)
+        becomes, kind = known or self._asked(char)
         if len(becomes) != 1 or not stands_alone(becomes) or (becomes in self._guarded and not char.isascii()):
             return _NOT_ALONE
         return kind << _KIND_BITS | ord(becomes)
@@ -205,7 +250,7 @@ class Characters:
 
     def _cut(self, codes: NDArray[np.int32], kinds: NDArray[np.uint8]) -> Found:
         before = np.concatenate(([np.uint8(_BETWEEN)], kinds[:-1]))
-        begins, kept = _BEGINS.take(before << 3 | kinds), _KEPT.take(kinds)
+        begins, kept = _BEGINS.take(before << 4 | kinds), _KEPT.take(kinds)
         sizes = begins.astype(np.int32) + kept  # a word takes one more place, for the END before it
         marked = begins & self._prefixed.take(kinds)
         if self._prefixed[_PART]:
@@ -283,7 +328,11 @@ def _known(normalizers: list[dict[str, Any]], splitter: str) -> Callable[[str], 
         part["type"] == "BertNormalizer" and part.get("handle_chinese_chars", True) for part in normalizers
     )
 
+    removes = len(normalizers) == 1 and _removes_marks(normalizers[0])
+
     def known(char: str) -> tuple[str, int] | None:
+        if removes and _is_in(_REMOVED, char):
+            return "", _GONE
         if not _is_in(_SETTLED, char):
             return None
         becomes = char
@@ -318,6 +367,14 @@ def _steps(part: dict[str, Any]) -> list[Callable[[str], str]]:
     return steps
 
 
+def _removes_marks(part: dict[str, Any]) -> bool:
+    """Whether a normalizer removes accents and invisible characters, and looks at no neighbours."""
+    if part["type"] != "BertNormalizer" or not part.get("clean_text", True):
+        return False
+    accents = part.get("strip_accents")
+    return bool(part.get("lowercase", True) if accents is None else accents)
+
+
 def _without_marks(text: str) -> str:
     return "".join(char for char in text if unicodedata.category(char)[0] != "M")
 
@@ -348,8 +405,8 @@ def _encoded(codes: NDArray[np.int32]) -> WordBytes:
 
 
 def _beginnings() -> NDArray[np.bool_]:
-    """[64] whether a word begins with a character, by the kind of the one before it << 3 | its own."""
-    begins = np.zeros((8, 8), bool)
+    """[256] whether a word begins with a character, by the kind of the one before it << 4 | its own."""
+    begins = np.zeros((_N_KINDS, _N_KINDS), bool)
     begins[:, [_ALONE, _FIRST]] = True
     begins[[_ALONE, _OTHER, _SPACE, _BETWEEN, _LEFT], _PART] = True
     begins[:, _OTHER] = True
@@ -359,5 +416,5 @@ def _beginnings() -> NDArray[np.bool_]:
 
 _BEGINS = _beginnings()
 _PLAIN_BEGINS = _BEGINS.tolist()
-_KEPT = np.isin(np.arange(8), [_PART, _ALONE, _OTHER, _FIRST])
+_KEPT = np.isin(np.arange(_N_KINDS), [_PART, _ALONE, _OTHER, _FIRST])
 _NOT_ALONE = _LEFT << _KIND_BITS
