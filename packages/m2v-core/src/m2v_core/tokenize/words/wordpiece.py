@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.words.table import FACTOR, MASK
+from m2v_core.tokenize.words.table import FACTOR, MASK, Ids
 from m2v_core.tokenize.words.trie import Trie
 from m2v_core.tokenize.words.word_bytes import END, WordBytes
 
@@ -41,10 +41,19 @@ class WordPiece:
         """[N] the id of each token at its first byte, -1 at all other bytes."""
         data, starts = words.data, words.starts
         found = np.full(len(data), -1, np.int32)
-        unknown = self._too_long(words)
-        owner = np.flatnonzero(~unknown & (data.take(starts) != END))
+        lengths = words.stops - starts
+        unknown = self._too_long(words, lengths)
+        first, has_first = self.trie.first
+        byte = data.take(starts)  # END for an empty word
+        alone = np.flatnonzero((lengths == 1) & ~unknown)
+        token = np.where(has_first, self.trie.ids.take(first), -1).take(byte.take(alone))
+        found[starts.take(alone)] = token
+        unknown[alone.compress(token < 0)] = True
+        goes_on = has_first.take(byte)
+        unknown |= (lengths > 1) & ~goes_on
+        owner = np.flatnonzero(~unknown & (lengths > 1))
         begun = starts.take(owner)
-        position, node = begun.copy(), np.zeros(len(owner), np.int64)
+        position, node = begun + 1, first.take(byte.take(owner))
         while len(owner) > _FEW:
             node_after, goes_on = self.trie.step(node, data.take(position))
             position += 1
@@ -83,8 +92,7 @@ class WordPiece:
             found[starts.take(bad)] = self.unk_id
         return found
 
-    def _too_long(self, words: WordBytes) -> NDArray[np.bool_]:
-        lengths = words.stops - words.starts
+    def _too_long(self, words: WordBytes, lengths: Ids) -> NDArray[np.bool_]:
         too_long = lengths > self.max_chars  # in bytes, so perhaps not in characters
         for index in np.flatnonzero(too_long).tolist():
             start = int(words.starts[index])
