@@ -70,7 +70,9 @@ def test_import_alone_loads_nothing() -> None:
 def test_a_first_vector_needs_little(tmp_path: Path) -> None:
     make_model().save_pretrained(tmp_path, compiled=True)
     code = f"from m2v_core import StaticModel; model = StaticModel.from_pretrained({str(tmp_path)!r}, memory_map=True)"
-    assert loaded(f"{code}; model.encode('good day'); model.encode(['good', 'day!'] * 99)", NOT_YET) == loaded("import numpy", NOT_YET)
+    assert loaded(f"{code}; model.encode('good day'); model.encode(['good', 'day!'] * 99)", NOT_YET) == loaded(
+        "import numpy", NOT_YET
+    )
     assert loaded(f"{code}; model.encode('a [CLS]')", ("tokenizers",)) == "tokenizers"
 
 
