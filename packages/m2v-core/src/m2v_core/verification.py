@@ -251,7 +251,7 @@ def _not_for_sentence_transformers(model: StaticModel) -> str:
 def _reason(name: str, version: str, model: StaticModel, text: str, is_nan: bool) -> str:
     """Why a reader's vector of a text differs, as far as m2v knows."""
     table, unknown, limit = model.embedding.dtype.name, model.unk_token_id, model.max_length
-    ids = model.tokenizer.encode(text, add_special_tokens=False).ids
+    ids = model._tokenizer.with_unknown([text]).values
     has_unknown = unknown is not None and unknown in ids
     if name == "model2vec":
         near_limit = limit is not None and 2 * len(ids) > limit  # it cuts characters by an estimate

@@ -203,6 +203,10 @@ class TextTokenizer:
         except _REFUSED:
             raise self.bad_text([text]) from None
 
+    def with_unknown(self, texts: Sequence[str]) -> Ragged:
+        """The library's own ids of texts, not truncated, those of the unknown token included."""
+        return self._library.ids_of_texts(texts)
+
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
         """The error for texts of which some cannot be tokenised, which names the first."""
         return bad_text(texts, self._complaint)
