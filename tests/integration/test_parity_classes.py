@@ -159,7 +159,7 @@ def test_an_unknown_class_in_memory(tmp_path: Path, caplog) -> None:
         ModelFormatError, match=r"test_parity_classes.MysteryModel.*backend='torch'.*compute_as='llama'"
     ):
         Teacher.from_transformers(model, backend="flax")
-    options = {"method": "token", "pca_dims": 8, "quantize_to": "float32"}
+    options = {"method": "token", "pca_dims": 8, "quantize_to": "float32", "precision": "float32"}
     itself = distill_from_model(model, tokenizer, **options)
     assert "test_parity_classes.MysteryModel is not of transformers" in caplog.text
     stated = distill(folder, compute_as="bidirectional-llama", **options)
