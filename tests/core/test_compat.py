@@ -128,7 +128,7 @@ print(enable(), enable(), enable(force=True), sum(isinstance(finder, Finder) for
 def test_missing_modules_and_names_say_so(tmp_path: Path) -> None:
     code = """
 import m2v_core.compat.auto, m2v_core.compat.finder as finder
-finder._tables = lambda: ()  # as without m2v-distill and m2v-train
+finder._tables, finder.spec_of = lambda: (), lambda name: None  # as without m2v-distill and m2v-train
 for module in ("model2vec.nothing", "model2vec.distill", "model2vec.train.classifier"):
     try:
         __import__(module)
