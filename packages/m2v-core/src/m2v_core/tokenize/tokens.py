@@ -1,8 +1,8 @@
 """The one way from texts to token ids.
 
 No word is tokenised twice: texts are split at spaces (`pieces`), and pieces are looked up by their bytes
-(`word_cache`). Only new pieces go to the tokenizers library (`backend`), and so do whole texts where splitting is not
-safe (`splitting`). The ids are those of the library for every text.
+(`word_cache`). New pieces go to our own models (`words`) or to the tokenizers library (`backend`), and whole texts to
+the library where splitting is not safe (`splitting`). The ids are those of the library for every text.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class TextTokenizer:
     """Texts to token ids; it may be shared between threads.
 
     Args:
-        tokenizer: The text of a `tokenizer.json`, or a tokenizer with a compiled vocabulary. With that, and with a
-            large vocabulary, the tokenizers library is loaded when a text needs it.
+        tokenizer: The text of a `tokenizer.json`, or a tokenizer with a compiled vocabulary. Where our own
+            model takes batches, the tokenizers library is loaded when a text needs it.
         where: Name of the tokenizer in errors.
         cache_bytes: Bytes that all caches of a model may use, of which a part is for words; 0 for no cache.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,8 @@ class Table:
     @classmethod
     def of(cls, keys: Ids, values: Ids) -> Table:
         """A table of different keys."""
-        table, slots = filled(keys + 1, keys + 1)
+        table = np.zeros(1 << max(3, (2 * len(keys)).bit_length()), np.int64)
+        slots = inserted(table, keys + 1)
         held = np.zeros(len(table), np.int32)
         held[slots] = values
         return cls(table, held)
@@ -88,15 +90,12 @@ def shift_of(n_slots: int) -> np.uint64:
     return np.uint64(64 - n_slots.bit_length() + 1)
 
 
-def filled(entries: Ids, keys: Ids) -> tuple[Ids, Ids]:
-    """A table, linearly probed and at most half full, of entries that are different and not 0; and the slot of each."""
-    table = np.zeros(1 << max(3, (2 * len(entries)).bit_length()), np.int64)
-    slots = slots_of(keys, shift_of(len(table)))
-    table[slots] = entries  # of several for one slot, one stays
-    waiting = np.flatnonzero(table.take(slots) != entries)
+def inserted(table: NDArray[Any], keys: Ids) -> Ids:
+    """Put keys that are different and not 0 into a table, linearly probed; the slot of each."""
+    slots, waiting = slots_of(keys, shift_of(len(table))), np.arange(len(keys))
     while len(waiting):
-        slots[waiting] = at = slots[waiting] + 1 & len(table) - 1
-        free = table.take(at) == 0
-        table[at.compress(free)] = entries[waiting.compress(free)]
-        waiting = waiting.compress(table.take(at) != entries[waiting])
-    return table, slots
+        free = waiting[table[slots[waiting]] == 0]
+        table[slots[free]] = keys[free]  # of several for one slot, one stays
+        waiting = waiting[table[slots[waiting]] != keys[waiting]]
+        slots[waiting] = slots[waiting] + 1 & len(table) - 1
+    return slots

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.ragged import Ragged
-from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, shift_of, slots_of
+from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, inserted, shift_of, slots_of
 
 #: Bits of a node's number.
 NODE_BITS = 24
@@ -244,17 +244,10 @@ def _placed(
     slots = np.zeros(n_slots, np.uint32)
     slots[0] = ROOT
     places = np.zeros(len(parents) + 1, np.int64)
-    shift, last = shift_of(len(slots)), len(slots) - 1
     order = np.argsort(depth, kind="stable")
     bounds = np.append(0, np.cumsum(np.bincount(depth)))
     for begin, end in pairwise(bounds.tolist()):
         level = order[begin:end]
         keys = (places[parents[level]] << 8 | labels[level]) + 1
-        at, waiting = slots_of(keys, shift), np.arange(len(level))
-        while len(waiting):
-            free = waiting[slots[at[waiting]] == 0]
-            slots[at[free]] = keys[free]  # of several for one slot, one stays
-            waiting = waiting[slots[at[waiting]] != keys[waiting]]
-            at[waiting] = at[waiting] + 1 & last
-        places[level + 1] = at
+        places[level + 1] = inserted(slots, keys)
     return slots, places
