@@ -27,7 +27,7 @@ from m2v_distill.teacher.engine.placement import Placement
 
 teachers, out = sys.argv[1:3]
 rng = np.random.default_rng(0)
-sequences = [rng.integers(1, 60, n).tolist() for n in rng.choice([3, 3, 3, 20], 300)]
+sequences = [rng.integers(1, 60, n).tolist() for n in rng.choice([3, 3, 3, 20], 120)]
 
 def table(teacher, **options):
     return teacher.encode_ids(sequences, batch_tokens=64, **options)
@@ -40,11 +40,12 @@ tables, shares = {}, {}
 for case in sys.argv[3:]:
     teacher = Teacher.from_pretrained(f"{teachers}/{case}", device="cpu:0")
     tables[f"{case} one"] = table(teacher)
-    for parallel in (1, 2, 4, 8):
+    for parallel in (1, 2, 4, 8) if case == "bert" else (4, 8):
         placed = Teacher.from_pretrained(f"{teachers}/{case}", model_parallel=parallel)
         copies, groups = placed.placement.mesh.devices.shape
         tables[f"{case} {copies}x{groups}"] = table(placed)
-    tables[f"{case} moved"] = table(teacher.placed(placed.placement))
+    if case == "bert":
+        tables["bert moved"] = table(teacher.placed(placed.placement))
     for path, variable in nnx.to_flat_state(nnx.state(placed.encoder)):
         array = variable[...]
         name = ".".join(map(str, path))
@@ -122,10 +123,13 @@ def test_eight_devices(eight_devices: Path, case: str) -> None:
     tables = np.load(eight_devices / "tables.npz")
     one = tables[f"{case} one"]
     assert np.abs(one).min(axis=1).max() > 0
-    assert np.array_equal(tables[f"{case} 8x1"], one)  # copies compute tiles of the same shapes
-    for layout in ("4x2", "2x4", "1x8"):  # sums are cut into parts, and these random weights amplify their rounding
-        assert furthest(tables[f"{case} {layout}"], one) < (1e-6 if case == "bert" else 2e-5)
-    assert np.array_equal(tables[f"{case} moved"], tables[f"{case} 1x8"])
+    layouts = [name for name in tables if name.startswith(case) and "x" in name]
+    assert len(layouts) == (4 if case == "bert" else 2)
+    for layout in layouts:  # sums are cut into parts, and these random weights amplify their rounding
+        assert furthest(tables[layout], one) < (1e-6 if case == "bert" else 2e-5)
+    if case == "bert":
+        assert np.array_equal(tables["bert 8x1"], one)  # copies compute tiles of the same shapes
+        assert np.array_equal(tables["bert moved"], tables["bert 1x8"])
 
 
 def test_each_device_has_its_share(eight_devices: Path) -> None:
