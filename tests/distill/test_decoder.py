@@ -17,9 +17,8 @@ from safetensors.numpy import load_file, save_file
 from conftest import GOLDEN
 from golden.families import TOLERANCE
 from m2v_core.errors import ModelFormatError
-from m2v_distill.teacher.families.decoder import DecoderConfig, visible
+from m2v_distill.teacher.families.decoder import visible
 from m2v_distill.teacher.teacher import Teacher
-from m2v_distill.teacher.transformers_io import load_config
 
 DECODERS = ("llama", "mistral-left", "qwen2", "qwen3-left", "gemma3")
 SEQUENCES = [[5, 9, 30, 4, 17, 8, 8, 21, 50, 33], [7], [6, 44, 12]]
@@ -110,10 +109,10 @@ def test_configs_of_older_transformers(copy: Callable[[str], Path]) -> None:
 
 def test_windows_of_embedding_gemma(copy: Callable[[str], Path]) -> None:
     folder = copy("gemma3")  # a window of 6 in the file
-    config = DecoderConfig.gemma3(load_config(folder), pooler=False)
+    config = Teacher.from_pretrained(folder).encoder.config
     assert (config.causal, config.reaches) == (False, (3, None, 3))
     reconfigure(folder, {"use_bidirectional_attention": False})
-    config = DecoderConfig.gemma3(load_config(folder), pooler=False)
+    config = Teacher.from_pretrained(folder).encoder.config
     assert (config.causal, config.reaches) == (True, (5, None, 5))
 
 
