@@ -8,10 +8,12 @@ say) to choose the build.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import nox
@@ -50,8 +52,25 @@ OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+def compiled_programs() -> Path:
+    """The folder of JAX's compiled programs, in the user's cache: another clone of this project finds them too.
+
+    They are for one processor, whose name and abilities are part of the folder's name.
+    """
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().split("\n\n")[0].splitlines() if cpu.exists() else []
+    facts = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    digest = sha256("\n".join([platform.machine(), platform.processor(), *facts]).encode()).hexdigest()[:12]
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m2v" / f"jax-{digest}"
+
+
 #: What one process has compiled, others load: two thirds of the time of most tests goes into compiling small programs.
-COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+COMPILED = {
+    "JAX_COMPILATION_CACHE_DIR": str(compiled_programs()),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
 TESTING = {**OFFLINE, **COMPILED}
 #: Each file goes to one process, in the order of tests/conftest.py.
 PARALLEL = ("-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
