@@ -66,10 +66,12 @@ def test_a_record_out_of_parameters() -> None:
 
 
 def test_an_unknown_option_suggests_the_nearest() -> None:
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'round'\. Did you mean 'rounds'\?"):
-        known_options({"round": 1}, ["rounds", "freeze"])
+    with pytest.raises(
+        TypeError, match=r"call\(\) got an unexpected keyword argument 'round'\. Did you mean 'rounds'\?"
+    ):
+        known_options("call", {"round": 1}, ["rounds", "freeze"])
     with pytest.raises(TypeError, match="Known ones: rounds, freeze"):
-        known_options({"zebra": 1}, ["rounds", "freeze"])
+        known_options("call", {"zebra": 1}, ["rounds", "freeze"])
 
 
 def test_a_pair_of_switches() -> None:

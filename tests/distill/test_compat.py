@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 import m2v_distill
+from m2v_core import InvalidInputError
 from m2v_core.compat.model import StaticModel
 from m2v_distill.compat.functions import PoolingMode, distill, distill_from_model, select_optimal_device
+from m2v_distill.compat.tokenizer import clean_and_create_vocabulary, turn_tokens_into_ids
 
 
 def test_names_through_the_finder(tmp_path: Path) -> None:
@@ -66,3 +71,25 @@ def test_unknown_options_are_errors(teacher_folder: Path) -> None:
 def test_device() -> None:
     assert select_optimal_device("cuda:1") == "cuda:1"
     assert select_optimal_device(None) in {"cpu", "cuda", "tpu"}
+
+
+def test_the_tokenizer_of_a_student(teacher_folder: Path) -> None:
+    """As a distillation makes it."""
+    teacher, words = Tokenizer.from_file(str(teacher_folder / "tokenizer.json")), ["zebra", "New York"]
+    student = clean_and_create_vocabulary(teacher, words, re.compile(r"\[unused"))
+    expected = m2v_distill.distill(teacher_folder, vocabulary=words, pca_dims=2)
+    assert json.loads(student.to_str()) == json.loads(expected.stored.tokenizer_json)
+    assert student.encode("zebra").tokens == ["zebra"]
+    with pytest.raises(InvalidInputError, match="word"):
+        clean_and_create_vocabulary(teacher, ["zebra", 1], None)
+
+
+def test_ids_of_tokens(teacher_folder: Path) -> None:
+    teacher = Tokenizer.from_file(str(teacher_folder / "tokenizer.json"))
+    token = next(
+        token for token, number in sorted(teacher.get_vocab().items(), key=lambda item: item[1]) if token.isalpha()
+    )
+    found = turn_tokens_into_ids([token, f"{token} {token}"], teacher)
+    assert found == [teacher.encode(token).ids, teacher.encode(f"{token} {token}").ids]
+    start, *_, end = found[0]
+    assert teacher.decode([start, end], skip_special_tokens=False).split() == ["[CLS]", "[SEP]"]

@@ -134,7 +134,7 @@ def test_devices(device: str) -> None:
 
 
 def test_a_head_of_their_own(tmp_path: Any) -> None:
-    """Why `construct_head` is refused: in model2vec its LayerNorm is lost on the way to a pipeline, in silence."""
+    """In model2vec its LayerNorm is lost on the way to a pipeline, in silence; here a PyTorch module is an error."""
     make_model().save_pretrained(tmp_path)
 
     class Theirs(TheirClassifier):
@@ -146,5 +146,10 @@ def test_a_head_of_their_own(tmp_path: Any) -> None:
     trained, saved = theirs.predict_proba(TEXTS), theirs.to_pipeline().predict_proba(TEXTS)
     assert np.abs(trained - saved).max() > 0.01
     ours = type("Ours", (StaticModelForClassification,), {"construct_head": Theirs.construct_head})
-    with pytest.raises(InvalidInputError, match="should not define construct_head"):
+    with pytest.raises(
+        InvalidInputError, match=r"take \(self, dim, out_dim, config, rngs\).*model2vec's takes self alone"
+    ):
+        ours(make_model()).fit(TEXTS, LABELS)
+    ours.construct_head = lambda self, dim, out_dim, config, rngs: nn.Linear(dim, out_dim)
+    with pytest.raises(InvalidInputError, match=r"found torch.nn.modules.linear.Linear. Heads are trained by JAX here"):
         ours(make_model()).fit(TEXTS, LABELS)

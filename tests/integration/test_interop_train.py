@@ -187,6 +187,34 @@ def test_the_same_training(variant: str, tmp_path: Path, capsys, monkeypatch) ->
     assert moved > 2e-3
 
 
+def test_the_same_training_of_a_head_of_their_own(tmp_path: Path, capsys, monkeypatch) -> None:
+    """A LayerNorm before the layers, as users of each write it."""
+    seed, targets = 3, TARGETS["classes"][1]
+    options: dict[str, Any] = {"batch_size": 6, "max_epochs": 6, "learning_rate": 2e-3, "token_dropout": 0.0}
+    options |= {"X_val": TEXTS[:6], "y_val": targets[:6], "device": "cpu"}
+
+    class Mine(ours.StaticModelForClassification):
+        def construct_head(self, dim: int, out_dim: int, config: TrainConfig, rngs: nnx.Rngs) -> nnx.Module:
+            own = super().construct_head(dim, out_dim, config, rngs)
+            return nnx.Sequential(nnx.LayerNorm(dim, epsilon=1e-5, rngs=rngs), own)
+
+    class Theirs(theirs.StaticModelForClassification):
+        def construct_head(self) -> torch.nn.Module:
+            own = head_of([self.embed_dim, self.hidden_dim, self.out_dim], seed)
+            return torch.nn.Sequential(torch.nn.LayerNorm(self.embed_dim), own)
+
+    mine = Mine(make_model(), random_seed=seed, hidden_dim=12).fit(TEXTS[6:], targets[6:], **options)
+    make_model().save_pretrained(tmp_path)
+    learner = Theirs.from_pretrained(tmp_path, hidden_dim=12)
+    monkeypatch.setattr("model2vec.train.dataset.RandomSampler", our_order(seed))
+    learner.fit(TEXTS[6:], targets[6:], **options)
+    off = np.abs(mine.predict_proba(TEXTS) - learner.predict_proba(TEXTS)).max()
+    off_vectors = np.abs(mine.to_static_model().embedding - learner.to_static_model().embedding).max()
+    report(capsys, f"with a LayerNorm         off by {off:.1e}, vectors by {off_vectors:.1e}")
+    assert max(off, off_vectors) < 5e-5
+    assert np.abs(learner.head[0].weight.detach().numpy() - 1).max() > 2e-3
+
+
 def trained_values(learner: Any) -> list[np.ndarray]:
     pipeline = learner.to_pipeline()
     layers = [value for layer in pipeline.head.layers for value in (layer.weight, layer.bias)]

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flax import nnx
 from sklearn.base import clone
 
 import m2v_train
 from conftest import make_model
 from m2v_core.compat.model import StaticModel
 from m2v_core.compat.pipeline import StaticModelPipeline
+from m2v_core.errors import InvalidInputError
 from m2v_train.compat import estimators
 from m2v_train.compat.names import MODULES
 
@@ -60,7 +62,8 @@ def test_made_of_vectors_and_a_tokenizer(name: str) -> None:
     assert np.array_equal(made.model.embedding, make_model().embedding)
     assert made.get_params()["n_layers"] == clone(made).n_layers == 0
     assert clone(made).model is made.model
-    assert getattr(made, "out_dim", 3) == 3
+    assert made.out_dim == 3
+    assert made.embed_dim == 8
 
 
 def test_a_classifier() -> None:
@@ -109,3 +112,50 @@ def test_a_model_by_its_other_name(tmp_path: Path) -> None:
 def test_unknown_options_are_errors() -> None:
     with pytest.raises(TypeError, match="unknown"):
         estimators.StaticModelForClassification.from_static_model(make_model(), unknown=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_out_dim(name: str, tmp_path: Path) -> None:
+    """It is taken by every constructor; after `fit` it is the number of outputs, which for pairs is the one given."""
+    cls, pairs = getattr(estimators, name), name == "StaticModelForPairSimilarity"
+    assert cls.from_static_model(make_model()).out_dim == (None if pairs else 2)
+    assert cls.from_static_model(model=make_model(), out_dim=5).out_dim == 5
+    make_model().save_pretrained(tmp_path)
+    made = cls.from_pretrained(tmp_path, out_dim=5, **QUICK)
+    assert isinstance(made, estimators.BaseFinetuneable)
+    assert ("out_dim" in made.get_params()) is pairs
+    targets = {"StaticModelForClassification": LABELS, "StaticModelForPairSimilarity": TEXTS[::-1]}
+    made.fit(TEXTS, targets.get(name, np.ones((len(TEXTS), 3))))
+    expected = {"StaticModelForClassification": 2, "StaticModelForPairSimilarity": 5}.get(name, 3)
+    outputs = made.predict_proba(["day"]) if name == "StaticModelForClassification" else made.predict(["day"])
+    assert made.out_dim == outputs.shape[1] == expected
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'n_hidden'"):
+        cls.from_static_model(model=make_model(), n_hidden=3)
+
+
+class Extended(estimators.StaticModelForClassification):
+    """In the manner of model2vec's subclasses: keywords alone, its own before those of the class."""
+
+    def __init__(self, *, extra: str = "default", **kwargs: Any) -> None:
+        self.extra = extra
+        super().__init__(**kwargs)
+
+    def construct_head(self, dim: int, out_dim: int, config: Any, rngs: nnx.Rngs) -> nnx.Module:
+        return nnx.Sequential(nnx.LayerNorm(dim, rngs=rngs), super().construct_head(dim, out_dim, config, rngs))
+
+
+def test_a_subclass_with_a_keyword_and_a_head_of_its_own(tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path)
+    for made in (
+        Extended.from_pretrained(tmp_path, extra="own", hidden_dim=3),
+        Extended.from_static_model(model=make_model(), extra="own", hidden_dim=3),
+        Extended(**parts(), extra="own", hidden_dim=3, out_dim=4),
+    ):
+        assert (made.extra, made.hidden_dim) == ("own", 3)
+        assert clone(made).get_params() == made.get_params()
+        assert set(made.get_params()) - set(m2v_train.StaticModelForClassification().get_params()) == {"extra"}
+    made.fit(TEXTS, LABELS, **QUICK)
+    assert made.predict(["good"]).shape == (1,)
+    assert type(made.to_static_model()) is StaticModel
+    with pytest.raises(InvalidInputError, match="should be linear layers with ReLU"):
+        made.to_pipeline()

@@ -12,16 +12,23 @@ import pytest
 
 from conftest import make_model
 from m2v_core import StaticModel, quantize_model
+from m2v_train import StaticModelForRegression
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
 from m2v_train.data.tokens import tokenize
 from m2v_train.engine import fitting
 from m2v_train.engine.fitting import ActiveRows, Problem, fit
+from m2v_train.engine.head import Head
 from m2v_train.engine.losses import Objective
 from training_texts import TEXTS
 
 RARE = [*TEXTS[:20], "unable bad, sunny!"]  # the last text has tokens that no other has: their rows rest meanwhile
 TARGETS = np.random.default_rng(0).normal(size=(len(RARE), 8)).astype(np.float32)
+
+
+def head_of(config: TrainConfig) -> Head:
+    """The head of a regression of eight numbers."""
+    return Head.made_by(StaticModelForRegression().construct_head, 8, 8, config)
 
 
 def dense(model: StaticModel, config: TrainConfig, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -59,7 +66,7 @@ def test_it_is_adam_on_the_whole_table(clustered: bool) -> None:
         n_layers=0, normalize=False, batch_size=1, max_epochs=1, learning_rate=0.05, show_progress_bar=False
     )
     problem = Problem(samples, samples, Objective("squares"), 8, np.ones(1, np.float32))
-    found = fit(model, problem, config).model
+    found = fit(model, problem, config, head_of(config)).model
     table, weights = dense(model, config, len(RARE))
     np.testing.assert_allclose(found.embedding, table, atol=2e-5)
     if weights is not None:
@@ -80,11 +87,8 @@ def test_only_rows_that_occur_are_trained(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(fitting, "Trainer", recorded)
     model = make_model()
     samples = Samples.of_texts(tokenize(model, TEXTS[:9]), TARGETS[:9])
-    fit(
-        model,
-        Problem(samples, samples, Objective("squares"), 8, np.ones(1, np.float32)),
-        TrainConfig(max_epochs=1, n_layers=0),
-    )
+    config = TrainConfig(max_epochs=1, n_layers=0)
+    fit(model, Problem(samples, samples, Objective("squares"), 8, np.ones(1, np.float32)), config, head_of(config))
     occurring = set(samples.texts.values.tolist()) | {0}
     assert shapes == [(len(occurring), 8)]
     assert len(occurring) < model.n_tokens

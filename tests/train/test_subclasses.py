@@ -186,7 +186,6 @@ def test_an_init_that_stores_no_options() -> None:
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("construct_head", "Set n_layers and hidden_dim"),
         ("construct_embeddings", "change the StaticModel"),
         ("construct_weights", "Set freeze and freeze_weights"),
         ("_encode", "Set normalize"),

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from m2v_core.checks import did_you_mean
+from m2v_core.checks import unexpected_keyword
 from m2v_core.errors import InvalidInputError
 
 P = ParamSpec("P")
@@ -90,8 +90,7 @@ def _taking(function: Callable[P, R], fixed: Mapping[str, bool]) -> Callable[P, 
         options = renamed(left, known)
         for name in options:
             if name not in known and not open_ended:
-                hint = did_you_mean(name, known)
-                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}.{hint}")
+                raise unexpected_keyword(function.__qualname__, name, inspect.signature(function).parameters)
         return function(*args, **options)
 
     return taking

@@ -104,6 +104,20 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def unexpected_keyword(function: str, name: str, known: Iterable[str]) -> TypeError:
+    """The error of a keyword that a function does not take; it names the nearest that it takes, or all.
+
+    Example:
+        >>> unexpected_keyword("distill", "pca_dim", ["pca_dims", "seed"])
+        TypeError("distill() got an unexpected keyword argument 'pca_dim'. Did you mean 'pca_dims'?")
+        >>> unexpected_keyword("distill", "zebra", ["pca_dims", "seed"])
+        TypeError("distill() got an unexpected keyword argument 'zebra'. Known ones: pca_dims, seed.")
+    """
+    names = [each for each in known if each not in ("self", "cls")]
+    hint = did_you_mean(name, names) or f" Known ones: {', '.join(names)}."
+    return TypeError(f"{function}() got an unexpected keyword argument {name!r}.{hint}")
+
+
 def lone_surrogate(text: str) -> int | None:
     r"""Position of the first lone surrogate of a text, which no encoding can spell; `None` if there is none.
 

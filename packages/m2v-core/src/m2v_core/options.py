@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from m2v_core.aliases import renamed
-from m2v_core.checks import did_you_mean
+from m2v_core.checks import unexpected_keyword
 
 Record = TypeVar("Record")
 
@@ -169,23 +169,22 @@ def picked(config: type[Record], parameters: Mapping[str, Any]) -> Record:
     return config(**{name: value for name, value in parameters.items() if name in names})
 
 
-def known_options(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Keywords by our names (see `m2v_core.aliases`).
+def known_options(function: str, given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Keywords of a function by our names (see `m2v_core.aliases`).
 
     Raises:
         TypeError: A keyword is unknown; the error names the one that is nearest.
 
     Example:
-        >>> known_options({"pca_dim": 1}, ["pca_dims"])
+        >>> known_options("distill", {"pca_dim": 1}, ["pca_dims"])
         Traceback (most recent call last):
         ...
-        TypeError: unexpected keyword argument 'pca_dim'. Did you mean 'pca_dims'?
+        TypeError: distill() got an unexpected keyword argument 'pca_dim'. Did you mean 'pca_dims'?
     """
     options = renamed(given, known)
     for name in options:
         if name not in known:
-            hint = did_you_mean(name, known) or f" Known ones: {', '.join(known)}."
-            raise TypeError(f"unexpected keyword argument {name!r}.{hint}")
+            raise unexpected_keyword(function, name, known)
     return options
 
 

@@ -128,14 +128,14 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
 
         See `StaticModelPipeline.predict`.
         """
-        return self.to_pipeline().predict(
+        return self._predictor().predict(
             X, show_progress_bar=show_progress_bar, batch_size=batch_size, threshold=threshold
         )
 
     @aliased_arrays
     def predict_proba(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """Predict probabilities [n, C]: they add up to 1 for single labels, and are independent for lists of labels."""
-        return self.to_pipeline().predict_proba(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
+        return self._predictor().predict_proba(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy: the fraction, by weight, of texts whose class, or whole list of classes, is predicted."""
@@ -149,7 +149,7 @@ class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[
 
     def evaluate(self, X: Any, y: Any, batch_size: int = 1024, threshold: float = 0.5) -> dict[str, Any]:
         """Report precision, recall and F1 of each class; see `StaticModelPipeline.evaluate`."""
-        return self.to_pipeline().evaluate(X, y, batch_size=batch_size, threshold=threshold)
+        return self._predictor().evaluate(X, y, batch_size=batch_size, threshold=threshold)
 
 
 def _warn_of_missing_classes(labels: Labels, samples: Samples) -> None:

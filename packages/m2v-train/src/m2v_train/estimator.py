@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from flax import nnx
 from jaxtyping import Int32
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from m2v_core import StaticModel, StaticModelPipeline
@@ -25,6 +27,8 @@ from m2v_train.data.samples import Samples
 from m2v_train.data.split import split_indices
 from m2v_train.data.tokens import check_has_tokens, tokenize
 from m2v_train.engine.fitting import Problem, Trained, fit
+from m2v_train.engine.head import FlaxHead, Head
+from m2v_train.engine.module import MLP, layer_sizes
 from m2v_train.subclasses import check_overrides
 
 logger = logging.getLogger("m2v_train")
@@ -41,6 +45,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     Options are given to `__init__`, as in scikit-learn, or to `fit` for one call. A subclass may have an `__init__` of
     its own: it stores its parameters under their names, and passes the others on, `super().__init__(model, **options)`.
+    It may have a head of its own too: see `construct_head`.
 
     Args:
         model: Static model to start from. It is not changed.
@@ -100,6 +105,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 break
         return sorted(names)
 
+    @classmethod
+    def _keywords(cls) -> list[str]:
+        """The keywords of `from_pretrained` and `from_static_model` that `__init__` gets."""
+        return cls._get_param_names()
+
     def __sklearn_clone__(self) -> Self:
         return type(self)(**self.get_params(deep=False))  # the model never changes: no copy
 
@@ -116,7 +126,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             TypeError: An option is unknown.
         """
-        return cls(model, **known_options(options, cls._get_param_names()))
+        return cls(model=model, **known_options(cls.__name__, options, cls._keywords()))
 
     @classmethod
     @aliased
@@ -142,8 +152,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             TypeError: An option is unknown.
             M2VError: As `StaticModel.from_pretrained`.
         """
-        given = known_options(options, cls._get_param_names())  # before anything is fetched
-        return cls(StaticModel.from_pretrained(path, token=token, revision=revision, subfolder=subfolder), **given)
+        given = known_options(cls.__name__, options, cls._keywords())  # before anything is fetched
+        model = StaticModel.from_pretrained(path, token=token, revision=revision, subfolder=subfolder)
+        return cls(model=model, **given)
 
     # --- training -----------------------------------------------------------------------------------------------
 
@@ -156,7 +167,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """
         check_overrides(type(self))
         defaults = defaults_of(self.config_class)
-        given = known_options(options, defaults)
+        given = known_options(f"{type(self).__name__}.fit", options, defaults)
         if not all(hasattr(self, name) for name in ("model", *defaults)):
             raise InvalidInputError(
                 f"{type(self).__name__}.__init__ should call super().__init__(model, **options), which stores the "
@@ -201,11 +212,43 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         for samples, purpose in ((problem.samples, "to train on"), (problem.validation, "to validate with")):
             for lengths in samples.lengths.T:
                 check_has_tokens(lengths, f"texts {purpose}", remedy="Change test_size, or pass other validation data.")
-        self._trained: Trained = fit(self.model, problem, config)
+        head = Head.made_by(self.construct_head, self.model.dim, problem.out_dim, config)
+        self._trained: Trained = fit(self.model, problem, config, head)
+        self._made = problem.out_dim, config
         self.history_ = self._trained.history
         is_split = problem.validation.texts is problem.samples.texts
         self.validation_indices_ = problem.validation.rows if is_split else None
         return self
+
+    def construct_head(self, dim: int, out_dim: int, config: TrainConfig, rngs: nnx.Rngs) -> nnx.Module:
+        """Make the head before training; a subclass may override this method to have a head of its own.
+
+        Args:
+            dim: Dimensions of a text's vector.
+            out_dim: Number of outputs for each text: of classes, of numbers, or of dimensions.
+            config: The options of this `fit`, which may differ from those of the estimator.
+            rngs: Source of initial weights, made of `random_seed`.
+
+        Returns:
+            A module that takes vectors [n, dim] and gives outputs [n, out_dim], both float32, and each row of them
+            from one row alone. Its variables are of the kind `nnx.Param`; `nnx.Dropout` is active during training.
+
+        Example:
+            >>> class Normed(Estimator):
+            ...     def construct_head(self, dim, out_dim, config, rngs):
+            ...         own = super().construct_head(dim, out_dim, config, rngs)
+            ...         return nnx.Sequential(nnx.LayerNorm(dim, rngs=rngs), own)
+            >>> Normed().construct_head(2, 3, TrainConfig(), nnx.Rngs(0))(np.zeros((4, 2), np.float32)).shape
+            (4, 3)
+        """
+        sizes = layer_sizes(
+            dim,
+            out_dim,
+            n_layers=config.n_layers,
+            hidden_dim=config.hidden_dim,
+            may_be_empty=not isinstance(self, ClassifierMixin),
+        )
+        return MLP(sizes, rngs)
 
     # --- what comes out -----------------------------------------------------------------------------------------
 
@@ -226,10 +269,35 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             sklearn.exceptions.NotFittedError: `fit` has not been called.
+            InvalidInputError: `construct_head` made a head that is not linear layers with ReLU between them.
         """
         check_is_fitted(self)
-        head = MLPHead(self._trained.layers, self._activation(), getattr(self, "classes_", None))
-        return StaticModelPipeline(self._trained.model, head)
+        if self._trained.layers is None:
+            raise InvalidInputError(
+                f"The head of a pipeline, and of its files, should be linear layers with ReLU between them; found the "
+                f"one that {type(self).__name__}.construct_head makes. Keep the estimator itself (pickle, joblib) to "
+                f"predict with it, or the model without its head by to_static_model(); or return an nnx.Sequential of "
+                f"nnx.Linear, nnx.relu and nnx.Dropout alone, which a pipeline can hold."
+            )
+        return self._predictor()
+
+    def _predictor(self) -> StaticModelPipeline:
+        """The trained model with its head, of any kind."""
+        check_is_fitted(self)
+        trained, options = self._trained, (self._activation(), getattr(self, "classes_", None))
+        if trained.layers is not None:
+            return StaticModelPipeline(trained.model, MLPHead(trained.layers, *options))
+        structure = trained.structure
+        if structure is None:
+            structure = Head.made_by(self.construct_head, trained.model.dim, *self._made).structure
+            self._trained = replace(trained, structure=structure)
+        return StaticModelPipeline(trained.model, FlaxHead(structure, trained.arrays, *options))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if "_trained" in state:  # functions in the structure of a head may refuse to be pickled
+            state["_trained"] = replace(self._trained, structure=None)
+        return state
 
     def _activation(self) -> Activation:
         return Activation.IDENTITY

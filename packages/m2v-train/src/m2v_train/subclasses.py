@@ -9,8 +9,6 @@ _TABLE = "The table is that of the model. Set freeze and freeze_weights, or chan
 _SELECTION = "The best state is chosen by accuracy for classifiers, and by loss elsewhere."
 #: Name of the override -> what to do instead.
 _OVERRIDES = {
-    "construct_head": "A head is linear layers with ReLU between them. Set n_layers and hidden_dim; or train another "
-    "kind of head, with any library, on the vectors of to_static_model().encode(texts).",
     "construct_embeddings": _TABLE,
     "construct_weights": _TABLE,
     "_encode": _POOLING,

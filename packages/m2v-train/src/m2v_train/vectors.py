@@ -30,7 +30,7 @@ class _Outputs(Estimator):
     @aliased_arrays
     def predict(self, X: Any, show_progress_bar: bool = False, batch_size: int = 1024) -> np.ndarray:
         """Predict outputs [n, k], float32, for texts; see `StaticModelPipeline.predict`."""
-        return self.to_pipeline().predict(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
+        return self._predictor().predict(X, show_progress_bar=show_progress_bar, batch_size=batch_size)
 
     @aliased_arrays
     def encode(self, X: Any, batch_size: int = 1024, show_progress_bar: bool = False) -> np.ndarray:

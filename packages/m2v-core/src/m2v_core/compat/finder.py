@@ -19,7 +19,8 @@ NAME = "model2vec"
 #: Entry-point group of tables like `MODULES`, by which other packages add modules, or names to ours.
 GROUP = "m2v.compat"
 
-_PACKAGES = {"distill": "m2v-distill", "train": "m2v-train"}  # what answers these modules, for the error
+#: What answers these modules, for the error.
+_PACKAGES = {"distill": "m2v-distill", "modelcards": "m2v-hub", "tokenizer": "m2v-distill", "train": "m2v-train"}
 
 
 class Finder(MetaPathFinder):

@@ -103,10 +103,7 @@ def updated_metadata(text: str, metadata: Mapping[str, Any]) -> str:
         widget: []
         language: en
     """
-    if len(text) > MAX_METADATA:
-        raise InvalidInputError(
-            f"A card's metadata should have {MAX_METADATA:,} characters at most; found {len(text):,}. Shorten it."
-        )
+    _check_length(text)
     if text and not text.endswith(("\n", "\r")):
         text += "\n"
     entries = _entries(text, metadata)
@@ -125,6 +122,29 @@ def updated_metadata(text: str, metadata: Mapping[str, Any]) -> str:
             piece = ""
         pieces.append(piece)
     return "".join(pieces) + (_dump(pending) if pending else "")
+
+
+def metadata_in(card: str) -> dict[str, Any]:
+    r"""The metadata of a card by key, as plain values; empty if it has none.
+
+    Raises:
+        InvalidInputError: As `updated_metadata`.
+
+    Example:
+        >>> from m2v_hub.card.merge import metadata_in
+        >>> metadata_in("---\nlicense: mit\n---\n# mine")
+        {'license': 'mit'}
+    """
+    text = (found[1] or "") if (found := METADATA.match(card)) else ""
+    _check_length(text)
+    return {entry.key: entry.value for entry in _entries(text, None)}
+
+
+def _check_length(metadata: str) -> None:
+    if len(metadata) > MAX_METADATA:
+        raise InvalidInputError(
+            f"A card's metadata should have {MAX_METADATA:,} characters at most; found {len(metadata):,}. Shorten it."
+        )
 
 
 class _Dumper(yaml.SafeDumper):
@@ -185,8 +205,8 @@ class _Entry(NamedTuple):
     value: Any
 
 
-def _entries(text: str, wanted: Container[str]) -> list[_Entry]:
-    """The keys of YAML in their order, with the values of those that are wanted."""
+def _entries(text: str, wanted: Container[str] | None) -> list[_Entry]:
+    """The keys of YAML in their order, with the values of those that are wanted, or of all."""
     entries = []
     try:
         loader = _Loader(text)
@@ -198,7 +218,7 @@ def _entries(text: str, wanted: Container[str]) -> list[_Entry]:
         for key, value in node.value if node is not None else ():
             if not isinstance(key, yaml.ScalarNode) or key.start_mark.column:
                 raise _found("another key", key.start_mark)
-            plain = loader.construct_object(value, deep=True) if key.value in wanted else None
+            plain = loader.construct_object(value, deep=True) if wanted is None or key.value in wanted else None
             entries.append(_Entry(key.value, key.start_mark.index, plain))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)

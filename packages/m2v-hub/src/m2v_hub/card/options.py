@@ -71,7 +71,7 @@ def as_results(metrics: Results | None) -> tuple[Result, ...]:
         if isinstance(item, Mapping):
             known = [field.name for field in fields(Result)]
             try:
-                item = Result(**known_options(item, known))  # noqa: PLW2901 # the same result, in another form
+                item = Result(**known_options("Result", item, known))  # noqa: PLW2901 # the same result, in another form
             except TypeError as error:
                 raise InvalidInputError(
                     f"A result has the fields {', '.join(known)}, and the first three are required; found this: {error}"

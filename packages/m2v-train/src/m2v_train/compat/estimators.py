@@ -15,15 +15,21 @@ from m2v_core.compat.pipeline import StaticModelPipeline
 from m2v_core.errors import ModelNotFoundError
 from m2v_core.options import defaults_of
 from m2v_train import classification, legacy, vectors
+from m2v_train.config import TrainConfig
+from m2v_train.engine.fitting import Problem
 from m2v_train.estimator import DEFAULT_MODEL, Estimator
 
 __all__ = [
+    "BaseFinetuneable",
     "StaticModelForClassification",
     "StaticModelForPairSimilarity",
     "StaticModelForRegression",
     "StaticModelForSimilarity",
     "convert_legacy_pipeline",
 ]
+
+#: What a model may be made of, in place of a model; no parameters in the sense of scikit-learn.
+_PARTS = ("vectors", "tokenizer", "token_mapping", "weights")
 
 #: Options of `fit` in the order of model2vec's parameters.
 _OPTIONS = ("learning_rate", "batch_size", "min_epochs", "max_epochs", "early_stopping_patience", "test_size", "device")
@@ -36,8 +42,11 @@ _fit_classifier = ordered(
 )
 
 
-class _Compatible(Estimator):
+class BaseFinetuneable(Estimator):
     """An estimator that is made as model2vec's are, and whose results are of the classes of that name.
+
+    A subclass may have keywords of its own, and a head of its own by `construct_head`; see
+    `m2v_train.estimator.Estimator`.
 
     Args:
         model: Static model to start from.
@@ -47,7 +56,14 @@ class _Compatible(Estimator):
         weights: [V] its weights.
         out_dim: Number of outputs; it follows from the targets, except for pairs.
         options: Options of the class.
+
+    Attributes:
+        out_dim: Number of outputs: before `fit` the one that was given, or 2; `None` for pairs is that of the model.
     """
+
+    __module__ = "model2vec.train.base"
+
+    out_dim: int | None
 
     def __init__(
         self,
@@ -63,35 +79,49 @@ class _Compatible(Estimator):
         if vectors is not None:
             arrays = {"weights": _array(weights), "token_mapping": _array(token_mapping)}
             model = StaticModel(_array(vectors), tokenizer, **arrays)
-        super().__init__(model, **self._outputs(out_dim), **options)
+        if self._has_out_dim():
+            options["out_dim"] = out_dim
+        else:
+            self.out_dim = out_dim or 2
+        super().__init__(model, **options)
 
     @classmethod
-    def _outputs(cls, out_dim: int | None) -> dict[str, Any]:
-        return {"out_dim": out_dim} if "out_dim" in defaults_of(cls.config_class) else {}
+    def _has_out_dim(cls) -> bool:
+        return "out_dim" in defaults_of(cls.config_class)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        return sorted({"model", *defaults_of(cls.config_class)})
+        left_out = {*_PARTS} if cls._has_out_dim() else {*_PARTS, "out_dim"}
+        return sorted(set(super()._get_param_names()) - left_out)
 
     @classmethod
-    def from_static_model(cls, model: core.StaticModel, *, out_dim: int | None = None, **options: Any) -> Self:
-        """Make an estimator that starts from a model; options are those of the class."""
-        return super().from_static_model(model, **cls._outputs(out_dim), **options)
+    def _keywords(cls) -> list[str]:
+        return [*super()._keywords(), "out_dim"]
 
     @classmethod
     @aliased
-    def from_pretrained(
-        cls, path: str | os.PathLike[str] = DEFAULT_MODEL, *, out_dim: int | None = None, **options: Any
-    ) -> Self:
+    def from_pretrained(cls, path: str | os.PathLike[str] = DEFAULT_MODEL, **options: Any) -> Self:
         """Make an estimator that starts from a model in a folder or on the Hub; options are those of the class.
 
         Raises:
             MissingModelError: There is no model of this name; it is also a ValueError.
         """
         try:
-            return super().from_pretrained(path, **cls._outputs(out_dim), **options)
+            return super().from_pretrained(path, **options)
         except ModelNotFoundError as error:
             raise MissingModelError(str(error)) from error
+
+    @property
+    def embed_dim(self) -> int:
+        """Dimensions of the model."""
+        dim: int = self.model.dim
+        return dim
+
+    def _train(self, problem: Problem, config: TrainConfig) -> Self:
+        super()._train(problem, config)
+        if not self._has_out_dim():
+            self.out_dim = problem.out_dim
+        return self
 
     def to(self, device: Any) -> Self:
         """The estimator itself; `fit(device=)` chooses where it is trained."""
@@ -108,7 +138,7 @@ class _Compatible(Estimator):
         return StaticModelPipeline(pipeline.model, pipeline.head)
 
 
-class StaticModelForClassification(_Compatible, classification.StaticModelForClassification):
+class StaticModelForClassification(BaseFinetuneable, classification.StaticModelForClassification):
     """`m2v_train.StaticModelForClassification`, called as model2vec's."""
 
     __module__ = "model2vec.train.classifier"
@@ -128,7 +158,7 @@ class StaticModelForClassification(_Compatible, classification.StaticModelForCla
 _TARGETS = ("self", "X", "y", *_OPTIONS, "X_val", "y_val", "validation_steps", "random_seed", "token_dropout")
 
 
-class StaticModelForSimilarity(_Compatible, vectors.StaticModelForSimilarity):
+class StaticModelForSimilarity(BaseFinetuneable, vectors.StaticModelForSimilarity):
     """`m2v_train.StaticModelForSimilarity`, called as model2vec's."""
 
     __module__ = "model2vec.train.similarity"
@@ -136,7 +166,7 @@ class StaticModelForSimilarity(_Compatible, vectors.StaticModelForSimilarity):
     fit = ordered(vectors.StaticModelForSimilarity.fit, *_TARGETS)
 
 
-class StaticModelForRegression(_Compatible, vectors.StaticModelForRegression):
+class StaticModelForRegression(BaseFinetuneable, vectors.StaticModelForRegression):
     """`m2v_train.StaticModelForRegression`, called as model2vec's."""
 
     __module__ = "model2vec.train.regression"
@@ -144,7 +174,7 @@ class StaticModelForRegression(_Compatible, vectors.StaticModelForRegression):
     fit = ordered(vectors.StaticModelForRegression.fit, *_TARGETS)
 
 
-class StaticModelForPairSimilarity(_Compatible, vectors.StaticModelForPairSimilarity):
+class StaticModelForPairSimilarity(BaseFinetuneable, vectors.StaticModelForPairSimilarity):
     """`m2v_train.StaticModelForPairSimilarity`, called as model2vec's."""
 
     __module__ = "model2vec.train.pairs"

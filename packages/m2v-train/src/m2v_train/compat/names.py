@@ -16,6 +16,7 @@ _ESTIMATORS = (
 #: Module of model2vec -> public name -> the module of ours with that name.
 MODULES: Mapping[str, Mapping[str, str]] = {
     "model2vec.train": dict.fromkeys(_ESTIMATORS, _HOME),
+    "model2vec.train.base": {"BaseFinetuneable": _HOME},
     "model2vec.train.classifier": {"StaticModelForClassification": _HOME},
     "model2vec.train.pairs": {"StaticModelForPairSimilarity": _HOME},
     "model2vec.train.regression": {"StaticModelForRegression": _HOME},

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Float32, Int64
 
 from m2v_core import StaticModel
@@ -17,9 +16,9 @@ from m2v_core.ragged import Ragged
 from m2v_core.storage.format import StoredModel
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
+from m2v_train.engine.head import Head, Structure, layers_of
 from m2v_train.engine.loop import History, Trainer
 from m2v_train.engine.losses import Objective
-from m2v_train.engine.module import MLP, layer_sizes
 from m2v_train.engine.steps import Arrays, Program
 
 
@@ -48,13 +47,17 @@ class Trained:
 
     Attributes:
         model: The trained static model.
-        layers: The trained layers on top of it.
+        layers: The trained layers on top of it; `None` if the head is anything else.
         history: One record per validation.
+        arrays: Of such a head, the trained parameters and what random numbers come from.
+        structure: Of such a head, all but its arrays; `None` also for one that is to be made again.
     """
 
     model: StaticModel
-    layers: list[Layer]
+    layers: list[Layer] | None
     history: History
+    arrays: Any = None
+    structure: Structure | None = None
 
 
 @dataclass(frozen=True)
@@ -89,27 +92,20 @@ class ActiveRows:
         return replace(texts, values=np.searchsorted(self.tokens, texts.values).astype(np.int32))
 
 
-def fit(model: StaticModel, problem: Problem, config: TrainConfig) -> Trained:
-    """Train a copy of a model, and layers on top of it.
+def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -> Trained:
+    """Train a copy of a model, and a head on top of it.
 
     Args:
         model: The model to start from.
         problem: Samples and objective of the training.
         config: Options.
+        head: The head before training.
     """
     samples, validation = problem.samples, problem.validation
     active = ActiveRows.of(model, samples.texts, validation.texts)
     table, weights = _initial_values(model, config)
-    sizes = layer_sizes(
-        model.dim,
-        problem.out_dim,
-        n_layers=config.n_layers,
-        hidden_dim=config.hidden_dim,
-        may_be_empty=not problem.objective.is_classification,
-    )
-    graph, head = nnx.split(MLP(sizes, nnx.Rngs(config.random_seed)), nnx.Param)
-    trained: Arrays = {"head": head}
-    constants: Arrays = {"class_weights": jnp.asarray(problem.class_weights)}
+    trained: Arrays = {"head": head.parameters}
+    constants: Arrays = {"class_weights": jnp.asarray(problem.class_weights), "noise": head.noise}
     (constants if config.freeze else trained)["table"] = jnp.asarray(table[active.rows])
     if weights is not None:
         (constants if config.freeze_weights else trained)["weights"] = jnp.asarray(weights[active.tokens])
@@ -117,7 +113,7 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig) -> Trained:
         constants["row_of"] = jnp.asarray(active.row_of, jnp.int32)
     texts = active.renumbered(samples.texts)
     val_texts = texts if validation.texts is samples.texts else active.renumbered(validation.texts)
-    program = Program(problem.objective, graph, config.normalize, samples.width)
+    program = Program(problem.objective, head.structure, config.normalize, samples.width)
     best, history = Trainer(
         program,
         trained,
@@ -125,12 +121,15 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig) -> Trained:
         samples=replace(samples, texts=texts),
         validation=replace(validation, texts=val_texts),
         config=config,
+        described=head.described,
     ).run()
     if "table" in best:
         table[active.rows] = np.asarray(best["table"])
     if weights is not None and "weights" in best:
         weights[active.tokens] = np.asarray(best["weights"])
-    return Trained(_static_model(model, table, weights, config), _layers(graph, best["head"]), history)
+    arrays = jax.device_get((best["head"], head.noise))
+    result = Trained(_static_model(model, table, weights, config), layers_of(head.structure, arrays), history)
+    return result if result.layers is not None else replace(result, arrays=arrays, structure=head.structure)
 
 
 def _initial_values(
@@ -158,8 +157,3 @@ def _static_model(
     return StaticModel.from_stored(
         StoredModel(table, model.stored.tokenizer, replace(model.config, **settings), weights, model.token_mapping)
     )
-
-
-def _layers(graph: Any, head: Any) -> list[Layer]:
-    linear = nnx.merge(graph, jax.device_get(head)).layers
-    return [Layer(np.asarray(layer.kernel[...]).T.copy(), np.asarray(layer.bias[...])) for layer in linear]

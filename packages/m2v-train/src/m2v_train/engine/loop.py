@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -144,6 +144,7 @@ class Trainer:
         samples: Training samples.
         validation: Samples that select the best state and decide when training stops.
         config: Options.
+        described: Text of what the head computes, which a checkpoint asks for.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class Trainer:
         samples: Samples,
         validation: Samples,
         config: TrainConfig,
+        described: Callable[[], str],
     ) -> None:
         self.program, self.config, self.mesh = program, config, mesh_of(config.device)
         size = {"batch_size": batch_size_of(config, len(samples)), "n_devices": self.mesh.size}
@@ -164,8 +166,8 @@ class Trainer:
         self.held_out = [_placed(block, self.mesh) for block in blocks]
         self.checkpoint: Checkpoint | None = None
         if config.checkpoint_dir is not None:
-            arrays = trained, constants
-            self.checkpoint = Checkpoint.of(config, replace(program, graph=None), arrays, samples, validation)
+            computed = program.objective, program.normalize, program.width, described()
+            self.checkpoint = Checkpoint.of(config, computed, (trained, constants), samples, validation)
         self.training, self.best, state = TrainingState(config.learning_rate), copied(trained), ModelState.of(trained)
         if self.checkpoint is not None and (kept := self.checkpoint.read((state, self.best))):
             (state, self.best), progress = kept

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from m2v_train.engine.batches import Block
+from m2v_train.engine.head import Structure
 from m2v_train.engine.losses import TINY, Objective, Totals
 from m2v_train.engine.module import text_vectors
 
@@ -20,7 +20,8 @@ from m2v_train.engine.module import text_vectors
 ADAM = optax.scale_by_adam()
 
 #: Arrays by name: "table" [R, D], the rows that occur; "weights" [T] of the tokens that occur, if they have weights;
-#: "row_of" [T], each token's row, if tokens share rows; "head", the variables of the layers; "class_weights" [C].
+#: "row_of" [T], each token's row, if tokens share rows; "head", the parameters of the head, and "noise", what its
+#: random numbers come from; "class_weights" [C].
 Arrays = dict[str, Any]
 
 
@@ -47,18 +48,18 @@ class Program:
 
     Attributes:
         objective: Loss and metrics.
-        graph: Structure of the layers on top of text vectors.
+        head: Structure of the head on top of text vectors.
         normalize: Whether text vectors are scaled to unit length.
         width: Number of texts per sample.
     """
 
     objective: Objective
-    graph: Any
+    head: Structure
     normalize: bool
     width: int
 
-    def totals(self, arrays: Arrays, batch: Block) -> Totals:
-        """Sum the loss and other metrics of one batch."""
+    def totals(self, arrays: Arrays, batch: Block, step: Int[Array, ""] | None = None) -> Totals:
+        """Sum the loss and other metrics of one batch; `step` is the number of the training step, if it is one."""
         ids = jnp.asarray(batch.tokens.ids)
         vectors = arrays["table"][arrays["row_of"][ids] if "row_of" in arrays else ids]
         if "weights" in arrays:
@@ -66,7 +67,7 @@ class Program:
         n_devices, n_samples = batch.tokens.columns.shape[0], batch.valid.shape[0]
         n_texts = n_samples // n_devices * self.width
         inputs = text_vectors(vectors, batch.tokens, n_texts, normalize=self.normalize)
-        outputs = nnx.merge(self.graph, arrays["head"])(inputs)
+        outputs = self.head.outputs(arrays["head"], arrays["noise"], inputs.reshape(-1, inputs.shape[-1]), step)
         outputs = outputs.reshape(n_samples, self.width, outputs.shape[-1])
         return self.objective.totals(outputs, batch.targets, batch.valid, arrays["class_weights"])
 
@@ -98,7 +99,7 @@ def run_steps(
         batch = _batch(block, i)
 
         def loss(trained: Arrays) -> tuple[Array, Totals]:
-            totals = program.totals(constants | trained, batch)
+            totals = program.totals(constants | trained, batch, state.moments.count)
             return totals["loss"][0] / jnp.maximum(totals["loss"][1], TINY), totals
 
         gradients, totals = jax.grad(loss, has_aux=True)(state.trained)

@@ -1,0 +1,1 @@
+"""The name model2vec: the part of m2v-hub."""
