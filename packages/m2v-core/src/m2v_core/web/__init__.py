@@ -1,0 +1,1 @@
+"""Models for browsers: a folder of static files, with our own JavaScript."""
