@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tokenizers
-from javascript import STATIC, ids_in_node, needs_node, node
-from golden.make_ids import TEXTS
-from tokenizer_files import CHARSMAP, SPACES, edited, file, special, unigram, wordlevel, wordpiece
 
+from golden.make_ids import TEXTS
+from javascript import STATIC, ids_in_node, needs_node, node
 from m2v_core.errors import InvalidInputError
+from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_core.web.tokenizer import web_tokenizer
+from tokenizer_files import CHARSMAP, SPACES, edited, file, special, unigram, wordlevel, wordpiece
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -31,7 +35,6 @@ AWKWARD = [
     "don't DON'T it'ſ we'LL 'tis I've 1234567 12 a1b2",
     "नमस्ते दुनिया ക്ഷ ไทยแลนด์ မြန်မာ",
     "\u0600a \u0600\u0301 a\u0903 \U000110bda 👨‍👩‍👧‍👦 ❤️ ❤\u0301 👍🏽 🇩🇪🇫🇷🇯",
-    "\U00010781 \U0001e030 \U00011938 \u1c89 \ua7ce \U00016ea0 \U000105c9 a\U00016d67\U00016d67",
     "<s>good</s> <pad><pad>  <pad> ab aab good day sunsun sun <mask>  <mask> [PAD][UNK]acme",
     "\x85 \x1c \x1f a\x0bb\x0c \u2028\u2029 \u3000 \u180e \u00a0\u202f\u205f",
     "$+<=>^`|~ «»„“” ¡¿ ۔ 。、 ‐–— ©®™ €",
@@ -40,12 +43,35 @@ AWKWARD = [
     "\ufffd\ufffe \ue000 \U0010ffff \x00",
 ]
 
+#: Characters that some versions of the library do not know.
+RECENT = ["\U00010781 \U0001e030 \U00011938 \u1c89 \ua7ce \U00016ea0 \U000105c9 a\U00016d67\U00016d67"]
+
+#: The version of the library whose classes of characters the JavaScript has.
+TABLES_VERSION = re.search(r"from tokenizers (\d+\.\d+)", (STATIC / "unicode.js").read_text())[1]  # type: ignore[index]
+IS_TABLES_VERSION = tokenizers.__version__.startswith(f"{TABLES_VERSION}.")
+
 #: Pieces of random texts.
 PIECES = [
     *"abdgosuny .,!'-_12\t\n\r",
     *"éÉßſİıΣςё日本語한각\u0301\u0323\u0338\u200b\u200d\ufe0f\u0600\u0903\u3099\uff41\u1100\u1161\u11a8👍🏽🇩",
     *("good", "day", "GOOD", " good", " day", "sun", "sunny", "unable", "bad", "  ", "   ", "\u3000", "\u00a0"),
-    *("<pad>", "<s>", "[UNK]", "[CLS]", "good day", "<mask>", "acme", "ab", "▁", "Ġ", "##", "'s", "'LL", "℗", "＜pad＞"),
+    *(
+        "<pad>",
+        "<s>",
+        "[UNK]",
+        "[CLS]",
+        "good day",
+        "<mask>",
+        "acme",
+        "ab",
+        "▁",
+        "Ġ",
+        "##",
+        "'s",
+        "'LL",
+        "℗",
+        "＜pad＞",
+    ),
 ]
 
 
@@ -55,9 +81,7 @@ def random_texts(count: int, seed: int = 0) -> list[str]:
 
 
 def library_ids(tokenizer_json: str, texts: list[str]) -> list[list[int]]:
-    raw = json.loads(tokenizer_json) | {"truncation": None}
-    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(raw))
-    return [list(found.ids) for found in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    return [row.tolist() for row in TextTokenizer(tokenizer_json).with_unknown(texts)]
 
 
 def with_normalizer(*steps: dict[str, Any], base: Callable[[], str] = unigram) -> str:
@@ -128,10 +152,111 @@ GOLDEN_FILES = sorted(GOLDEN.rglob("tokenizer.json"))
 
 @needs_node
 def test_ids_are_those_of_the_library_for_all_kinds_and_golden_tokenizers():
-    texts = [*AWKWARD, *random_texts(400)]
-    kinds = {name: make() for name, make in (SPACES | MORE).items()}
-    kinds |= {str(path.relative_to(GOLDEN)): path.read_text() for path in GOLDEN_FILES}
-    found = ids_in_node([(web_tokenizer(kind), texts) for kind in kinds.values()])
-    for (name, kind), rows in zip(kinds.items(), found, strict=True):
+    texts = [*AWKWARD, *(RECENT if IS_TABLES_VERSION else []), *random_texts(200)]
+    kinds = {make(): name for name, make in (SPACES | MORE).items()}
+    kinds |= {path.read_text(): str(path.relative_to(GOLDEN)) for path in GOLDEN_FILES}
+    found = ids_in_node([(web_tokenizer(kind), texts) for kind in kinds])
+    for (kind, name), rows in zip(kinds.items(), found, strict=True):
         for text, ids, expected in zip(texts, rows, library_ids(kind, texts), strict=True):
             assert ids == expected, (name, text)
+
+
+#: Texts of characters, 4096 each, in which every character is between others. Of the large blocks that behave alike
+#: (Chinese, Tangut, no characters at all) some are left out.
+BLOCKS = [
+    "".join(f"a{chr(code)}\u0323{chr(code)}1" for code in range(start, start + 4096) if not 0xD800 <= code < 0xE000)
+    for start in (
+        *range(0, 0x5000, 4096),
+        *range(0x9000, 0x17000, 4096),
+        *range(0x1A000, 0x21000, 4096),
+        0x2F000,
+        0xE0000,
+    )
+]
+
+
+def digests(texts: list[str]) -> list[str]:
+    return [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+
+
+@needs_node
+@pytest.mark.skipif(not IS_TABLES_VERSION, reason=f"the tables are those of tokenizers {TABLES_VERSION}")
+def test_every_character_is_normalised_as_by_the_library():
+    steps = [
+        *({"type": name} for name in ("Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents")),
+        {"type": "Strip", "strip_left": True, "strip_right": True},
+        *(json.loads(bert(**parts))["normalizer"] for parts in ({}, {"lowercase": False}, {"strip_accents": False})),
+    ]
+    script = """
+        import { createHash } from "node:crypto";
+        const { normalizer } = await load("text.js");
+        const hash = (text) => createHash("sha256").update(text).digest("hex");
+        print(input.steps.map((step) => input.blocks.map((text) => hash(normalizer([step])(text)))));
+    """
+    ours = [web_tokenizer(edited(wordlevel(), normalizer=step))["normalizers"][0] for step in steps]
+    for step, found in zip(steps, node(script, {"steps": ours, "blocks": BLOCKS}), strict=True):
+        library = tokenizers.Tokenizer.from_str(edited(wordlevel(), normalizer=step)).normalizer
+        expected = digests([library.normalize_str(text) for text in BLOCKS])
+        assert [place for place, both in enumerate(zip(found, expected, strict=True)) if len(set(both)) > 1] == [], step
+
+
+@needs_node
+def test_a_charsmap_replaces_clusters_as_in_the_library():
+    """Clusters of two characters in up to five bytes, of which it has only the first, or neither."""
+    marks = "\u0301\u0323\u200d\ufe0f\u0903\u200b\u00ad\u0308\U0001f3fd\u0e33\uff9e\r\n\u0600\u1100\u1161\u11a8a é"
+    texts = [
+        f"{one}{mark}{other}" for one in "e\u00b4\u2026ａ\r\u0600\u1100가❤🇩" for mark in marks for other in f"e❤{marks}"
+    ]
+    kind = edited(unigram(), normalizer={"type": "Precompiled", "precompiled_charsmap": CHARSMAP}, pre_tokenizer=None)
+    (found,) = ids_in_node([(web_tokenizer(kind), texts)])
+    assert found == library_ids(kind, texts)
+
+
+@needs_node
+@pytest.mark.skipif(not IS_TABLES_VERSION, reason=f"the tables are those of tokenizers {TABLES_VERSION}")
+def test_every_character_is_split_as_by_the_library():
+    steps = [
+        *({"type": name} for name in ("BertPreTokenizer", "Whitespace", "WhitespaceSplit")),
+        *(json.loads(SPACES[name]())["pre_tokenizer"] for name in ("byte_bpe", "llama3", "unigram")),
+    ]
+    script = """
+        import { createHash } from "node:crypto";
+        const { splitter } = await load("text.js");
+        const hash = (text) => createHash("sha256").update(text).digest("hex");
+        print(input.steps.map((step) => input.blocks.map((text) => hash(splitter(step)(text, true).join("\\n")))));
+    """
+    ours = [web_tokenizer(edited(wordlevel(), pre_tokenizer=step))["pre_tokenizers"] for step in steps]
+    for step, found in zip(steps, node(script, {"steps": ours, "blocks": BLOCKS}), strict=True):
+        library = tokenizers.Tokenizer.from_str(edited(wordlevel(), pre_tokenizer=step)).pre_tokenizer
+        expected = digests(["\n".join(word for word, _ in library.pre_tokenize_str(text)) for text in BLOCKS])
+        assert [place for place, both in enumerate(zip(found, expected, strict=True)) if len(set(both)) > 1] == [], step
+
+
+@needs_node
+def test_the_modules_are_valid():
+    for path in sorted(STATIC.glob("*.js")):
+        subprocess.run(["node", "--check", str(path)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        ({"normalizer": {"type": "Nmt"}}, "found Nmt as its normalizer"),
+        ({"normalizer": {"type": "Replace", "pattern": {"Regex": "a+"}, "content": ""}}, r"pattern \{'Regex': 'a\+'\}"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA"}}, "Precompiled map of an unknown form"),
+        ({"pre_tokenizer": {"type": "Digits"}}, "found Digits as its pre_tokenizer"),
+        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "WhitespaceSplit"},
+            {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"},
+        ]}}, "Metaspace with prepend_scheme 'first' after"),
+        ({"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "b"}}, "WordLevel without an unknown token"),
+        ({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 0}, "unk_token": "b"}}, "two tokens have the id 0"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}}, "dropout"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "b"}}, "unknown token 'b'"),
+        ({"model": {"type": "Unigram", "vocab": [["a", -1]], "unk_id": None}}, "Unigram without an unknown token"),
+        ({"model": {"type": "Unigram", "vocab": [["a", -1], ["a", -2]], "unk_id": 0}}, "a token twice"),
+    ],
+)  # fmt: skip
+def test_a_part_that_is_not_covered_is_an_error_that_names_it(parts: dict[str, Any], found: str):
+    with pytest.raises(InvalidInputError, match=found):
+        web_tokenizer(edited(wordlevel(), **parts))

@@ -66,7 +66,10 @@ def classes() -> dict[str, tuple[str, list[str]]]:
             where(lambda c: len(punctuated(f"a{c}")) == 2),
         ),
         "WHITE": ("White space.", where(lambda c: not pre_tokenizers.WhitespaceSplit().pre_tokenize_str(c))),
-        "WORD": (r"\w of Whitespace and of added tokens.", where(lambda c: len(words(f"a{c}")) == 1 and words(c) != [])),
+        "WORD": (
+            r"\w of Whitespace and of added tokens.",
+            where(lambda c: len(words(f"a{c}")) == 1 and words(c) != []),
+        ),
         "LETTER": (r"\p{L} of Split and ByteLevel.", matching(r"\p{L}")),
         "NUMBER": (r"\p{N} of Split and ByteLevel.", matching(r"\p{N}")),
         "INERT": (

@@ -56,7 +56,9 @@ def web_tokenizer(tokenizer_json: str, where: str = "tokenizer.json") -> dict[st
     model = raw["model"]
     unk_id = numbering(raw, where).unk_id
     listed = isinstance(model["vocab"], list)
-    ids: dict[str, int] = {token: place for place, (token, _) in enumerate(model["vocab"])} if listed else model["vocab"]
+    ids: dict[str, int] = (
+        {token: place for place, (token, _) in enumerate(model["vocab"])} if listed else model["vocab"]
+    )
     if listed and len(ids) != len(model["vocab"]):
         raise NotCoveredError("model", "a vocabulary with a token twice")
     splitters = list(flattened(raw.get("pre_tokenizer"), "pretokenizers"))
@@ -70,11 +72,11 @@ def web_tokenizer(tokenizer_json: str, where: str = "tokenizer.json") -> dict[st
 
 
 def _normalizer(part: Mapping[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] | None = None
     match part:
         case {"type": "BertNormalizer"}:
             lowercase, accents = part.get("lowercase", True), part.get("strip_accents")
-            return {
-                "type": "BertNormalizer",
+            settings = {
                 "clean_text": part.get("clean_text", True),
                 "handle_chinese_chars": part.get("handle_chinese_chars", True),
                 "strip_accents": lowercase if accents is None else accents,
@@ -85,18 +87,20 @@ def _normalizer(part: Mapping[str, Any]) -> dict[str, Any]:
                 CharsMap.of(part.get("precompiled_charsmap"))
             except UnknownMapError as error:
                 raise NotCoveredError("normalizer", f"a Precompiled map of an unknown form ({error})") from None
-            return {"type": "Precompiled", "charsmap": part.get("precompiled_charsmap") or ""}
+            settings = {"charsmap": part.get("precompiled_charsmap") or ""}
         case {"type": "Prepend", "prepend": str() as text}:
-            return {"type": "Prepend", "text": text}
+            settings = {"text": text}
         case {"type": "Replace", "pattern": {"String": str() as old}, "content": str() as new} if old:
-            return {"type": "Replace", "old": old, "new": new}
+            settings = {"old": old, "new": new}
         case {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": str() as new}:
-            return {"type": "ReplaceSpaces", "new": new}
+            settings = {"old": None, "new": new}
         case {"type": "Strip"}:
-            return {"type": "Strip", "left": part.get("strip_left", True), "right": part.get("strip_right", True)}
+            settings = {"left": part.get("strip_left", True), "right": part.get("strip_right", True)}
         case {"type": kind} if kind in _PLAIN_NORMALIZERS:
-            return {"type": kind}
-    raise NotCoveredError("normalizer", _named(part))
+            settings = {}
+    if settings is None:
+        raise NotCoveredError("normalizer", _named(part))
+    return {"type": part["type"], **settings}
 
 
 def _splitter(part: Mapping[str, Any], place: int) -> dict[str, Any]:

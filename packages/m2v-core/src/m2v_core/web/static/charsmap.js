@@ -38,9 +38,15 @@ export function charsMap(encoded) {
     return known.get(char);
   }
 
+  // None of these characters joins another one; to ask costs time.
+  const alone = /^[ -\u02ff\u0370-\u0482\u048a-\u0530\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff]*$/;
   const clusters = new Intl.Segmenter("en", { granularity: "grapheme" });
   return (text) => {
     let out = "";
+    if (alone.test(text)) {
+      for (const char of text) out += ofChar(char);
+      return out;
+    }
     for (const { segment } of clusters.segment(text)) {
       const chars = [...segment];
       if (chars.length > 1) {

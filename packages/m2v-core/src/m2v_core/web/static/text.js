@@ -23,8 +23,7 @@ const NORMALIZERS = {
   NFKD: () => (text) => characters.normalForm(text, "NFKD"),
   Precompiled: (step) => charsMap(step.charsmap),
   Prepend: (step) => (text) => (text ? step.text + text : text),
-  Replace: (step) => (text) => text.split(step.old).join(step.new),
-  ReplaceSpaces: (step) => (text) => text.split(/ {2,}/).join(step.new),
+  Replace: (step) => (text) => text.split(step.old ?? / {2,}/).join(step.new),
   Strip: (step) => (text) => stripped(text, step.left, step.right),
   StripAccents: () => (text) => characters.without(text, characters.mark),
 };
