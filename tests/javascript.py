@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+#: Contents of vocabulary.json, each with texts.
+Tokenizers = list[tuple[dict[str, Any], list[str]]]
 
 STATIC = Path(str(files("m2v_core.web") / "static"))
 
@@ -38,8 +42,8 @@ def node(script: str, value: object, folder: Path = STATIC) -> Any:
     return json.loads(done.stdout)
 
 
-def ids_in_node(tokenizers: list[tuple[dict[str, Any], list[str]]]) -> list[list[list[int]]]:
-    """The ids of texts by each tokenizer, a content of vocabulary.json, the unknown token's included."""
+def ids_in(run: Callable[[str, object], Any], tokenizers: Tokenizers) -> list[list[list[int]]]:
+    """The ids of texts by each tokenizer, the unknown token's included, by a function that runs scripts."""
     script = """
         const { Tokenizer } = await load("tokenizer.js");
         print(input.map(([data, texts]) => {
@@ -47,4 +51,10 @@ def ids_in_node(tokenizers: list[tuple[dict[str, Any], list[str]]]) -> list[list
           return texts.map((text) => tokenizer.withUnknown(text));
         }));
     """
-    return node(script, tokenizers)
+    found: list[list[list[int]]] = run(script, tokenizers)
+    return found
+
+
+def ids_in_node(tokenizers: Tokenizers) -> list[list[list[int]]]:
+    """The same, in Node."""
+    return ids_in(node, tokenizers)

@@ -4,7 +4,7 @@
 
 import { Documents, loadDocuments, loadModel } from "./model.js";
 
-const SHOWN = 20;
+const SHOWN = 10;
 
 const [name, facts, status, error, form, linesPart, lines, query, results] = [
   "name", "facts", "status", "error", "search", "lines-part", "lines", "query", "results",
@@ -18,11 +18,11 @@ async function read(file) {
 }
 
 function megabytes(bytes) {
-  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)}\u00a0kB` : `${(bytes / 1e6).toFixed(1)}\u00a0MB`;
 }
 
 function counted(count, what) {
-  return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+  return `${count.toLocaleString("en")}\u00a0${what}${count === 1 ? "" : "s"}`;
 }
 
 function show(model, documents) {
@@ -37,7 +37,7 @@ function list(hits) {
   results.replaceChildren(
     ...hits.map(({ text, score }) => {
       const item = document.createElement("li");
-      item.tabIndex = -1;
+      item.tabIndex = 0;
       const [body, number, bar] = ["p", "span", "i"].map((tag) => item.appendChild(document.createElement(tag)));
       body.textContent = text;
       number.textContent = score.toFixed(3);
