@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,16 @@ def test_a_damaged_file_is_an_error_that_names_it(file: str, content: bytes, mes
         settings["files"][file] = len(content)
         (tmp_path / "model.json").write_text(json.dumps(settings))
     assert problem(tmp_path).startswith(message)
+
+
+@needs_node
+def test_the_example_of_the_page_of_docs_runs(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```javascript\n(.*?)^```$", page, flags=re.M | re.S)
+    export_web(make_model(), tmp_path / "site", documents=["bad", "a day", "day"])
+    (tmp_path / "example.mjs").write_text(f"{code}\nconsole.log(JSON.stringify(best.map((hit) => hit.text)));\n")
+    done = subprocess.run(["node", "example.mjs"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)[0] in ("a day", "day")
 
 
 def test_the_page_asks_for_nothing_from_elsewhere_and_inserts_text_alone() -> None:

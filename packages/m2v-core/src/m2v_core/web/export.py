@@ -84,8 +84,8 @@ def export_web(
     vectors = None if texts is None else unit(model.encode_document(texts))
     owned = {*STATIC, SETTINGS, VOCABULARY, TABLE, TEXTS, VECTORS}
     with replaced_folder(Path(out), owned=owned, last=PAGE) as staging:
-        for file in STATIC:
-            (staging / file).write_bytes((files("m2v_core.web") / "static" / file).read_bytes())
+        for page in STATIC:
+            (staging / page).write_bytes((files("m2v_core.web") / "static" / page).read_bytes())
         (staging / VOCABULARY).write_bytes(vocabulary)
         save_file(_tensors(model), staging / TABLE)
         if vectors is not None:

@@ -167,17 +167,16 @@ export class Documents {
   ranked(query, most) {
     const norm = length(query);
     if (!norm) return [];
+    const { texts, vectors } = this;
     const dim = query.length;
     const hits = [];
-    for (let index = 0; index < this.texts.length; index++) {
+    for (let index = 0; index < texts.length; index++) {
+      const start = index * dim;
       let product = 0;
-      let known = false;
-      for (let i = 0; i < dim; i++) {
-        const value = this.vectors[index * dim + i];
-        known ||= value !== 0;
-        product += query[i] * value;
+      for (let i = 0; i < dim; i++) product += query[i] * vectors[start + i];
+      if (product !== 0 || length(vectors.subarray(start, start + dim))) {
+        hits.push({ index, text: texts[index], score: product / norm });
       }
-      if (known) hits.push({ index, text: this.texts[index], score: product / norm });
     }
     return hits.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, most);
   }
