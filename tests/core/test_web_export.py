@@ -21,6 +21,8 @@ from m2v_core import StaticModel
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import quantize_model
 from m2v_core.web import export, export_web
+from m2v_core.web.tokenizer import web_tokenizer
+from tokenizer_files import file as tokenizer_file
 
 TEXTS = [*AWKWARD, "", " ", "zzz qqq", *random_texts(300 - len(AWKWARD) - 3, seed=1)]
 
@@ -29,6 +31,9 @@ LOAD = """
     const { Documents, loadDocuments, loadModel } = await load("model.js");
     const read = async (name) => new Uint8Array(await readFile(new URL(name, input.folder))).buffer;
 """
+
+
+WORDS = {"type": "WordLevel", "unk_token": "a"}
 
 
 def tensors(arrays: dict[str, np.ndarray]) -> bytes:
@@ -152,12 +157,17 @@ def problem(folder: Path) -> str:
         ("table.safetensors", b"", "table.safetensors: expected a safetensors file"),
         ("table.safetensors", b"\xff" * 8, "table.safetensors: expected a safetensors file"),
         ("table.safetensors", b"\x04" + bytes(7) + b"null", "table.safetensors: expected a safetensors file"),
-        ("table.safetensors", b"\x02" + bytes(7) + b"{}", "table.safetensors does not fit model.json"),
+        ("table.safetensors", b"\x02" + bytes(7) + b"{}", "table.safetensors does not fit the other files"),
         ("table.safetensors", tensors({"embeddings": np.eye(3, dtype=np.float32)}), "table.safetensors does not fit"),
         (
             "documents.safetensors",
             tensors({"vectors": np.eye(3, dtype=np.float32)}),
             "documents.safetensors does not fit",
+        ),
+        (
+            "vocabulary.json",
+            json.dumps({**web_tokenizer(tokenizer_file({**WORDS, "vocab": {"a": 0, "b": 99}})), "unk_id": 0}).encode(),
+            "table.safetensors does not fit the other files",
         ),
         ("documents.json", b"[", "documents.json: expected JSON"),
     ],

@@ -14,6 +14,8 @@ const ARRAYS = { F64: Float64Array, F32: Float32Array, F16: Uint16Array, U32: Ui
 /** What is wrong with the files of a model, in words for the page. */
 export class ModelError extends Error {}
 
+const REMEDY = "Copy the whole folder to the server again.";
+
 /**
  * @typedef {object} Tensor
  * @property {string} dtype
@@ -34,7 +36,7 @@ export function readTensors(buffer, name) {
     delete header.__metadata__;
     return Object.fromEntries(Object.entries(header).map(([key, about]) => [key, tensor(buffer, start, about)]));
   } catch {
-    throw new ModelError(`${name}: expected a safetensors file; found something else. Export the model again.`);
+    throw new ModelError(`${name}: expected a safetensors file; found something else. ${REMEDY}`);
   }
 }
 
@@ -81,12 +83,13 @@ export class Model {
     const rows = embeddings?.shape[0];
     const fits =
       embeddings?.shape.length === 2 &&
+      tokenizer.size <= settings.n_tokens &&
       embeddings.shape[1] === this.dim &&
       (mapping ? mapping.values.length : rows) === settings.n_tokens &&
       (!weights || weights.values.length === settings.n_tokens) &&
       (!mapping || mapping.values.every((row) => row < rows));
     if (!fits) {
-      throw new ModelError("table.safetensors does not fit model.json: export the model again, into a new folder.");
+      throw new ModelError(`table.safetensors does not fit the other files. ${REMEDY}`);
     }
     this.table = embeddings.values;
     this.halves = embeddings.dtype === "F16" ? float16Values() : null;
@@ -161,7 +164,7 @@ export class Documents {
    * The documents that are most similar to a query by cosine, the best first. A vector of zeros finds nothing, and is
    * not found.
    * @param {Float32Array} query a vector
-   * @param {number} most how many
+   * @param {number} most how many, 1 or more
    * @returns {{index: number, text: string, score: number}[]}
    */
   ranked(query, most) {
@@ -169,16 +172,19 @@ export class Documents {
     if (!norm) return [];
     const { texts, vectors } = this;
     const dim = query.length;
-    const hits = [];
+    const hits = []; // the best so far, in order
     for (let index = 0; index < texts.length; index++) {
       const start = index * dim;
       let product = 0;
       for (let i = 0; i < dim; i++) product += query[i] * vectors[start + i];
-      if (product !== 0 || length(vectors.subarray(start, start + dim))) {
-        hits.push({ index, text: texts[index], score: product / norm });
-      }
+      const score = product / norm;
+      if (hits.length === most && score <= hits[most - 1].score) continue;
+      if (!product && !length(vectors.subarray(start, start + dim))) continue;
+      const place = hits.findIndex((hit) => hit.score < score);
+      hits.splice(place < 0 ? hits.length : place, 0, { index, text: texts[index], score });
+      if (hits.length > most) hits.pop();
     }
-    return hits.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, most);
+    return hits;
   }
 }
 
@@ -216,7 +222,7 @@ export async function loadDocuments(model, read) {
     readTensors(vectors, "documents.safetensors").vectors?.values,
   );
   if (documents.vectors?.length !== documents.texts.length * dim) {
-    throw new ModelError("documents.safetensors does not fit documents.json: export the model again.");
+    throw new ModelError(`documents.safetensors does not fit documents.json. ${REMEDY}`);
   }
   return documents;
 }
@@ -226,9 +232,7 @@ async function checked(read, name, settings) {
   const buffer = await read(name);
   const expected = settings.files[name];
   if (buffer.byteLength !== expected) {
-    throw new ModelError(
-      `${name}: expected ${expected} bytes; found ${buffer.byteLength}. Copy the whole folder to the server again.`,
-    );
+    throw new ModelError(`${name}: expected ${expected} bytes; found ${buffer.byteLength}. ${REMEDY}`);
   }
   return buffer;
 }
@@ -237,6 +241,6 @@ function parsed(buffer, name) {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(buffer));
   } catch {
-    throw new ModelError(`${name}: expected JSON; found something else. Copy the whole folder to the server again.`);
+    throw new ModelError(`${name}: expected JSON; found something else. ${REMEDY}`);
   }
 }

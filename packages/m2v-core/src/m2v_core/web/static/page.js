@@ -13,7 +13,7 @@ const [name, facts, status, error, form, linesPart, lines, query, results] = [
 /** The bytes of a file of this folder. @param {string} file */
 async function read(file) {
   const answer = await fetch(new URL(file, import.meta.url));
-  if (!answer.ok) throw new Error(`${file}: the server answered ${answer.status}. Copy the whole folder to the server.`);
+  if (!answer.ok) throw new Error(`${file}: the server answered ${answer.status}. Copy the whole folder to it.`);
   return answer.arrayBuffer();
 }
 

@@ -69,8 +69,8 @@ const SPLITTERS = {
   BertPreTokenizer: () => bertWords,
   Whitespace: () => matches(`[${characters.word.source}]+|[^${characters.word.source}${white.source}]+`),
   WhitespaceSplit: () => matches(`[^${white.source}]+`),
-  Metaspace: (step) => metaspace(step),
-  ByteLevel: (step) => byteLevel(step),
+  Metaspace: metaspace,
+  ByteLevel: byteLevel,
   Split: (step) => matches(PATTERNS[step.pattern]),
 };
 

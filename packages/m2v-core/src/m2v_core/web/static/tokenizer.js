@@ -10,6 +10,8 @@ const WORDS_KEPT = 20000;
 export class Tokenizer {
   /** @param {any} data the content of vocabulary.json */
   constructor(data) {
+    /** One more than the largest id. */
+    this.size = data.added_tokens.reduce((size, { id }) => Math.max(size, id + 1), data.model.tokens.length);
     this.unknown = data.unk_id;
     this.normalize = normalizer(data.normalizers);
     this.split = splitter(data.pre_tokenizers);
@@ -67,7 +69,7 @@ export class Tokenizer {
  */
 function finder(tokens) {
   if (!tokens.length) return (text) => (text ? [{ text }] : []);
-  if (tokens.some((token) => !token.content)) throw new Error("An added token of the tokenizer has no characters left.");
+  if (tokens.some((token) => !token.content)) throw new Error("An added token is empty once it is normalized.");
   const byContent = new Map(tokens.map((token) => [token.content, token]));
   const sources = [...byContent.keys()].sort((a, b) => b.length - a.length).map(escaped);
   const pattern = new RegExp(sources.join("|"), "gu");
@@ -78,7 +80,8 @@ function finder(tokens) {
       const token = byContent.get(match[0]);
       let start = match.index;
       let end = start + match[0].length;
-      if (token.single_word && (word.has(charBefore(text, start)) || word.has(text.slice(end, end + 2) || " "))) continue;
+      const isInside = word.has(charBefore(text, start)) || word.has(text.slice(end, end + 2) || " ");
+      if (token.single_word && isInside) continue;
       if (token.lstrip) {
         while (start > done && white.has(charBefore(text, start))) start -= charBefore(text, start).length;
       }
