@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 import tomllib
 import zipfile
@@ -48,6 +49,7 @@ INTEGRATIONS = (
     "sentence-transformers-haystack",
     "mteb",
 )
+BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
@@ -226,6 +228,22 @@ def integrations(session: nox.Session) -> None:
     session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
     install_teacher(session)
     session.run("pytest", "-q", "tests/integration/test_integrations.py", *session.posargs, env=TESTING)
+
+
+@nox.session
+def web(session: nox.Session) -> None:
+    """The page of `m2v export web` in headless Chromium, and its modules in Node; ends with a table of both.
+
+    `-- smoke` leaves out the real student.
+    """
+    missing = [name for name in ("chromium", "chromedriver", "node") if shutil.which(name) is None]
+    if missing:
+        session.skip(f"needs {' and '.join(missing)} (Debian: apt-get install chromium chromium-driver nodejs)")
+    files, is_smoke = ("tests/integration/test_web.py", "tests/core/test_web_export.py"), session.posargs == ["smoke"]
+    install(session, BROWSER, *GROUPS["test"], packages=("m2v-core",) if is_smoke else ("m2v-core", "m2v-distill"))
+    if not is_smoke:
+        install_teacher(session)
+    session.run("pytest", "-q", *chosen(session, files, [files[0], "-k", "not student"]), env=TESTING)
 
 
 @nox.session

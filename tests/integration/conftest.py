@@ -1,4 +1,4 @@
-"""The table that `nox -s integrations` ends with: library, version, what ran, largest difference."""
+"""The table that `nox -s integrations` and `nox -s web` end with: library, version, what ran, largest difference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ _ROWS = pytest.StashKey[list[tuple[str, str, str, str]]]()
 
 
 @pytest.fixture
-def ran(request: pytest.FixtureRequest) -> Callable[[str, str, float], None]:
-    """Adds a line to the table: a library, what ran, and the largest difference to m2v's vectors."""
+def ran(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Adds a line to the table: a library, what ran, and the largest difference to m2v's vectors.
+
+    The version is that of the Python package of this name, unless it is given.
+    """
     rows = request.config.stash.setdefault(_ROWS, [])
 
-    def add(library: str, what: str, difference: float) -> None:
-        rows.append((library, version(library), what, f"{difference:.1e}"))
+    def add(library: str, what: str, difference: float, number: str | None = None) -> None:
+        rows.append((library, number or version(library), what, f"{difference:.1e}"))
 
     return add
 
