@@ -118,7 +118,7 @@ def test_a_row_of_nan_for_the_unknown_token(compact: bool, tmp_path: Path) -> No
 @pytest.mark.parametrize("compact", [False, True])
 def test_files(compact: bool, tmp_path: Path) -> None:
     model = make_model("wordpiece", normalize=True)
-    model.prompts, model.similarity_fn_name = {"query": "good ", "clustering": "bad "}, "dot"
+    model.prompts, model.similarity_fn_name = {"query": "good ", "passage": "bad "}, "dot"
     save_sentence_transformers(model, tmp_path / "out", compact=compact)
     files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     inner = {"0_StaticEmbedding/model.safetensors", "0_StaticEmbedding/tokenizer.json"}
@@ -130,13 +130,14 @@ def test_files(compact: bool, tmp_path: Path) -> None:
     assert config == {
         "model_type": "SentenceTransformer",
         "__version__": {"sentence_transformers": "6.2.0" if compact else "3.2.0"},
-        "prompts": {"query": "good ", "document": "", "clustering": "bad "},
+        "prompts": {"query": "good ", "passage": "bad ", "document": "bad "},
         "default_prompt_name": None,
         "similarity_fn_name": "dot",
     }
     again = StaticModel.from_pretrained(tmp_path / "out")
     assert (again.prompts["query"], again.similarity_fn_name) == ("good ", "dot")
-    assert np.array_equal(again.encode_query(["day"]), model.encode_query(["day"]))
+    for encode in ("encode_query", "encode_document"):
+        assert np.array_equal(getattr(again, encode)(["day"]), getattr(model, encode)(["day"]))
 
 
 def test_an_export_replaces_an_export_and_no_model(tmp_path: Path) -> None:

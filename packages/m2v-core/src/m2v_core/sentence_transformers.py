@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from m2v_core.encode.rows import token_rows
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
+from m2v_core.prompts import DOCUMENT, resolved
 from m2v_core.storage.atomic import replaced_folder
 from m2v_core.storage.files import write_json
 from m2v_core.storage.foreign import EMBEDDING_WEIGHT, NESTED, SENTENCE_TRANSFORMERS_CONFIG
@@ -103,12 +104,16 @@ def save_sentence_transformers(model: StaticModel, path: str | os.PathLike[str],
 def _settings(model: StaticModel, *, compact: bool) -> dict[str, Any]:
     """The content of `config_sentence_transformers.json`, with the keys that sentence-transformers writes.
 
-    `__version__` makes older versions warn, and `requirements` makes them refuse (6.0 and 6.1).
+    `__version__` makes older versions warn, and `requirements` makes them refuse (6.0 and 6.1). A prompt `passage` or
+    `corpus` becomes that of `document` too, because newer versions look no further than that.
     """
+    prompts = model.prompts
+    if document := resolved(prompts, DOCUMENT):
+        prompts.setdefault("document", document)
     settings: dict[str, Any] = {
         "model_type": "SentenceTransformer",
         "__version__": {"sentence_transformers": COMPACT if compact else OLDEST},
-        "prompts": {"query": "", "document": ""} | model.prompts,
+        "prompts": prompts,
         "default_prompt_name": None,
         "similarity_fn_name": model.similarity_fn_name,
     }
