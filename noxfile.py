@@ -50,6 +50,7 @@ INTEGRATIONS = (
     "mteb",
 )
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
+OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
@@ -227,7 +228,9 @@ def integrations(session: nox.Session) -> None:
     install(session, *INTEGRATIONS, *GROUPS["test"])
     session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
     install_teacher(session)
-    session.run("pytest", "-q", "tests/integration/test_integrations.py", *session.posargs, env=TESTING)
+    older = environment(session, "older", [TORCH], [OLDER_SENTENCE_TRANSFORMERS])
+    files = [f"tests/integration/test_{name}.py" for name in ("integrations", "sentence_transformers")]
+    session.run("pytest", "-q", *files, *session.posargs, env={**TESTING, "M2V_OLDER_SENTENCE_TRANSFORMERS": older})
 
 
 @nox.session

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from conftest import GOLDEN, make_model
 from m2v_core import Config, Layer, MLPHead, StaticModel, StaticModelPipeline, quantize_model
+from m2v_core.sentence_transformers import save_sentence_transformers
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -64,6 +65,8 @@ def set_config(folder: Path, **changes: object) -> None:
 
 def write_case(case: str, folder: Path) -> dict[str, Any]:
     """A folder of some kind; returns options for its card."""
+    if case.startswith("style-"):
+        return {"style": "sentence-transformers", **write_styled(case, folder)}
     match case:
         case "token":
             model_of(replace(CONFIG, distillation="token")).save_pretrained(folder)
@@ -107,6 +110,21 @@ def write_case(case: str, folder: Path) -> dict[str, Any]:
     raise KeyError(case)
 
 
+def write_styled(case: str, folder: Path) -> dict[str, Any]:
+    """A folder that sentence-transformers loads: a plain save, and the two exports."""
+    if case == "style-plain":
+        model_of(CONFIG).save_pretrained(folder)
+        return {"metrics": RESULTS}
+    if case == "style-export":
+        model = quantize_model(model_of(replace(CONFIG, max_length=None)), quantize_to="int8")
+        model.prompts, model.similarity_fn_name = {"query": "good "}, "dot"
+        save_sentence_transformers(model, folder)
+        return {"license": "mit"}
+    model = quantize_model(model_of(CONFIG), vocabulary_quantization=12, quantize_to="float16")
+    save_sentence_transformers(model, folder, compact=True)
+    return {}
+
+
 CASES = (
     "token",
     "composed",
@@ -119,6 +137,9 @@ CASES = (
     "onnx-vectors",
     "onnx-probabilities",
     "sentence-transformers",
+    "style-plain",
+    "style-export",
+    "style-compact",
     "with-onnx",
 )
 

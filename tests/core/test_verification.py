@@ -150,7 +150,7 @@ def test_old_versions_ignore_weights(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "m" / "modules.json").write_text("[]")  # m2v writes none
     install(tmp_path, monkeypatch, {"sentence-transformers": "vectors = vectors / 2"}, "5.1.0")
     (reading,) = verify(tmp_path / "m").readings
-    assert [group.reason for group in reading.differences] == ["versions before 6 ignore weights and mapping"]
+    assert [group.reason for group in reading.differences] == ["versions before 6.2 ignore weights and mapping"]
 
 
 def test_a_folder_that_is_not_for_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

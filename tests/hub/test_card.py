@@ -52,12 +52,16 @@ def test_python_blocks_of_m2v_core(case: str, tmp_path: Path, monkeypatch, capsy
     """Each runs as it stands where the folder lies under its name; and all blocks are known to some test."""
     card = card_of(case, tmp_path / "org" / case)
     languages = {language for language, _ in blocks(card)}
-    assert languages <= {"python", "js"}
+    assert languages <= {"python", "js", ""}  # an architecture has no language
     codes = [code for language, code in blocks(card) if language == "python"]
     ours = [code for code in codes if "m2v_core" in code]
     assert len(ours) == (not case.startswith("onnx"))
     assert all(
-        re.search(r"^from (m2v_core|model2vec|model2vec\.inference|sentence_transformers) import", code)
+        re.search(
+            r"^from (m2v_core|model2vec|model2vec\.inference|sentence_transformers) import|^import torch$",
+            code,
+            re.MULTILINE,
+        )
         for code in codes
     )
     monkeypatch.chdir(tmp_path)
@@ -99,6 +103,8 @@ def test_metadata(tmp_path: Path) -> None:
         ("onnx-vectors", ("transformers.js", "feature-extraction", None)),
         ("onnx-probabilities", ("transformers.js", "text-classification", None)),
         ("sentence-transformers", ("sentence-transformers", "sentence-similarity", None)),
+        ("style-plain", ("sentence-transformers", "sentence-similarity", "org/teacher")),
+        ("style-export", ("sentence-transformers", "sentence-similarity", None)),
     ],
 )
 def test_what_the_hub_files_it_under(case: str, expected: tuple, tmp_path: Path) -> None:

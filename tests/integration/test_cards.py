@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 model2vec = pytest.importorskip("model2vec", reason="needs model2vec and sentence-transformers: nox -s interop")
-pytest.importorskip("sentence_transformers", reason="needs model2vec and sentence-transformers: nox -s interop")
+sentence_transformers = pytest.importorskip(
+    "sentence_transformers", reason="needs model2vec and sentence-transformers: nox -s interop"
+)
 
 from cards import CASES, blocks, run_python, write_case
 from m2v_core import StaticModel
@@ -19,6 +22,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]  # the
 PYTHON = [case for case in CASES if not case.startswith("onnx")]
 HEADS = {"classes": ((2,), (2, 3)), "labels": ((2,), (2, 3)), "numbers": ((2, 2), None)}
 KNOWN = ["good day!", "a bad, sunny day"]
+EXAMPLES = '["This is an example sentence.", "Each sentence is converted."]'
 
 
 @pytest.fixture
@@ -32,13 +36,14 @@ def card(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> str:
 
 
 def code_for(card: str, library: str) -> list[str]:
-    return [code for language, code in blocks(card) if language == "python" and code.startswith(f"from {library}")]
+    starts = (f"from {library}", f"import {library}")
+    return [code for language, code in blocks(card) if language == "python" and code.startswith(starts)]
 
 
 @pytest.mark.parametrize(("card", "case"), [(case, case) for case in PYTHON], indirect=["card"])
 def test_blocks_of_model2vec(card: str, case: str, tmp_path: Path) -> None:
     codes = code_for(card, "model2vec")
-    if case == "sentence-transformers":  # of its modules.json model2vec reads nothing
+    if case == "sentence-transformers" or case.startswith("style-"):  # of its modules.json model2vec reads nothing
         assert not codes
         return
     (code,) = codes
@@ -62,8 +67,21 @@ def test_blocks_of_sentence_transformers(card: str, case: str, tmp_path: Path) -
         variables = run_python(code, tmp_path)
         ours = StaticModel.from_pretrained(tmp_path / "org" / case)
         np.testing.assert_allclose(variables["model"].encode(KNOWN), ours.encode(KNOWN), atol=1e-5)
-        assert variables["model"].similarity_fn_name == "cosine"
-        assert f"**Output Dimensionality:** {variables['vectors'].shape[1]} dimensions" in card
+        assert f"**Similarity Function:** {variables['model'].similarity_fn_name.title()}" in card
+        assert f"**Output Dimensionality:** {ours.dim} dimensions" in card
+
+
+@pytest.mark.parametrize(("card", "case"), [(case, case) for case in PYTHON if "style" in case], indirect=["card"])
+def test_the_manner_of_sentence_transformers(card: str, case: str, tmp_path: Path) -> None:
+    """Its block of plain PyTorch computes the same vectors, and the architecture is that of the model it loads."""
+    model = sentence_transformers.SentenceTransformer(f"org/{case}", device="cpu")
+    for code in code_for(card, "torch"):
+        variables = run_python(code.replace(EXAMPLES, repr(KNOWN)), tmp_path)
+        np.testing.assert_allclose(variables["embeddings"].numpy(), model.encode(KNOWN), atol=1e-6)
+    assert bool(code_for(card, "torch")) == (case != "style-compact")
+    architecture = next(code for language, code in blocks(card) if not language)
+    assert re.findall(r"\(\d\): (\w+)", architecture) == [type(module).__name__ for module in model]
+    assert f"(embedding): {model[0].embedding!r}" in architecture
 
 
 @pytest.mark.parametrize("card", ["composed"], indirect=True)

@@ -81,6 +81,19 @@ def test_sentence_transformers(folder: str, expected: np.ndarray, ran: Ran) -> N
     ran("sentence-transformers", "StaticEmbedding.from_model2vec", found)
 
 
+@pytest.mark.parametrize("options", [{"quantize_to": "int8"}, {"vocabulary_quantization": 2048}])
+def test_sentence_transformers_folds(folder: str, options: dict[str, Any], tmp_path: Path, ran: Ran) -> None:
+    """`from_model2vec` multiplies weights and clusters into its table, since version 6.2."""
+    model = StaticModel.from_pretrained(folder, **options)
+    model.save_pretrained(tmp_path / "m")
+    models = library("sentence_transformers.models")
+    embedding = models.StaticEmbedding.from_model2vec(str(tmp_path / "m"))
+    there = library("sentence_transformers").SentenceTransformer(modules=[embedding, models.Normalize()], device="cpu")
+    found = difference(there.encode(TEXTS), model.encode(TEXTS))
+    assert found < 5e-6  # of a text with 512 tokens; 1e-7 without
+    ran("sentence-transformers", f"StaticEmbedding.from_model2vec, {next(iter(options))}", found)
+
+
 def test_sentence_transformers_distillation(minilm: Path, ran: Ran) -> None:
     models = library("sentence_transformers.models")
     embedding = models.StaticEmbedding.from_distillation(str(minilm), device="cpu", pca_dims=32)

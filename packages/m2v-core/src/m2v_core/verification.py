@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -258,9 +259,9 @@ def _reason(name: str, version: str, model: StaticModel, text: str, is_nan: bool
         if near_limit and (has_unknown or table != "float16"):
             return "it cuts long texts by characters before it counts tokens, and removes unknown tokens after that"
         return "it averages a float16 table in float16" if table == "float16" else _UNEXPLAINED
-    old = int(version.split(".", maxsplit=1)[0]) < 6 if version[:1].isdigit() else False
+    old = re.match(r"[0-5]\.|6\.[01](?!\d)", version) is not None
     if old and (model.weights is not None or model.token_mapping is not None):
-        return "versions before 6 ignore weights and mapping"
+        return "versions before 6.2 ignore weights and mapping"
     if is_nan and table == "float16":
         return "in float16 its Normalize divides 0 by 0: SentenceTransformer(folder).float() does not"
     is_long = limit is not None and len(ids) > limit

@@ -63,6 +63,7 @@ def push_to_hub(
     datasets: str | Sequence[str] | None = None,
     metrics: Results | None = None,
     base_model: str | None = None,
+    style: str = "m2v",
     template: str | os.PathLike[str] | None = None,
     variants: Variants | None = None,
     compiled: bool = False,
@@ -91,6 +92,7 @@ def push_to_hub(
         datasets: Hub ids of data sets that the model was fitted to or trained on.
         metrics: Measured results: `Result`, a mapping with its fields, or several of them.
         base_model: Hub id of the teacher. Default: the id in the model's config, if it holds one.
+        style: Manner of the card: "m2v", or "sentence-transformers" for a model that SentenceTransformer loads.
         template: File with a jinja2 template for m2v's part of the card. Default: the one for this kind of model.
         variants: Smaller models to publish in subfolders: names such as "int8", "128d" or "128d-int8", or a mapping
             from names to keywords of `StaticModel.from_pretrained` (`quantize_to`, `dimensionality`,

@@ -1,7 +1,8 @@
 """Reads the model folders of other libraries into the same record as our own.
 
 sentence-transformers stores a static model's table as `embedding.weight`, at the root of the folder or under
-`0_StaticEmbedding/`, and `modules.json` tells whether vectors are normalised.
+`0_StaticEmbedding/`, and `modules.json` tells whether vectors are normalised. Since version 6.2 it also reads the
+tensors of model2vec there, `mapping` and `weights` included.
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.storage.files import read_json, read_tensors, read_text
 from m2v_core.storage.format import (
     CONFIG_FILE,
+    EMBEDDINGS,
+    MAPPING,
+    MAPPING_DTYPES,
     MODEL_TYPE,
     MODULES_FILE,
     READ_EMBEDDING_DTYPES,
+    READ_WEIGHT_DTYPES,
     SIMILARITIES,
     TENSOR_FILE,
     TOKENIZER_FILE,
+    WEIGHTS,
     Config,
     StoredModel,
     read,
@@ -78,11 +86,7 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
     """
     inner, normalize = _static_module(folder)
     _check_has_table(inner)
-    tensors = read_tensors(
-        inner / TENSOR_FILE,
-        required={EMBEDDING_WEIGHT: READ_EMBEDDING_DTYPES},
-        mapped=(EMBEDDING_WEIGHT,) if memory_map else (),
-    )
+    tensors = _read_tensors(inner / TENSOR_FILE, memory_map=memory_map)
     tokenizer_json = read_text(inner / TOKENIZER_FILE)
     n_tokens = len(Vocabulary.from_json(tokenizer_json, str(inner / TOKENIZER_FILE)).tokens)
     truncation = json.loads(tokenizer_json).get("truncation") or {"max_length": None}
@@ -91,12 +95,32 @@ def read_sentence_transformers(folder: Path, *, memory_map: bool = False) -> Sto
             f'{inner / TOKENIZER_FILE}: "truncation" should be an object or null; found {truncation!r}.'
         )
     raw = {"normalize": normalize, "max_length": truncation.get("max_length"), **_call_settings(folder)}
-    table = tensors[EMBEDDING_WEIGHT]
+    table, weights, mapping = tensors[EMBEDDINGS], tensors.get(WEIGHTS), tensors.get(MAPPING)
     return StoredModel(
-        embeddings=table[:n_tokens] if table.ndim else table,
+        embeddings=_first(n_tokens, table) if mapping is None else table,
         tokenizer=tokenizer_json,
         config=Config.from_json(raw, str(inner / TOKENIZER_FILE)),
+        weights=_first(n_tokens, weights),
+        mapping=_first(n_tokens, mapping),
     )
+
+
+def _read_tensors(path: Path, *, memory_map: bool) -> dict[str, NDArray[Any]]:
+    """The tensors by the names of our format; where `embedding.weight` is, sentence-transformers reads it alone."""
+    tables = dict.fromkeys((EMBEDDING_WEIGHT, EMBEDDINGS), READ_EMBEDDING_DTYPES)
+    tensors = read_tensors(
+        path,
+        required={},
+        optional={**tables, WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES},
+        mapped=tuple(tables) if memory_map else (),
+    )
+    if EMBEDDING_WEIGHT in tensors:
+        return {EMBEDDINGS: tensors[EMBEDDING_WEIGHT]}
+    return tensors if EMBEDDINGS in tensors else read_tensors(path, required={EMBEDDING_WEIGHT: READ_EMBEDDING_DTYPES})
+
+
+def _first(n: int, array: Any) -> Any:
+    return array[:n] if array is not None and array.ndim else array
 
 
 def _call_settings(folder: Path) -> dict[str, Any]:

@@ -402,7 +402,7 @@ def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> 
 def sentence_transformers_agrees(stored: StoredModel, unk_id: int | None) -> bool:
     """Whether every version of sentence-transformers computes the same vectors from this model.
 
-    It averages the rows of all ids, including the unknown token's, and versions before 6 ignore `weights` and
+    It averages the rows of all ids, including the unknown token's, and versions before 6.2 ignore `weights` and
     `mapping`. So both must be absent, and the unknown token must be impossible, or have a row of zeros; its only
     effect, a larger divisor, is then undone by normalisation.
     """

@@ -35,6 +35,7 @@ def card_for(
     datasets: str | Sequence[str] | None = None,
     metrics: Results | None = None,
     base_model: str | None = None,
+    style: str = "m2v",
     template: str | os.PathLike[str] | None = None,
     existing: str | None = None,
 ) -> str:
@@ -49,6 +50,7 @@ def card_for(
         datasets: Hub ids of data sets that the model was fitted to or trained on.
         metrics: Measured results: `Result`, a mapping with its fields, or several of them.
         base_model: Hub id of the teacher. Default: the id in the model's config, if it holds one.
+        style: Manner of the card: "m2v", or "sentence-transformers" for a model that SentenceTransformer loads.
         template: File with a jinja2 template for m2v's part of the text. Default: the one for this kind of model.
         existing: The existing card, with its line endings. Text outside of m2v's markers stays, and so does metadata
             that m2v does not set.
@@ -120,9 +122,15 @@ def make_card(folder: Path, options: CardOptions, *, repo_id: str | None, subfol
     info = _with_options(info, options)
     if subfolder:  # of these libraries, none loads a model from a subfolder
         info = replace(info, subfolder=one_line("subfolder", subfolder), sentence_transformers=False, onnx=None)
+    if options.style == "sentence-transformers" and (info.head or not info.sentence_transformers):
+        raise InvalidInputError(
+            f'style="sentence-transformers" is for models that SentenceTransformer loads; found another in {folder}. '
+            f"Write one by m2v export sentence-transformers {folder} OUT, or leave the style out."
+        )
     results = as_results(options.metrics)
-    metadata = metadata_of(info, results)
-    template = f"{info.kind}.md" if options.template is None else Path(options.template).absolute()
+    metadata = metadata_of(info, results, options.style)
+    own = f"{info.kind}.md" if options.style == "m2v" else "sentence_transformers_card.md"
+    template = own if options.template is None else Path(options.template).absolute()
     text = render(template, {**info.variables(), "results": results, "metadata": metadata})
     if text.lstrip().startswith("---"):
         raise InvalidInputError(

@@ -75,6 +75,8 @@ class ModelInfo:
         dtype: Dtype of the table.
         bytes: Size of the arrays, or of the file of an export.
         sentence_transformers: Whether sentence-transformers loads the model and computes the same vectors.
+        folds: Whether a reader must multiply weights, clusters or int8 rows into the table: sentence-transformers 6.2.
+        table_folder: Path of the table in the folder: "" or "0_StaticEmbedding"; `None` for another.
         zero_unknown: Whether the vocabulary has an unknown token whose row is all zeros.
         ours: Whether the folder has the layout of m2v and model2vec.
         head: The head, if there is one.
@@ -94,6 +96,8 @@ class ModelInfo:
     dtype: str | None = None
     bytes: int | None = None
     sentence_transformers: bool = False
+    folds: bool = False
+    table_folder: str | None = None
     zero_unknown: bool = False
     ours: bool = True
     head: HeadInfo | None = None
@@ -127,6 +131,8 @@ def read_model_info(folder: Path, *, name: str) -> ModelInfo:
     else:
         model = StaticModel.from_pretrained(folder, memory_map=True, cache_bytes=0)
     arrays = (model.embedding, model.weights, model.token_mapping)
+    ours = _is_ours(folder / CONFIG_FILE)
+    folds = model.weights is not None or model.token_mapping is not None or model.embedding_dtype == "int8"
     return ModelInfo(
         name=name,
         kind="head" if head else "corpus" if model.config.distillation == "corpus" else "distilled",
@@ -138,9 +144,11 @@ def read_model_info(folder: Path, *, name: str) -> ModelInfo:
         weights=model.weights is not None,
         dtype=model.embedding_dtype,
         bytes=sum(array.nbytes for array in arrays if array is not None),
-        sentence_transformers=_sentence_transformers_agrees(folder, model),
+        sentence_transformers=_is_theirs(folder) and not (ours and folds),  # rule 15 of the format, for old versions
+        folds=folds,
+        table_folder=next((inner for inner in ("", NESTED) if (folder / inner / TENSOR_FILE).is_file()), None),
         zero_unknown=_has_zero_unknown(model),
-        ours=_is_ours(folder / CONFIG_FILE),
+        ours=ours,
         head=head,
         onnx=onnx,
     )
@@ -174,10 +182,7 @@ def hub_id(name: str | None, revision: str | None) -> str | None:
     return name if "/" in name or COMMIT.fullmatch(revision or "") else None
 
 
-def _sentence_transformers_agrees(folder: Path, model: StaticModel) -> bool:
-    """Whether every version of sentence-transformers has the same vectors: old ones lack weights, clusters and int8."""
-    if model.weights is not None or model.token_mapping is not None or model.embedding_dtype == "int8":
-        return False
+def _is_theirs(folder: Path) -> bool:
     return any((folder / file).is_file() for file in (MODULES_FILE, SENTENCE_TRANSFORMERS_CONFIG))
 
 

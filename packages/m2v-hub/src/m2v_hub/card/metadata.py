@@ -25,14 +25,19 @@ def pipeline_tag(info: ModelInfo) -> str | None:
     return "sentence-similarity" if info.sentence_transformers else "feature-extraction"
 
 
-def metadata_of(info: ModelInfo, results: Sequence[Result]) -> dict[str, Any]:
+def metadata_of(info: ModelInfo, results: Sequence[Result], style: str = "m2v") -> dict[str, Any]:
     """The metadata of a card as plain values; unknown keys are omitted, also the licence.
 
-    The Hub's `base_model_relation` is adapter, merge, quantized or finetune. A distillation is none of them.
+    The style decides which library the Hub shows. The Hub's `base_model_relation` is adapter, merge, quantized or
+    finetune. A distillation is none of them.
     """
     task = pipeline_tag(info)
     library = "model2vec" if info.ours else "transformers.js" if info.kind == "onnx" else "sentence-transformers"
-    tags = ["m2v", library, "static-embeddings", "embeddings"]
+    if style == "sentence-transformers":
+        library, kinds = style, [style, "feature-extraction", "sentence-similarity", *["model2vec"] * info.ours]
+    else:
+        kinds = [library]
+    tags = ["m2v", *kinds, "static-embeddings", "embeddings"]
     tags += ["sentence-transformers"] * info.sentence_transformers
     tags += ["onnx", "transformers.js"] * (info.onnx is not None)
     data: dict[str, Any] = {

@@ -10,9 +10,13 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from m2v_core.checks import one_of
 from m2v_core.errors import InvalidInputError
 from m2v_core.options import known_options, option
 from m2v_hub.names import is_repo_id
+
+#: The manners of a card.
+STYLES = ("m2v", "sentence-transformers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,7 @@ class CardOptions:
         datasets: Hub ids of data sets that the model was fitted to or trained on.
         metrics: Measured results: `Result`, a mapping with its fields, or several of them.
         base_model: Hub id of the teacher. Default: the id in the model's config, if it holds one.
+        style: Manner of the card: "m2v", or "sentence-transformers" for a model that SentenceTransformer loads.
         template: File with a jinja2 template for m2v's part of the text. Default: the one for this kind of model.
 
     Raises:
@@ -115,11 +120,15 @@ class CardOptions:
     base_model: str | None = option(
         None, "Hub id of the teacher (default: the id in the model's config, if it holds one)", metavar="ID"
     )
+    style: str = option(
+        "m2v", "manner of the card: m2v (default), or sentence-transformers for a model that it loads", choices=STYLES
+    )
     template: str | os.PathLike[str] | None = option(
         None, "jinja2 template of your own for the text", metavar="FILE", parse=Path
     )
 
     def __post_init__(self) -> None:
+        one_of("style", self.style, STYLES)
         if self.license is not None:
             one_line("license", self.license)
         if self.base_model is not None and not is_repo_id(one_line("base_model", self.base_model)):

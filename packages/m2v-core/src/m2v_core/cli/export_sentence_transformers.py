@@ -1,0 +1,40 @@
+"""`m2v export sentence-transformers`: a folder for `SentenceTransformer`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from m2v_core.cli.parser import Subcommands, add_model, add_quiet, set_run
+from m2v_core.storage.atomic import check_output
+
+
+def register(kinds: Subcommands) -> None:
+    """Add the kind."""
+    parser = kinds.add_parser(
+        "sentence-transformers",
+        help="a folder for SentenceTransformer",
+        description="Write a model as a folder of sentence-transformers: a float32 row for each token, which version "
+        "3.2 and every newer one reads with the same vectors; prompts and similarity too. A trained head is left out.",
+    )
+    add_model(parser)
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
+    parser.add_argument(
+        "--compact", action="store_true", help="keep float16, int8 and clusters; needs sentence-transformers 6.2"
+    )
+    add_quiet(parser)
+    set_run(parser, _run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    check_output(options.out, folder=True)
+    from m2v_core.model import StaticModel
+    from m2v_core.sentence_transformers import save_sentence_transformers
+
+    model = StaticModel.from_pretrained(options.model)
+    save_sentence_transformers(model, options.out, compact=options.compact)
+    if not options.quiet:
+        size = sum(file.stat().st_size for file in options.out.rglob("*.safetensors"))
+        print(f"{options.out}: {model.n_tokens} tokens x {model.dim} dimensions, {size / 1e6:.1f} MB", file=sys.stderr)
+    return 0
