@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from m2v_core.cli import export_onnx
 from m2v_core.cli.parser import Subcommands
 
 
@@ -13,5 +14,5 @@ def register(commands: Subcommands) -> None:
         description="Write a model in the files of another program.",
     )
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
-    for kind in ():
+    for kind in (export_onnx,):
         kind.register(kinds)

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from m2v_core.__about__ import __version__
 from m2v_core.cli import compile as compile_command
-from m2v_core.cli import encode, evaluate, info, predict, quantize, verify
+from m2v_core.cli import encode, evaluate, export, info, predict, quantize, verify
 from m2v_core.cli.parser import Parser, Subcommands, in_words_of_the_command
 from m2v_core.cli.streams import escaping_streams
 from m2v_core.errors import InvalidInputError, M2VError
@@ -41,6 +41,7 @@ examples:
   m2v quantize my-model small-model --quantize-to int8            a smaller one
   m2v compile my-model                                            let it start faster, in less memory
   m2v verify my-model                                             the same vectors in model2vec and others?
+  m2v export onnx my-model exported                               for onnxruntime, fastembed, transformers.js
   m2v encode my-model texts.txt --out vectors.npy                 one text a line -> [n, dim] float32
   m2v encode my-model texts.csv --text-column body --out x.parquet
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
@@ -90,7 +91,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (encode, predict, evaluate, info, quantize, compile_command, verify):
+    for command in (encode, predict, evaluate, info, quantize, compile_command, verify, export):
         command.register(commands)
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if named in commands.choices:

@@ -25,7 +25,7 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
 
     Args:
         folder: The target. Its parents are made; a link is followed.
-        owned: Names of the files that are replaced or removed. Every other file of the folder stays.
+        owned: Names of the files and folders that are replaced or removed. Everything else in the folder stays.
         last: The file without which a reader takes the folder for empty. Where no exchange is possible (Windows,
             some network drives, a mount point, a parent that is not ours to write, a folder that is the working
             directory or holds no `last` yet), the old one goes first, then the files move one by one, this one last:
@@ -161,11 +161,19 @@ def _link(source: str | Path, target: str | Path) -> None:
 def _move_files(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> None:
     new = {file.name for file in staging.iterdir() if file.name in owned}
     for name in sorted((set(owned) - new) | {last}, key=lambda name: name != last):
-        with suppress(FileNotFoundError):
-            (folder / name).unlink()
+        _remove(folder / name)
     for name in sorted(new, key=lambda name: name == last):
+        if (folder / name).is_dir():
+            _remove(folder / name)
         (staging / name).replace(folder / name)
     _flush(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
