@@ -31,7 +31,7 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
-#: Libraries that import model2vec by name, and agree on versions. semhash brings the real one.
+#: Libraries that import model2vec by name, or run exports, and agree on versions. semhash brings the real one.
 INTEGRATIONS = (
     "sentence-transformers",
     "langchain-community",
@@ -45,6 +45,7 @@ INTEGRATIONS = (
     "haystack-ai",
     "sentence-transformers-haystack",
     "mteb",
+    "fastembed",
 )
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
@@ -201,12 +202,13 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Libraries that import model2vec by name run with m2v, unchanged; ends with a table of them."""
+    """Libraries that import model2vec by name, unchanged, and exports to ONNX; ends with a table of them."""
     install_torch(session)
     install(session, *INTEGRATIONS, *GROUPS["test"])
     session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
     install_teacher(session)
-    session.run("pytest", "-q", "tests/integration/test_integrations.py", *session.posargs, env=TESTING)
+    files = [f"tests/integration/test_{name}.py" for name in ("integrations", "onnx")]
+    session.run("pytest", "-q", *files, *session.posargs, env=TESTING)
 
 
 @nox.session

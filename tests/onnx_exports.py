@@ -12,6 +12,7 @@ import numpy as np
 
 from conftest import make_model
 from m2v_core import Layer, MLPHead, StaticModel, StaticModelPipeline, quantize_model
+from m2v_core.tokenize import backend
 
 LANGUAGES = ("en", "de", "fr", "ja", "ru", "zh")
 
@@ -77,18 +78,11 @@ def pipeline(
 
 def padded(folder: Path, texts: list[str]) -> dict[str, np.ndarray]:
     """Inputs of texts by the tokenizer of an export, truncated and padded as its settings say."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = backend.Backend((folder / "tokenizer.json").read_text(encoding="utf-8"), "tokenizer.json").tokenizer
     limit = json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"]
     pad = json.loads((folder / "config.json").read_text())["pad_token_id"]
-    settings = {}
-    if hasattr(tokenizer, "no_padding"):
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-    else:  # tokenizers 1.x
-        settings = {"padding": None, "truncation": None}
-    rows = [encoding.ids[:limit] for encoding in tokenizer.encode_batch(texts, **settings)]
+    whole = {"padding": None, "truncation": None} if backend.IS_IMMUTABLE else {}
+    rows = [list(encoding.ids)[:limit] for encoding in tokenizer.encode_batch(texts, **whole)]
     longest = max(map(len, rows), default=0)
     ids = np.array([row + [pad] * (longest - len(row)) for row in rows], np.int64).reshape(len(texts), longest)
     mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows], np.int64).reshape(ids.shape)

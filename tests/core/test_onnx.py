@@ -12,14 +12,23 @@ onnx = pytest.importorskip("onnx", reason="needs onnx and onnxruntime: nox -s te
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnx and onnxruntime: nox -s tests")
 
 from commands import m2v
-from conftest import make_model
-from m2v_core import InvalidInputError, MissingPackageError, StaticModel, StaticModelPipeline, quantize_model
+from conftest import GOLDEN, make_model
+from m2v_core import (
+    InvalidInputError,
+    Layer,
+    MissingPackageError,
+    MLPHead,
+    StaticModel,
+    StaticModelPipeline,
+    quantize_model,
+)
+from m2v_core.compat.onnx import export_model_to_onnx
 from m2v_core.onnx import FORMS, add_onnx, export_onnx, onnx_model
 from m2v_core.onnx import graph as graph_module
 from m2v_core.onnx.tokenizer import FILLER
 from m2v_core.tokenize.vocabulary import Vocabulary
 from onnx_exports import AWKWARD, VARIANTS, padded, pipeline, run, texts_of, variant
-from tokenizer_files import SPACES
+from tokenizer_files import SPACES, wordpiece
 
 TOLERANCE = 1e-5
 
@@ -280,3 +289,36 @@ def test_the_command(tmp_path: Path) -> None:
     done = m2v("export", "onnx", tmp_path / "model", tmp_path / "model")
     assert done.returncode == 1
     assert "found a model" in done.stderr
+
+
+@pytest.mark.parametrize("case", ["vectors", "probabilities"])
+def test_as_model2vec_exports_it(case: str, tmp_path: Path) -> None:
+    """The names, shapes and outputs of what model2vec 0.10 wrote for the same model."""
+    golden = GOLDEN / "onnx" / case
+    random, tokenizer = np.random.default_rng(0), wordpiece()
+    table = random.normal(size=(len(Vocabulary.from_json(tokenizer).tokens), 6)).astype(np.float32)
+    model: StaticModel | StaticModelPipeline = StaticModel(table, tokenizer, normalize=True)
+    if case == "probabilities":
+        layer = Layer(random.normal(size=(3, 6)).astype(np.float32), random.normal(size=3).astype(np.float32))
+        model = StaticModelPipeline(model, MLPHead([layer], "softmax", ["a", "b", "c"]))
+    export_model_to_onnx(model, tmp_path, source_model_name="org/model")
+    ours, theirs = (onnx.load(folder / "model.onnx").graph for folder in (tmp_path, golden))
+    for side in ("input", "output"):
+        one, other = ([_signature(value) for value in getattr(graph, side)] for graph in (ours, theirs))
+        assert one == other
+    expected = json.loads((golden / "expected.json").read_text())
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for inputs in (padded(tmp_path, expected["texts"]), padded(golden, expected["texts"])):
+        np.testing.assert_allclose(session.run(None, inputs)[0], expected["outputs"], atol=TOLERANCE)
+
+
+def _signature(value: onnx.ValueInfoProto) -> tuple[str, int, list[int | None]]:
+    tensor = value.type.tensor_type
+    return value.name, tensor.elem_type, [axis.dim_value or None for axis in tensor.shape.dim]
+
+
+def test_the_original_special_tokens_on_request(tmp_path: Path) -> None:
+    model = make_model()
+    export_model_to_onnx(model, tmp_path, False)
+    ids = padded(tmp_path, ["good day"])["input_ids"]
+    assert ids.tolist() == [[2, *model.tokenize("good day"), 3]]

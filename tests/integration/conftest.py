@@ -11,12 +11,15 @@ _ROWS = pytest.StashKey[list[tuple[str, str, str, str]]]()
 
 
 @pytest.fixture
-def ran(request: pytest.FixtureRequest) -> Callable[[str, str, float], None]:
-    """Adds a line to the table: a library, what ran, and the largest difference to m2v's vectors."""
+def ran(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Adds a line to the table: a library, what ran, and the largest difference to m2v's vectors.
+
+    The version of a library that is no Python package is given too.
+    """
     rows = request.config.stash.setdefault(_ROWS, [])
 
-    def add(library: str, what: str, difference: float) -> None:
-        rows.append((library, version(library), what, f"{difference:.1e}"))
+    def add(library: str, what: str, difference: float, its_version: str | None = None) -> None:
+        rows.append((library, its_version or version(library), what, f"{difference:.1e}"))
 
     return add
 

@@ -87,7 +87,7 @@ def exported_tokenizer(
         >>> words = {"type": "WordLevel", "vocab": {"[UNK]": 0, "good": 1}, "unk_token": "[UNK]"}
         >>> exported = exported_tokenizer(json.dumps({"model": words}), 512)
         >>> exported.filler["id"], exported.max_length
-        (2, 2048)
+        (2, 2049)
     """
     raw = json.loads(tokenizer_for_other_readers(tokenizer_json, max_length))
     token_of, unk_id = tokens_by_id(raw, "tokenizer.json")
