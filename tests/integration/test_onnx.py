@@ -20,6 +20,7 @@ if find_spec("onnx") is None:
 from conftest import make_model
 from m2v_core import StaticModel
 from m2v_core.onnx import export_onnx
+from m2v_core.onnx.tokenizer import FILLER
 from node import run_node
 from onnx_exports import pipeline, texts_of, variant
 from tokenizer_files import KINDS
@@ -112,7 +113,9 @@ def test_tokenizers_in_javascript(
     """Each kind of tokenizer, truncated at few tokens."""
     model = make_model(kind, max_length=20)
     export_onnx(model, tmp_path / "models/m")
-    texts = texts_of(own_data, 60)
+    texts = [text for text in texts_of(own_data, 60) if text != FILLER]
+    if kind == "wordlevel":  # transformers.js splits at white space and punctuation by ASCII alone
+        texts = [text for text in texts if text.isascii()]
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     found = json.loads(run_node(EXTRACT, tmp_path, node_modules))
     np.testing.assert_allclose(found["given"], model.encode(texts), atol=TOLERANCE)

@@ -35,11 +35,13 @@ class ExportedTokenizer:
         raw: Content of its `tokenizer.json`.
         filler: The added token that each text ends with, and that texts are padded with, as `added_tokens` holds it.
         max_length: Number of ids at which it truncates, the filler included.
+        unknown: The unknown token, or `None`.
     """
 
     raw: dict[str, Any]
     filler: dict[str, Any]
     max_length: int
+    unknown: str | None
 
     @property
     def json(self) -> str:
@@ -54,6 +56,7 @@ class ExportedTokenizer:
             "model_max_length": self.max_length,
             "model_input_names": ["input_ids", "attention_mask"],
             "pad_token": self.filler["content"],
+            **({} if self.unknown is None else {"unk_token": self.unknown}),
             "padding_side": "right",
             "truncation_side": "right",
             "clean_up_tokenization_spaces": False,
@@ -93,8 +96,9 @@ def exported_tokenizer(
     token_of, unk_id = tokens_by_id(raw, "tokenizer.json")
     raw["added_tokens"] = added = list(raw.get("added_tokens") or [])
     special = [token for token in added if token.get("special")]
-    filler = next((token for token in special if token["content"] == token_of.get(unk_id or 0, "")), None)
-    if unk_id is None or filler is None:
+    unknown = None if unk_id is None else token_of.get(unk_id)
+    filler = next((token for token in special if token["content"] == unknown), None)
+    if filler is None:
         filler = _existing(special) if shared else _new(raw, n_ids(token_of))
     index = next((index for index, token in token_of.items() if token == filler["content"]), filler["id"])
     filler = {**filler, "id": index}
@@ -113,7 +117,7 @@ def exported_tokenizer(
         }
         if raw["truncation"]:
             raw["truncation"]["max_length"] = limit
-    return ExportedTokenizer(raw, filler, limit)
+    return ExportedTokenizer(raw, filler, limit, unknown)
 
 
 def _existing(special: list[dict[str, Any]]) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def _read_onnx(folder: Path) -> OnnxInfo | None:
     if {value.name for value in inputs} != ONNX_INPUTS or (len(given) > 1 and list(given)[:2] != OWN_OUTPUTS):
         return None
     output = next((given[name] for name in OUTPUTS if name in given), None)
-    return output and OnnxInfo(file, output.name, OUTPUTS[output.name], output.shape[-1])
+    return None if output is None else OnnxInfo(file, output.name, OUTPUTS[output.name], output.shape[-1])
 
 
 def _export(folder: Path, name: str, onnx: OnnxInfo) -> ModelInfo:
