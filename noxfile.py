@@ -34,7 +34,7 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
-#: Libraries that import model2vec by name, and agree on versions. semhash brings the real one.
+#: Libraries that import model2vec by name, or run exports, and agree on versions. semhash brings the real one.
 INTEGRATIONS = (
     "sentence-transformers",
     "langchain-community",
@@ -48,6 +48,7 @@ INTEGRATIONS = (
     "haystack-ai",
     "sentence-transformers-haystack",
     "mteb",
+    "fastembed",
 )
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
@@ -223,13 +224,13 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Libraries that import model2vec by name run with m2v, unchanged; ends with a table of them."""
+    """Libraries that import model2vec by name, unchanged, and exports to ONNX; ends with a table of them."""
     install_torch(session)
     install(session, *INTEGRATIONS, *GROUPS["test"])
     session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
     install_teacher(session)
     older = environment(session, "older", [TORCH], [OLDER_SENTENCE_TRANSFORMERS])
-    files = [f"tests/integration/test_{name}.py" for name in ("integrations", "sentence_transformers")]
+    files = [f"tests/integration/test_{name}.py" for name in ("integrations", "onnx", "sentence_transformers")]
     session.run("pytest", "-q", *files, *session.posargs, env={**TESTING, "M2V_OLDER_SENTENCE_TRANSFORMERS": older})
 
 

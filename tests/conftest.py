@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -94,6 +95,15 @@ def minilm_student(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         if not folder.exists():
             distill(minilm, method="token").save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Where npm put transformers.js: `npm install --ignore-scripts @huggingface/transformers` in M2V_NODE's folder."""
+    modules = Path(os.environ.get("M2V_NODE", "none")) / "node_modules"
+    if shutil.which("node") is None or not (modules / "@huggingface/transformers").is_dir():
+        pytest.skip("needs node, and M2V_NODE, a folder where npm has installed @huggingface/transformers")
+    return modules.resolve()
 
 
 @pytest.fixture(scope="session")

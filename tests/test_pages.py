@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import GOLDEN
+from conftest import GOLDEN, make_model
 from tokenizer_files import wordpiece
 
 for package in ("m2v_distill", "m2v_train", "m2v_hub"):
@@ -48,7 +48,7 @@ def run(page: str, line: int, code: str, names: dict[str, Any]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of a reader, with a small teacher of random weights."""
+    """The working directory of a reader, with a small teacher of random weights, and a model."""
     teacher = tmp_path / TEACHER
     shutil.copytree(GOLDEN / "teachers" / "bert", teacher)
     (teacher / "tokenizer.json").write_text(wordpiece(), encoding="utf-8")
@@ -56,6 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (teacher / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special})
     )
+    make_model(normalize=True).save_pretrained(tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

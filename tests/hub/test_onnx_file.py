@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,9 +14,10 @@ from hypothesis import strategies as st
 
 from cards import blocks, write_case
 from conftest import GOLDEN
-from m2v_core import ModelFormatError
+from m2v_core import ModelFormatError, load
 from m2v_hub import card_for
 from m2v_hub.onnx_file import Value, read_signature
+from node import run_node
 
 EXPORT = GOLDEN / "onnx/vectors/model.onnx"
 
@@ -68,31 +67,52 @@ def test_an_export_with_other_inputs_has_no_code(tmp_path: Path) -> None:
     assert "onnx" not in card
 
 
-@pytest.fixture(scope="session")
-def node_modules() -> Path:
-    """Where npm put transformers.js: `npm install --ignore-scripts @huggingface/transformers` in M2V_NODE's folder."""
-    modules = Path(os.environ.get("M2V_NODE", "none")) / "node_modules"
-    if shutil.which("node") is None or not (modules / "@huggingface/transformers").is_dir():
-        pytest.skip("needs node, and M2V_NODE, a folder where npm has installed @huggingface/transformers")
-    return modules.resolve()
-
-
 @pytest.mark.parametrize("case", ["onnx-vectors", "onnx-probabilities", "with-onnx"])
 def test_the_block_of_transformers_js(case: str, tmp_path: Path, node_modules: Path) -> None:
     """As it stands, but for where models come from, and other texts."""
     write_case(case, tmp_path / "models/org/m")
-    ((_, code),) = [block for block in blocks(card_for(tmp_path / "models/org/m", repo_id="org/m")) if block[0] == "js"]
     golden = "vectors" if case == "with-onnx" else case.removeprefix("onnx-")
     expected = json.loads((GOLDEN / "onnx" / golden / "expected.json").read_text())
-    local = (
-        'import { env } from "@huggingface/transformers";\n'
-        f"env.localModelPath = {json.dumps(str(tmp_path / 'models'))};\nenv.allowRemoteModels = false;\n"
-    )
+    found = run_block(tmp_path, node_modules, expected["texts"])
+    np.testing.assert_allclose(found, expected["outputs"], atol=1e-5)
+
+
+OUTPUTS = {"vectors": "sentence_embedding", "classes": "probabilities", "numbers": "logits"}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside"])
+def test_our_exports(output: str, beside: bool, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Alone in a folder, whose card knows what the model knows; and beside the model. Their code runs, with node."""
+    pytest.importorskip("onnx", reason="needs onnx: nox -s tests")
+    from m2v_core.onnx import add_onnx, export_onnx
+
+    folder, texts = tmp_path / "models/org/m", ["good day, sunny!", "", "a bad 🙂 day"]
+    write_case("composed" if output == "vectors" else output, tmp_path / "model")
+    model = load(tmp_path / "model")
+    if beside:
+        shutil.copytree(tmp_path / "model", folder)
+        add_onnx(folder)
+    else:
+        export_onnx(model, folder)
+    card = card_for(folder, repo_id="org/m")
+    assert "base_model: org/teacher" in card
+    assert "| tokens of a text that count | 512 |" in card
+    assert f"const {{ {OUTPUTS[output]} }} = await model(inputs);" in card
+    assert ("library_name: transformers.js" in card) != beside
+    if output == "vectors":
+        expected = model.encode(texts)
+    else:
+        expected = model.predict_proba(texts) if output == "classes" else model.predict(texts)
+    found = run_block(tmp_path, request.getfixturevalue("node_modules"), texts)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def run_block(tmp_path: Path, node_modules: Path, texts: list[str]) -> list[list[float]]:
+    """What the code in the card of `models/org/m` prints, with models from there, and for these texts."""
+    ((_, code),) = [block for block in blocks(card_for(tmp_path / "models/org/m", repo_id="org/m")) if block[0] == "js"]
     assert '["A fine day.", "It rains."]' in code
-    code = code.replace('["A fine day.", "It rains."]', json.dumps(expected["texts"]))
+    code = code.replace('["A fine day.", "It rains."]', json.dumps(texts))
     code = code.replace("console.log(", "console.log(JSON.stringify(").replace(".tolist());", ".tolist()));")
-    (tmp_path / "block.mjs").write_text(local + code, encoding="utf-8")
-    (tmp_path / "node_modules").symlink_to(node_modules)
-    done = subprocess.run(["node", "block.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), expected["outputs"], atol=1e-5)
+    found: list[list[float]] = json.loads(run_node(code, tmp_path, node_modules))
+    return found

@@ -132,6 +132,19 @@ def test_compiled_vocabularies(hub: Hub, python: Run, tmp_path: Path) -> None:
     assert loads(push(python, tmp_path / "model", NEW))["deleted"] == [name]
 
 
+def test_an_onnx_export(hub: Hub, python: Run, tmp_path: Path) -> None:
+    """It is published with the settings that other programs need; the folder itself stays as it is."""
+    pytest.importorskip("onnx", reason="needs onnx: nox -s tests")
+    make_model(dim=8, normalize=True).save_pretrained(tmp_path / "model")
+    done = loads(push(python, tmp_path / "model", NEW, onnx=True, compiled=True))
+    assert {"onnx/model.onnx", "tokenizer_config.json", "special_tokens_map.json"} <= done["files"].keys()
+    assert {path.name for path in (tmp_path / "model").iterdir()} == MINE
+    assert "js" in dict(blocks(hub.repos[NEW].files()["README.md"].decode()))
+    pulled = StaticModel.from_pretrained(Path(loads(python(PULL, NEW))))
+    assert not isinstance(pulled.stored.tokenizer, str)  # the compiled vocabulary is of the tokenizer that is there
+    np.testing.assert_array_equal(pulled.encode("good day"), make_model(dim=8, normalize=True).encode("good day"))
+
+
 PULL_INNER = PULL.replace("download(sys.argv[1])", "download(sys.argv[1], subfolder='int8')")
 
 

@@ -67,6 +67,7 @@ def push_to_hub(
     template: str | os.PathLike[str] | None = None,
     variants: Variants | None = None,
     compiled: bool = False,
+    onnx: bool = False,
     dry_run: bool = False,
 ) -> Publication:
     """Publish a model and its card in one commit: all of it, or nothing.
@@ -99,6 +100,8 @@ def push_to_hub(
             `vocabulary_quantization`). `from_pretrained(repo_id, subfolder="int8")` loads one.
         compiled: Publish the compiled vocabulary too, so that the model starts faster and in less memory; see
             `m2v compile`.
+        onnx: Publish `onnx/model.onnx` too, for transformers.js and others; see `m2v_core.onnx.add_onnx`. Needs
+            m2v-core[onnx].
         dry_run: Publish nothing and return what would be published. Needs no token, and asks the Hub only for the
             files that would be deleted.
 
@@ -116,7 +119,7 @@ def push_to_hub(
     subfolders = (inner, *(path_in(inner, name) for name in parsed_variants(variants)))
     with TemporaryDirectory(prefix="m2v-push-") as temporary:
         folder = Path(temporary) / "repository"
-        stage(model, folder / inner, variants, compiled=compiled)
+        stage(model, folder / inner, variants, compiled=compiled, onnx=onnx)
         push = _Push(
             client=client,
             folder=folder,

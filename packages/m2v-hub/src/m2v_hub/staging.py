@@ -35,18 +35,24 @@ class Saves(Protocol):
 
 
 def stage(
-    model: Saves | str | os.PathLike[str], target: Path, variants: Variants | None = None, *, compiled: bool = False
+    model: Saves | str | os.PathLike[str],
+    target: Path,
+    variants: Variants | None = None,
+    *,
+    compiled: bool = False,
+    onnx: bool = False,
 ) -> None:
     """Save a model (or copy its folder) to `target`, and its variants to subfolders; load each once.
 
-    With `compiled`, each gets its compiled vocabulary. Of a folder, hidden files and the content of hidden folders
-    (names with a leading dot) are not copied.
+    With `compiled`, each gets its compiled vocabulary; with `onnx`, the model gets its ONNX export. Of a folder, hidden
+    files and the content of hidden folders (names with a leading dot) are not copied.
 
     Raises:
         ModelNotFoundError: The folder does not exist, or holds no model.
         ModelFormatError: The model does not load.
         InvalidInputError: The folder holds links or unportable names; a variant is unknown or not possible; the
-            vocabulary cannot be compiled.
+            vocabulary cannot be compiled, or the model cannot be exported.
+        MissingPackageError: An export needs onnx.
     """
     if isinstance(model, (str, os.PathLike)):
         folder = Path(model)
@@ -57,6 +63,10 @@ def stage(
         model.save_pretrained(target)
     else:
         raise InvalidInputError(f"Expected a model, a pipeline or a folder to publish; found {type(model).__name__}.")
+    if onnx:
+        from m2v_core.onnx import add_onnx  # few need it
+
+        add_onnx(target)
     if compiled:
         compile_vocabulary(target)
     load(target)

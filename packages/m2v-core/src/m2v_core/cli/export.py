@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from m2v_core.cli import export_sentence_transformers, export_web
+from m2v_core.cli import export_onnx, export_sentence_transformers, export_web
 from m2v_core.cli.parser import Subcommands
 
 
@@ -14,5 +14,5 @@ def register(commands: Subcommands) -> None:
         description="Write a model in the files of another program.",
     )
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
-    for kind in (export_sentence_transformers, export_web):
+    for kind in (export_onnx, export_sentence_transformers, export_web):
         kind.register(kinds)

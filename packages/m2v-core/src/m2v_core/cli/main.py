@@ -41,6 +41,7 @@ examples:
   m2v quantize my-model small-model --quantize-to int8            a smaller one
   m2v compile my-model                                            let it start faster, in less memory
   m2v verify my-model                                             the same vectors in model2vec and others?
+  m2v export onnx my-model exported                               for onnxruntime, fastembed, transformers.js
   m2v export web my-model site --docs texts.txt                   a page that searches in the browser
   m2v encode my-model texts.txt --out vectors.npy                 one text a line -> [n, dim] float32
   m2v encode my-model texts.csv --text-column body --out x.parquet

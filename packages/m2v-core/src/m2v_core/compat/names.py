@@ -27,6 +27,7 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "model2vec.inference.model": {"StaticModelPipeline": _PIPELINE},
     "model2vec.inference.evaluation": {"evaluate_single_or_multi_label": _PIPELINE},
     "model2vec.inference.mlp": {"Activation": _HEAD, "Layer": _HEAD, "MLPHead": _HEAD},
+    "model2vec.onnx": {"export_model_to_onnx": "m2v_core.compat.onnx"},
     "model2vec.persistence": {"load_pretrained": _TOOLS, "save_pretrained": _TOOLS},
     "model2vec.quantization": {"DType": _TOOLS, "quantize_and_reduce_dim": _TOOLS, "quantize_embeddings": _TOOLS},
     "model2vec.vocabulary_quantization": {"quantize_vocabulary": _TOOLS},

@@ -21,8 +21,16 @@ ONNX_INPUTS = {"input_ids", "attention_mask"}
 
 #: Activation of a head's last layer -> what the head predicts.
 TASKS = {Activation.SOFTMAX: "classes", Activation.SIGMOID: "labels", Activation.IDENTITY: "numbers"}
-#: Name of an ONNX output in model2vec's exports -> what it holds.
-OUTPUTS = {"embeddings": "vectors", "probabilities": "probabilities", "predictions": "numbers"}
+#: First outputs of an export by m2v, of which a pipeline's has more.
+OWN_OUTPUTS = ["token_embeddings", "sentence_embedding"]
+#: Name of the output that a card shows -> what it holds. model2vec's exports have one of these, and no other.
+OUTPUTS = {
+    "probabilities": "probabilities",
+    "predictions": "numbers",
+    "logits": "numbers",
+    "sentence_embedding": "vectors",
+    "embeddings": "vectors",
+}
 
 
 @dataclass(frozen=True)
@@ -207,20 +215,25 @@ def _read_onnx(folder: Path) -> OnnxInfo | None:
     if file is None or not all((folder / name).is_file() for name in (CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG)):
         return None
     inputs, outputs = read_signature(folder / file)
-    if {value.name for value in inputs} != ONNX_INPUTS or [value.name for value in outputs][1:]:
+    given = {value.name: value for value in outputs}
+    if {value.name for value in inputs} != ONNX_INPUTS or (len(given) > 1 and list(given)[:2] != OWN_OUTPUTS):
         return None
-    (output,) = outputs
-    return OnnxInfo(file, output.name, OUTPUTS[output.name], output.shape[-1]) if output.name in OUTPUTS else None
+    output = next((given[name] for name in OUTPUTS if name in given), None)
+    return None if output is None else OnnxInfo(file, output.name, OUTPUTS[output.name], output.shape[-1])
 
 
 def _export(folder: Path, name: str, onnx: OnnxInfo) -> ModelInfo:
-    """An export without its model, as model2vec writes it."""
+    """An export without its model; that of m2v has the model's config."""
     vocabulary = Vocabulary.from_json(read_text(folder / TOKENIZER_FILE), str(folder / TOKENIZER_FILE))
     limit = read_json(folder / TOKENIZER_CONFIG).get("model_max_length")
+    config = Config(max_length=limit if type(limit) is int and 0 < limit < 2**31 else None)
+    raw = read_json(folder / CONFIG_FILE)
+    if "max_length" in raw:  # the tokenizer's is larger, because it counts unknown tokens
+        config = Config.from_json(raw, str(folder / CONFIG_FILE))
     return ModelInfo(
         name=name,
         kind="onnx",
-        config=_publishable(Config(max_length=limit if type(limit) is int and 0 < limit < 2**31 else None)),
+        config=_publishable(config),
         dimensions=onnx.width if onnx.gives == "vectors" else None,
         tokens=len(vocabulary.tokens),
         bytes=(folder / onnx.file).stat().st_size,

@@ -76,6 +76,11 @@ def register_push(commands: Subcommands) -> None:
     parser.add_argument(
         "--compiled", action="store_true", help="also publish the compiled vocabulary, for a quick start"
     )
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="also publish onnx/model.onnx, for transformers.js and others (pip install m2v-core[onnx])",
+    )
     add_options(parser.add_argument_group("options of the model card"), CardOptions)
     parser.add_argument("--dry-run", action="store_true", help="publish nothing, and print what would be published")
     add_json(parser)
@@ -143,6 +148,7 @@ def _push(arguments: argparse.Namespace) -> int:
         **options,
         variants=arguments.variants,
         compiled=arguments.compiled,
+        onnx=arguments.onnx,
         dry_run=arguments.dry_run,
     )
     if arguments.json:
