@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.integrations import Embedder, needs
-from m2v_core.model import UNSET, StaticModel, Unset
+from m2v_core.model import StaticModel
 
 with needs("scikit-learn"):
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -25,7 +25,7 @@ class StaticModelTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Args:
         model: A model, or a folder or `org/name` that is loaded when it is first needed.
-        max_length: See `StaticModel.encode`.
+        max_length: Number of tokens at which a text is truncated, `None` for no limit. Default: the model's setting.
         normalize: See `StaticModel.encode`.
         truncate_dim: See `StaticModel.encode`.
         batch_size: See `StaticModel.encode`.
@@ -46,7 +46,7 @@ class StaticModelTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self,
         model: StaticModel | str | os.PathLike[str],
         *,
-        max_length: int | Unset | None = UNSET,
+        max_length: int | str | None = "model",
         normalize: bool | None = None,
         truncate_dim: int | None = None,
         batch_size: int = 1024,
@@ -78,6 +78,8 @@ class StaticModelTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 loaded = StaticModel.from_pretrained(self.model)
                 self._loaded = (self.model, loaded)
         options = {name: value for name, value in self.get_params(deep=False).items() if name != "model"}
+        if options["max_length"] == "model":
+            del options["max_length"]
         return Embedder.of(loaded, options)
 
     def __sklearn_clone__(self) -> Self:
