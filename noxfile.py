@@ -31,7 +31,7 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
-#: Libraries that import model2vec by name, and agree on versions. semhash brings the real one.
+#: Libraries that import model2vec by name or have an adapter, and agree on versions. semhash brings the real one.
 INTEGRATIONS = (
     "sentence-transformers",
     "langchain-community",
@@ -45,6 +45,19 @@ INTEGRATIONS = (
     "haystack-ai",
     "sentence-transformers-haystack",
     "mteb",
+    "langchain-tests",
+    "faiss-cpu",
+    "spacy",
+    "bertopic",
+)
+#: For the smoke: some of them that do not bring PyTorch, and their tests.
+LIGHT_INTEGRATIONS = ("chonkie", "haystack-ai", "langchain-tests", "vicinity")
+LIGHT_TESTS = (
+    "tests/integration/test_integrations.py::test_chonkie",
+    "tests/integration/test_integrations.py::test_vicinity",
+    "tests/integration/test_adapters.py",
+    "tests/integration/test_langchain_standard.py",
+    "tests/test_examples.py",
 )
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
@@ -201,12 +214,21 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Libraries that import model2vec by name run with m2v, unchanged; ends with a table of them."""
-    install_torch(session)
-    install(session, *INTEGRATIONS, *GROUPS["test"])
-    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
+    """Libraries that import model2vec by name, unchanged, and those that have adapters; ends with a table of them.
+
+    `-- smoke` installs a few, without PyTorch.
+    """
+    smoke = session.posargs == ["smoke"]
+    if smoke:
+        install(session, *LIGHT_INTEGRATIONS, *GROUPS["test"])
+    else:
+        install_torch(session)
+        install(session, *INTEGRATIONS, *GROUPS["test"])
+        session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
     install_teacher(session)
-    session.run("pytest", "-q", "tests/integration/test_integrations.py", *session.posargs, env=TESTING)
+    everything = ("tests/integration", "tests/test_examples.py")
+    arguments = everything if session.posargs == ["all"] else chosen(session, everything, LIGHT_TESTS)
+    session.run("pytest", "-q", "-m", "integrations", *arguments, env=TESTING)
 
 
 @nox.session

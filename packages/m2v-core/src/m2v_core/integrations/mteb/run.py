@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ class MTEBResults(list[Any]):
 
 
 class CustomMTEB:
-    """Tasks that can be run with models.
+    """Tasks that can be run with models, each of which gets the same random samples of the data.
 
     Args:
         tasks: Tasks of `get_tasks`, or any objects of mteb's `AbsTask`.
@@ -43,6 +44,7 @@ class CustomMTEB:
         names = [task.metadata.name for task in self.tasks]
         if not names or len(set(names)) < len(names):
             raise InvalidInputError(f"tasks should be one or more, of different names; found {names}.")
+        self._random = [copy.deepcopy((task.rng_state, task.np_rng)) for task in self.tasks]
 
     def run(
         self,
@@ -72,7 +74,8 @@ class CustomMTEB:
             model = StaticModelEncoder(model, **options)
         elif options:
             raise InvalidInputError(f"Expected a static model for the options {sorted(options)}; found {type(model)}.")
-        for task in self.tasks:
+        for task, states in zip(self.tasks, self._random, strict=True):
+            task.rng_state, task.np_rng = copy.deepcopy(states)
             wanted = [split for split in eval_splits or () if split in task.metadata.eval_splits]
             task.filter_eval_splits(wanted or None)
         cache = None if output_folder is None else mteb.ResultCache(os.fspath(output_folder))
