@@ -34,7 +34,8 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
-#: Libraries that import model2vec by name, or run exports, and agree on versions. semhash brings the real one.
+#: Libraries that import model2vec by name, have an adapter or run exports, and agree on versions. semhash brings the
+#: real one.
 INTEGRATIONS = (
     "sentence-transformers",
     "langchain-community",
@@ -49,6 +50,19 @@ INTEGRATIONS = (
     "sentence-transformers-haystack",
     "mteb",
     "fastembed",
+    "langchain-tests",
+    "faiss-cpu",
+    "spacy",
+    "bertopic",
+)
+#: For the smoke: some of them that do not bring PyTorch, and their tests.
+LIGHT_INTEGRATIONS = ("chonkie", "haystack-ai", "langchain-tests", "vicinity")
+LIGHT_TESTS = (
+    "tests/integration/test_integrations.py::test_chonkie",
+    "tests/integration/test_integrations.py::test_vicinity",
+    "tests/integration/test_adapters.py",
+    "tests/integration/test_langchain_standard.py",
+    "tests/test_examples.py",
 )
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
@@ -224,14 +238,24 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Libraries that import model2vec by name, unchanged, and exports to ONNX; ends with a table of them."""
-    install_torch(session)
-    install(session, *INTEGRATIONS, *GROUPS["test"])
-    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
+    """Libraries that import model2vec by name, have adapters, or run exports; ends with a table of them.
+
+    `-- smoke` installs a few, without PyTorch.
+    """
+    smoke = session.posargs == ["smoke"]
+    variables = dict(TESTING)
+    if smoke:
+        install(session, *LIGHT_INTEGRATIONS, *GROUPS["test"])
+    else:
+        install_torch(session)
+        install(session, *INTEGRATIONS, *GROUPS["test"])
+        session.run("python", "-m", "pip", "uninstall", "-q", "-y", "model2vec")
+        older = environment(session, "older", [TORCH], [OLDER_SENTENCE_TRANSFORMERS])
+        variables["M2V_OLDER_SENTENCE_TRANSFORMERS"] = older
     install_teacher(session)
-    older = environment(session, "older", [TORCH], [OLDER_SENTENCE_TRANSFORMERS])
-    files = [f"tests/integration/test_{name}.py" for name in ("integrations", "onnx", "sentence_transformers")]
-    session.run("pytest", "-q", *files, *session.posargs, env={**TESTING, "M2V_OLDER_SENTENCE_TRANSFORMERS": older})
+    everything = ("tests/integration", "tests/test_examples.py")
+    arguments = everything if session.posargs == ["all"] else chosen(session, everything, LIGHT_TESTS)
+    session.run("pytest", "-q", "-m", "integrations", *arguments, env=variables)
 
 
 @nox.session

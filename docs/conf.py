@@ -13,4 +13,16 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autoclass_content = "class"
 napoleon_use_ivar = True
+autodoc_mock_imports = [  # libraries with an adapter, which are not installed here
+    "bertopic",
+    "chonkie",
+    "datasets",
+    "haystack",
+    "keybert",
+    "langchain_core",
+    "llama_index",
+    "mteb",
+    "pydantic",
+    "spacy",
+]
 doctest_test_doctest_blocks = ""  # pytest runs the examples: tests/test_examples.py and tests/test_pages.py

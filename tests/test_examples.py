@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from conftest import GOLDEN
+from m2v_core import MissingPackageError
 from tokenizer_files import wordpiece
 
 PACKAGES = [
@@ -54,10 +55,18 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {**found, "teacher_folder": lambda: str(folder)}
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def marked(name: str) -> Any:
+    """The adapters of m2v-core are for libraries that `nox -s integrations` has."""
+    return pytest.param(name, marks=pytest.mark.integrations if name.startswith("m2v_core.integrations") else ())
+
+
+@pytest.mark.parametrize("name", map(marked, WITH_EXAMPLES))
 def test_examples(name: str, names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except MissingPackageError as error:
+        pytest.skip(str(error))
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     report: list[str] = []
     for test in doctest.DocTestFinder(recurse=True).find(module, name, globs={**names, **vars(module)}):

@@ -46,16 +46,21 @@ def run(page: str, line: int, code: str, names: dict[str, Any]) -> None:
     names.update(test.globs)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of a reader, with a small teacher of random weights, and a model."""
-    teacher = tmp_path / TEACHER
+def make_teacher(folder: Path) -> None:
+    """A small teacher of random weights, where the pages find theirs."""
+    teacher = folder / TEACHER
     shutil.copytree(GOLDEN / "teachers" / "bert", teacher)
     (teacher / "tokenizer.json").write_text(wordpiece(), encoding="utf-8")
     special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     (teacher / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special})
     )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a reader, with a small teacher of random weights, and a model."""
+    make_teacher(tmp_path)
     make_model(normalize=True).save_pretrained(tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -50,6 +50,55 @@ def test_encode_a_pipe(folder: Path) -> None:
     assert np.array_equal(vectors, model.encode(TEXTS, max_length=1, normalize=False))
 
 
+@pytest.mark.parametrize("ending", [".npy", ".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("precision", ["float16", "int8", "uint8", "binary", "ubinary"])
+def test_encode_into_less_space(tmp_path: Path, precision: str, ending: str) -> None:
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow")
+    model = make_model(normalize=True).calibrate(TEXTS)
+    model.prompts = {"query": "good "}
+    model.save_pretrained(tmp_path / "m")
+    options = ["--truncate-dim", "5"] if "int" not in precision else []
+    done = m2v(
+        *("encode", tmp_path / "m", "--precision", precision, "--prompt-name", "query", *options),
+        *("--out", tmp_path / f"x{ending}"),
+        stdin="\n".join(TEXTS),
+    )
+    assert done.returncode == 0, done.stderr
+    expected = model.encode_query(TEXTS, precision=precision, truncate_dim=5 if options else None)
+    assert f"4 x {expected.shape[1]} {expected.dtype}" in done.stderr
+    if ending == ".npy":
+        found = np.load(tmp_path / "x.npy")
+        assert found.dtype == expected.dtype
+    elif ending == ".jsonl":
+        found = np.array([json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()])
+    elif ending == ".csv":
+        found = np.loadtxt(tmp_path / "x.csv", delimiter=",", skiprows=1, ndmin=2)
+    else:
+        from pyarrow import parquet
+
+        column = parquet.read_table(tmp_path / "x.parquet").column("vector")
+        assert str(column.type.value_type) == {"float16": "halffloat", "binary": "int8", "ubinary": "uint8"}.get(
+            precision, precision
+        )
+        found = np.array(column.to_pylist())
+    assert np.array_equal(found.astype(np.float64), expected.astype(np.float64))
+
+
+def test_encode_with_a_prompt(folder: Path) -> None:
+    """The note on texts without known tokens is of the vectors before they take less space."""
+    model = StaticModel.from_pretrained(folder)
+    done = m2v("encode", folder, "--prompt", "day ", "--truncate-dim", 2, stdin="good")
+    assert json.loads(done.stdout) == model.encode("day good", truncate_dim=2).tolist()
+    done = m2v("encode", folder, "--precision", "binary", stdin="\n".join(TEXTS))
+    assert done.stderr.startswith("1 of 4 texts hold no token")
+    fails(m2v("encode", folder, "--precision", "int8", stdin="a"), 1, "needs the range of each dimension")
+    fails(m2v("encode", folder, "--precision", "int4", stdin="a"), 2, "invalid choice", "Did you mean 'int8'?")
+    fails(m2v("encode", folder, "--truncate-dim", "99", stdin="a"), 1, "--truncate-dim should be", "from 1 to 8")
+    fails(m2v("encode", folder, "--prompt-name", "query", stdin="a"), 1, "--prompt-name should be one of the model's")
+    fails(m2v("encode", folder, "--prompt-name", "a", "--prompt", "b", stdin="a"), 1, "found both")
+
+
 def test_encode_nothing(folder: Path, tmp_path: Path) -> None:
     assert m2v("encode", folder, "-", "--out", tmp_path / "x.npy").returncode == 0
     assert np.load(tmp_path / "x.npy").shape == (0, 8)

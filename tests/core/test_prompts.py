@@ -35,6 +35,20 @@ def test_a_prompt_stands_before_each_text() -> None:
     assert not same(model.encode_query("day"), model.encode("day"))
 
 
+def test_a_stream_takes_prompts() -> None:
+    """Unlike `encode_query`, it has none of its own."""
+    model, texts = prompted(), ["day", "", "bad day"]
+    assert same(np.concatenate([*model.encode_stream(texts, batch_size=2)]), model.encode(texts))
+    found = np.concatenate([*model.encode_stream(iter(texts), batch_size=2, prompt_name="query")])
+    assert same(found, model.encode_query(texts))
+    assert same(np.concatenate([*model.encode_stream(texts, prompt="a b ")]), model.encode_query(texts, prompt="a b "))
+    with pytest.raises(InvalidInputError, match="one of the model's"):
+        next(model.encode_stream(texts, prompt_name="none"))
+    with pytest.raises(BadTextError, match="found 3") as caught:
+        list(model.encode_stream(["a", "b", 3], batch_size=2, prompt="a "))
+    assert caught.value.index == 2
+
+
 @pytest.mark.parametrize(
     ("names", "query", "document"),
     [

@@ -43,6 +43,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
+FLOAT16 = {"dtype": "float16"}
+
+
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], version: str = "9.8.7") -> None:
     """Put libraries where new processes find them first, and ask no others."""
     for name, change in changes.items():
@@ -91,33 +94,19 @@ def test_other_vectors(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("reader", "version", "kind", "options", "text", "change", "reason"),
+    ("reader", "version", "kind", "options", "text", "change", "reason", "expected"),
     [
-        (
-            "model2vec",
-            "0.10.0",
-            "wordpiece",
-            {"dtype": "float16"},
-            2,
-            "vectors[TEXT] += 1e-3",
-            "averages a float16 table",
-        ),
-        ("model2vec", "0.10.0", "wordpiece", {}, 2, "vectors[TEXT] += 1e-3", "no reason"),
-        ("model2vec", "0.10.0", "wordpiece", {}, 19, "vectors[TEXT] += 1e-3", "cuts long texts by characters"),
-        ("model2vec", "0.10.0", "wordpiece", {"max_length": None}, 19, "vectors[TEXT] += 1e-3", "no reason"),
-        ("sentence-transformers", "6.2", "bpe", {}, 2, "vectors[TEXT] += 1e-3", "no reason"),
-        ("sentence-transformers", "6.2", "unk", {}, 19, "vectors[TEXT] += 1e-3", "counts the unknown token"),
-        ("sentence-transformers", "6.2", "unk", {}, 4, "vectors[TEXT] += 1e-3", "no reason"),
-        (
-            "sentence-transformers",
-            "6.2",
-            "unk",
-            {"dtype": "float16"},
-            4,
-            "vectors[TEXT] += 1e-3",
-            "computes in float16",
-        ),
-        ("sentence-transformers", "6.2", "unk", {"dtype": "float16"}, 15, "vectors[TEXT] = np.nan", "divides 0 by 0"),
+        ("model2vec", "0.10.0", "wordpiece", FLOAT16, 2, "vectors[TEXT] += 5e-4", "averages a float16 table", True),
+        ("model2vec", "0.10.0", "wordpiece", FLOAT16, 2, "vectors[TEXT] += 1e-2", "averages a float16 table", False),
+        ("model2vec", "0.10.0", "wordpiece", {}, 2, "vectors[TEXT] += 1e-3", "no reason", False),
+        ("model2vec", "0.10.0", "wordpiece", {}, 19, "vectors[TEXT] += 1e-1", "cuts long texts by characters", True),
+        ("model2vec", "0.10.0", "wordpiece", {"max_length": None}, 19, "vectors[TEXT] += 1e-3", "no reason", False),
+        ("sentence-transformers", "6.2", "bpe", {}, 2, "vectors[TEXT] += 1e-3", "no reason", False),
+        ("sentence-transformers", "6.2", "unk", {}, 19, "vectors[TEXT] += 1e-1", "counts the unknown token", True),
+        ("sentence-transformers", "6.2", "unk", {}, 4, "vectors[TEXT] += 1e-3", "no reason", False),
+        ("sentence-transformers", "6.2", "unk", FLOAT16, 4, "vectors[TEXT] += 5e-4", "computes in float16", True),
+        ("sentence-transformers", "6.2", "unk", FLOAT16, 4, "vectors[TEXT] += 1e-2", "computes in float16", False),
+        ("sentence-transformers", "6.2", "unk", FLOAT16, 15, "vectors[TEXT] = np.nan", "divides 0 by 0", False),
     ],
 )
 def test_reasons(
@@ -130,6 +119,7 @@ def test_reasons(
     text: int,
     change: str,
     reason: str,
+    expected: bool,
 ) -> None:
     model = make_model("wordpiece" if kind != "bpe" else "byte_bpe", **{"max_length": 512, **options})  # type: ignore[arg-type]
     if kind == "unk":  # as a student has it, so that sentence-transformers can read it
@@ -138,9 +128,15 @@ def test_reasons(
         model = type(model)(table, model.stored.tokenizer_json, normalize=True)
     model.save_pretrained(tmp_path / "m")
     install(tmp_path, monkeypatch, {reader: change.replace("TEXT", str(text))}, version)
-    (reading,) = verify(tmp_path / "m").readings
-    assert [group.texts for group in reading.differences] == [1]
+    found = verify(tmp_path / "m")
+    (reading,) = found.readings
+    assert [(group.texts, group.expected) for group in reading.differences] == [(1, expected)]
     assert reason in reading.differences[0].reason
+    assert found.expected == reading.expected == expected
+    assert not found.same
+    done = m2v("verify", tmp_path / "m")
+    assert done.returncode == (0 if expected else 1)
+    assert (": as expected, " in done.stdout) == expected
     assert (reading.largest is None) == ("nan" in change)
 
 
@@ -159,6 +155,7 @@ def test_a_folder_that_is_not_for_a_reader(tmp_path: Path, monkeypatch: pytest.M
     install(tmp_path, monkeypatch, {"model2vec": "", "sentence-transformers": ""})
     found = verify(tmp_path / "m")
     assert found.same
+    assert found.expected
     theirs, other = found.readings
     assert theirs.same
     assert (other.version, other.same, other.largest) == ("9.8.7", None, None)
@@ -179,6 +176,7 @@ def test_a_reader_that_fails(
     install(tmp_path, monkeypatch, {"model2vec": change})
     found = verify(folder)
     assert not found.same
+    assert not found.expected
     assert re.search(problem, found.readings[0].problem or "")
     assert m2v("verify", folder).returncode == 1
 

@@ -32,7 +32,7 @@ Ran = Callable[[str, str, float], None]
 @pytest.fixture(scope="module", autouse=True)
 def named() -> Iterator[None]:
     """The name model2vec, for this module."""
-    if find_spec("sentence_transformers") is None or find_spec("model2vec") is not None:
+    if find_spec("chonkie") is None or find_spec("model2vec") is not None:
         pytest.skip("needs the libraries, and no model2vec: nox -s integrations")
     compat.enable()
     yield
@@ -205,14 +205,35 @@ def test_the_page(float32_folder: str, tmp_path: Path, monkeypatch: pytest.Monke
     """The code of docs/integrations.md, block by block as a reader runs it."""
     pages = library("test_pages")
     shutil.copytree(float32_folder, tmp_path / "my-model")
+    pages.make_teacher(tmp_path)
+    (tmp_path / "words.csv").write_text("word 1,word 2,score\ncat,kitten,9\ncat,share,1\nmarket,bank,5\nsun,tax,0\n")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
+    seen: list[dict[str, Any]] = []
     for line, code in pages.blocks_of("integrations.md"):
         pages.run("integrations.md", line, code, names)
-    assert names["retrieved"][0].page_content == "Mighty Mushroom Risotto"
-    assert names["nodes"][0].get_content() == names["texts"][names["found"][0][0]] == "Mighty Mushroom Risotto"
+        seen.append({**names})
+
+    def all_of(name: str) -> list[Any]:
+        """What a name stood for, in the order of the page."""
+        found = [each[name] for each in seen if name in each]
+        return [value for i, value in enumerate(found) if i == 0 or value is not found[i - 1]]
+
+    assert [found[0].page_content for found in all_of("retrieved")] == ["Mighty Mushroom Risotto"] * 2
+    assert [found[0].get_content() for found in all_of("nodes")] == ["Mighty Mushroom Risotto"] * 2
+    texts = all_of("texts")
+    assert [texts[i][found[0][0]] for i, found in enumerate(all_of("found"))] == ["Mighty Mushroom Risotto"] * 2
     assert names["nearest"][0][0][0] == "Mighty Mushroom Risotto"
-    assert names["kept"] == names["texts"]
-    assert len(names["embedding"]) == names["model"].dim == names["embeddings"].shape[1] == names["vectors"].shape[1]
-    assert names["chunks"]
-    assert names["keywords"]
+    assert names["kept"] == texts[0]
+    assert len(names["embedding"]) == names["model"].dim == names["vectors"].shape[1]
+    assert len(all_of("chunks")) == 2
+    assert all(all_of("chunks"))
+    assert all_of("keywords")[0] == all_of("keywords")[1]
+    assert names["dishes"][0].content == "Risotto"
+    assert names["label"] == "food"
+    assert 0 < names["similarity"] < 1
+    assert len(set(names["topics"].topics_[:5])) == len(set(names["topics"].topics_[5:])) == 1
+    assert names["task_scores"]["my-model"]["Tasks"] == 1
+    assert len(names["token_embeddings"]) == 2
+    assert names["word_model"].n_tokens < names["m2v_model"].n_tokens
+    assert (tmp_path / "m2v_model" / "model.safetensors").is_file()

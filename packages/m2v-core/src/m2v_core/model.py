@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -565,6 +566,8 @@ class StaticModel:
         truncate_dim: int | None = None,
         precision: str = "float32",
         ranges: ArrayLike | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> Iterator[NDArray[Any]]:
         """Embed texts as they come, from a generator or a file, with at most one batch of them in memory.
 
@@ -577,12 +580,14 @@ class StaticModel:
             truncate_dim: See `encode`.
             precision: See `encode`.
             ranges: See `encode`.
+            prompt_name: Name of a prompt of the model, to put before each text. Default: none, as in `encode`.
+            prompt: Text of a prompt, in place of a name.
 
         Yields:
             [batch_size, D], the last array shorter; the rows are those that `encode` would give.
 
         Raises:
-            InvalidInputError: As `encode`; or `sentences` is one text.
+            InvalidInputError: As `encode` and `encode_query`; or `sentences` is one text.
 
         Example:
             >>> texts = (word for word in ["good", "day", "good day"])
@@ -594,8 +599,10 @@ class StaticModel:
         checks.whole("batch_size", batch_size, 1)
         limit, unit = self._settings(max_length, normalize)
         unit, output = self._output(unit, truncate_dim, precision, ranges)
+        prefix = resolved(self.config.prompts or {}, (), prompt_name=prompt_name, prompt=prompt)
+        texts = chain.from_iterable(prepended(prefix, (text,)) for text in sentences) if prefix else sentences
         batching = Batching(threads=use_multiprocessing)
-        yield from self._encoder.stream(sentences, batch_size, limit, unit, batching, output)
+        yield from self._encoder.stream(texts, batch_size, limit, unit, batching, output)
 
     def calibrate(self, texts: Iterable[str]) -> Self:
         """A copy of the model that knows the ranges of its vectors, for `precision="int8"` and `"uint8"`.

@@ -28,6 +28,9 @@ from m2v_core.storage.resolve import resolve
 #: Largest difference of a number that is only rounding, for numbers up to 1; for larger ones it is relative.
 TOLERANCE = 1e-5
 
+#: Difference up to which a float16 table is why, for a reader that computes in float16; the same for larger numbers.
+FLOAT16_TOLERANCE = 1e-3
+
 #: Distribution of each reader -> code that makes `model`.
 READERS: Mapping[str, str] = {
     "model2vec": "import model2vec; model = model2vec.StaticModel.from_pretrained(folder)",
@@ -92,12 +95,15 @@ class Difference:
         texts: How many there are.
         largest: The largest difference of a number; `None` if the reader gives NaN.
         example: One of the texts, shortened.
+        expected: Whether the reader computes these texts in another way by its rules, as `docs/format.md` says, and
+            no wrong vectors.
     """
 
     reason: str
     texts: int
     largest: float | None
     example: str
+    expected: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,13 @@ class Reading:
     differences: tuple[Difference, ...] = ()
     problem: str | None = None
     same: bool | None = None
+
+    @property
+    def expected(self) -> bool | None:
+        """Whether all vectors are the same, or differ only as expected; `None` if the folder is not for it."""
+        if self.same is not False:
+            return self.same
+        return bool(self.differences) and all(each.expected for each in self.differences)
 
 
 @dataclass(frozen=True)
@@ -143,9 +156,15 @@ class Verification:
         compared = [reading.same for reading in self.readings if reading.same is not None]
         return bool(compared) and all(compared)
 
+    @property
+    def expected(self) -> bool:
+        """Whether some reader was compared, and all computed the same vectors or differ only as expected."""
+        compared = [reading.expected for reading in self.readings if reading.expected is not None]
+        return bool(compared) and all(compared)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {**asdict(self), "same": self.same}
+        return {**asdict(self), "same": self.same, "expected": self.expected}
 
 
 def verify(
@@ -230,14 +249,14 @@ def _reading(
 def _differences(
     name: str, version: str, model: StaticModel, errors: NDArray[np.float64], tolerance: float
 ) -> Iterator[Difference]:
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, bool], list[int]] = {}
     for index in np.flatnonzero(~(errors <= tolerance)).tolist():
-        groups.setdefault(_reason(name, version, model, TEXTS[index], bool(np.isnan(errors[index]))), []).append(index)
-    for reason, indices in groups.items():
+        groups.setdefault(_reason(name, version, model, TEXTS[index], errors[index]), []).append(index)
+    for (reason, expected), indices in groups.items():
         largest = float(errors[indices].max())
         first = TEXTS[indices[0]]
         example = first if len(first) <= 40 else f"{first[:40]}..."
-        yield Difference(reason, len(indices), None if np.isnan(largest) else largest, example)
+        yield Difference(reason, len(indices), None if np.isnan(largest) else largest, example, expected)
 
 
 def _not_for_sentence_transformers(model: StaticModel) -> str:
@@ -249,22 +268,26 @@ def _not_for_sentence_transformers(model: StaticModel) -> str:
     return f"not for this reader: without modules.json, because of {' and '.join(parts)} (rule 15 of the format)"
 
 
-def _reason(name: str, version: str, model: StaticModel, text: str, is_nan: bool) -> str:
-    """Why a reader's vector of a text differs, as far as m2v knows."""
+def _reason(name: str, version: str, model: StaticModel, text: str, error: np.float64) -> tuple[str, bool]:
+    """Why a reader's vector of a text differs, as far as m2v knows, and whether that is as expected."""
     table, unknown, limit = model.embedding.dtype.name, model.unk_token_id, model.max_length
+    in_float16, is_rounding = table == "float16", bool(error <= FLOAT16_TOLERANCE)
     ids = model._tokenizer.with_unknown([text]).values
     has_unknown = unknown is not None and unknown in ids
     if name == "model2vec":
         near_limit = limit is not None and 2 * len(ids) > limit  # it cuts characters by an estimate
-        if near_limit and (has_unknown or table != "float16"):
-            return "it cuts long texts by characters before it counts tokens, and removes unknown tokens after that"
-        return "it averages a float16 table in float16" if table == "float16" else _UNEXPLAINED
+        if near_limit and (has_unknown or not in_float16):
+            return (
+                "it cuts long texts by characters before it counts tokens, and removes unknown tokens after that",
+                True,
+            )
+        return ("it averages a float16 table in float16", is_rounding) if in_float16 else (_UNEXPLAINED, False)
     old = re.match(r"[0-5]\.|6\.[01](?!\d)", version) is not None
     if old and (model.weights is not None or model.token_mapping is not None):
-        return "versions before 6.2 ignore weights and mapping"
-    if is_nan and table == "float16":
-        return "in float16 its Normalize divides 0 by 0: SentenceTransformer(folder).float() does not"
+        return "versions before 6.2 ignore weights and mapping", False
+    if np.isnan(error) and in_float16:
+        return "in float16 its Normalize divides 0 by 0: SentenceTransformer(folder).float() does not", False
     is_long = limit is not None and len(ids) > limit
     if has_unknown and (is_long or not sentence_transformers_agrees(model.stored, unknown)):
-        return "it counts the unknown token, which m2v leaves out"
-    return "it computes in float16" if table == "float16" else _UNEXPLAINED
+        return "it counts the unknown token, which m2v leaves out", is_long  # in a short text it makes no difference
+    return ("it computes in float16", is_rounding) if in_float16 else (_UNEXPLAINED, False)

@@ -48,8 +48,8 @@ def _parquet() -> tuple[Any, Any]:
 
 
 @contextmanager
-def vector_output(path: Path | None, dim: int) -> Iterator[Write]:
-    """Take vectors [n, dim] float32: JSON arrays on stdout, or a file that is there when the block ends."""
+def vector_output(path: Path | None, dim: int, dtype: str) -> Iterator[Write]:
+    """Take vectors [n, dim] of a dtype: JSON arrays on stdout, or a file that is there when the block ends."""
     kind = "" if path is None else path.suffix.lower()
     if path is None or kind == ".jsonl":
         with _text(path) as file:
@@ -61,7 +61,7 @@ def vector_output(path: Path | None, dim: int) -> Iterator[Write]:
             yield lambda vectors: table.writerows(map(str, vector) for vector in vectors)  # the shortest decimals
     elif kind == ".parquet":
         pa, _ = _parquet()
-        schema = pa.schema([("vector", pa.list_(pa.float32(), dim))])
+        schema = pa.schema([("vector", pa.list_(pa.from_numpy_dtype(dtype), dim))])
         with _parquet_rows(path, schema) as write:
             yield lambda vectors: write([pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dim)])
     else:
@@ -70,7 +70,7 @@ def vector_output(path: Path | None, dim: int) -> Iterator[Write]:
         kept: list[Any] = []
         with replaced_file(path, "wb") as file:
             yield kept.append
-            np.save(file, np.concatenate(kept) if kept else np.zeros((0, dim), np.float32))
+            np.save(file, np.concatenate(kept) if kept else np.zeros((0, dim), dtype))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def register(commands: Subcommands) -> None:
         "verify",
         help="compare a model's vectors in other libraries",
         description="Compare the vectors that m2v, model2vec and sentence-transformers compute with a model. "
-        "The exit code is 1 if any differ by more than rounding, or if nothing could be compared.",
+        "The exit code is 1 if any differ by more than rounding for no good reason, or if nothing could be compared.",
     )
     add_model(parser)
     parser.add_argument("--python", metavar="PATH", help="a Python in which they are installed (default: this one)")
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
 
     found = verify(options.model, python=options.python, tolerance=options.tolerance)
     print(json_line(found.to_json(), sys.stdout) if options.json else shown(found))
-    return 0 if found.same else 1
+    return 0 if found.expected else 1
 
 
 def shown(found: Verification) -> str:
@@ -64,7 +64,8 @@ def _lines(reading: Reading, found: Verification) -> list[str]:
     lines = [f"{name}: {what} texts; largest difference {_number(reading.largest)}, tolerance {found.tolerance:.1e}"]
     for each in reading.differences:
         count = "1 text" if each.texts == 1 else f"{each.texts} texts"
-        lines.append(f"  {count}, up to {_number(each.largest)}, such as {each.example!r}: {each.reason}")
+        expected = "as expected, " if each.expected else ""
+        lines.append(f"  {count}, up to {_number(each.largest)}, such as {each.example!r}: {expected}{each.reason}")
     return lines
 
 

@@ -1,0 +1,92 @@
+"""Adapters: a static model as an object of another library. Each module needs its library, and nothing imports it here.
+
+All of them take a model, or a folder or `org/name` that they load, and the options of `StaticModel.encode`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.model import StaticModel
+
+
+@contextmanager
+def needs(requirement: str) -> Iterator[None]:
+    """Imports of another library; where it is missing, the error says what to install.
+
+    Raises:
+        MissingPackageError: A module is not installed.
+
+    Example:
+        >>> with needs("not-there"):
+        ...     import not_there
+        Traceback (most recent call last):
+        ...
+        m2v_core.errors.MissingPackageError: This needs not-there, which is not installed: pip install 'not-there'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"This needs {requirement}, which is not installed: pip install '{requirement}'"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A model, and the options of `encode` that an adapter was given.
+
+    Attributes:
+        model: The model.
+        options: Keywords of each call of `encode`.
+    """
+
+    model: StaticModel
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: StaticModel | str | os.PathLike[str], options: dict[str, Any]) -> Embedder:
+        """A model, which is loaded if it is a folder or `org/name`, with options that are checked.
+
+        Raises:
+            InvalidInputError: `model` is something else, or an option is out of range.
+            TypeError: `encode` has no such option.
+            M2VError: The model cannot be loaded; see `StaticModel.from_pretrained`.
+
+        Example:
+            >>> Embedder.of(tiny_model(), {"normalize": True}).encode(["good day"]).round(2)
+            array([[0.71, 0.71]], dtype=float32)
+        """
+        if isinstance(model, str | os.PathLike):
+            model = StaticModel.from_pretrained(model)
+        if not isinstance(model, StaticModel):
+            raise InvalidInputError(
+                f"model should be a StaticModel, a folder or the name of a model on the Hub; found {model!r:.200}."
+            )
+        embedder = cls(model, dict(options))
+        embedder.encode([])
+        return embedder
+
+    @property
+    def dim(self) -> int:
+        """Number of columns of the vectors."""
+        return int(self.encode([]).shape[1])
+
+    def encode(self, texts: str | Iterable[str], **options: Any) -> NDArray[Any]:
+        """The vectors of texts, without a prompt."""
+        return self.model.encode(texts, **{**self.options, **options})
+
+    def queries(self, texts: str | Iterable[str], **options: Any) -> NDArray[Any]:
+        """The vectors of queries, with the model's prompt for them."""
+        return self.model.encode_query(texts, **{**self.options, **options})
+
+    def documents(self, texts: str | Iterable[str], **options: Any) -> NDArray[Any]:
+        """The vectors of documents, with the model's prompt for them."""
+        return self.model.encode_document(texts, **{**self.options, **options})
