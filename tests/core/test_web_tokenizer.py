@@ -101,6 +101,7 @@ GOLDEN_FILES = sorted(GOLDEN.rglob("tokenizer.json"))
 
 
 @needs_node
+@pytest.mark.skipif(tokenizers.__version__ >= "1", reason="1.0.0rc3 has other ids than 0.2x around added tokens")
 def test_ids_are_those_of_the_library_for_all_kinds_and_golden_tokenizers():
     texts = [*AWKWARD, *(RECENT if IS_TABLES_VERSION else []), *random_texts(200)]
     kinds = {make(): name for name, make in (SPACES | MORE).items()}
