@@ -259,10 +259,11 @@ def test_an_export_replaces_an_older_one(tmp_path: Path, monkeypatch: pytest.Mon
 def test_beside_a_model(kind: str, tmp_path: Path, own_data: Path) -> None:
     """The folder stays a model with the same vectors."""
     model = make_model(kind, normalize=True)
-    model.save_pretrained(tmp_path / "m")
+    model.save_pretrained(tmp_path / "m", compiled=True)
     add_onnx(tmp_path / "m")
     texts = texts_of(own_data, 100)
     again = StaticModel.from_pretrained(tmp_path / "m")
+    assert not isinstance(again.stored.tokenizer, str)  # the compiled vocabulary is of the new file
     np.testing.assert_array_equal(again.encode(texts), model.encode(texts))
     assert (again.config.normalize, again.max_length) == (True, 512)
     assert json.loads((tmp_path / "m/tokenizer.json").read_text())["truncation"]["max_length"] == 512

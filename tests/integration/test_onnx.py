@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("default")]  
 if find_spec("onnx") is None:
     pytest.skip("needs onnx: nox -s integrations", allow_module_level=True)
 
-from conftest import make_model
+from conftest import DATA, make_model
 from m2v_core import StaticModel
 from m2v_core.onnx import export_onnx
 from m2v_core.onnx.tokenizer import FILLER
@@ -35,6 +35,12 @@ def student(minilm_student: Path) -> StaticModel:
     return StaticModel.from_pretrained(minilm_student, quantize_to="float32")
 
 
+@pytest.fixture(scope="module")
+def texts(own_data: Path) -> list[str]:
+    """Real texts where there are any."""
+    return texts_of(DATA if DATA.is_dir() else own_data)
+
+
 @pytest.fixture
 def transformers_js(node_modules: Path) -> str:
     """Its version, or the test is skipped."""
@@ -43,14 +49,14 @@ def transformers_js(node_modules: Path) -> str:
 
 @pytest.mark.parametrize("pooling", ["MEAN", "DISABLED"])
 @pytest.mark.parametrize("name", ["float32", "int8"])
-def test_fastembed(name: str, pooling: str, student: StaticModel, data: Path, tmp_path: Path, ran: Ran) -> None:
+def test_fastembed(name: str, pooling: str, student: StaticModel, texts: list[str], tmp_path: Path, ran: Ran) -> None:
     """A custom model: the mean of its first output, or the output that is named."""
     fastembed = pytest.importorskip("fastembed", reason="needs fastembed: nox -s integrations")
     from fastembed.common.model_description import ModelSource, PoolingType
 
     student = variant(student, name)
     export_onnx(student, tmp_path)
-    known = f"{data.name}/{name}-{pooling}".lower()
+    known = f"test/{name}-{pooling}".lower()
     fastembed.TextEmbedding.add_custom_model(
         model=known,
         pooling=PoolingType[pooling],
@@ -60,7 +66,6 @@ def test_fastembed(name: str, pooling: str, student: StaticModel, data: Path, tm
         model_file="onnx/model.onnx",
         **({} if pooling == "MEAN" else {"output_name": "sentence_embedding"}),
     )
-    texts = texts_of(data)
     found = np.stack(
         list(fastembed.TextEmbedding(known, specific_model_path=str(tmp_path)).embed(texts, batch_size=32))
     )
@@ -91,11 +96,16 @@ console.log(JSON.stringify({ pooled, given, single }));
 
 @pytest.mark.parametrize("name", ["float32", "float16", "int8"])
 def test_feature_extraction(
-    name: str, student: StaticModel, data: Path, tmp_path: Path, node_modules: Path, transformers_js: str, ran: Ran
+    name: str,
+    student: StaticModel,
+    texts: list[str],
+    tmp_path: Path,
+    node_modules: Path,
+    transformers_js: str,
+    ran: Ran,
 ) -> None:
     model = variant(student, name)
     export_onnx(model, tmp_path / "models/m")
-    texts = texts_of(data)
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     found = json.loads(run_node(EXTRACT, tmp_path, node_modules))
     expected = model.encode(texts)
@@ -168,10 +178,9 @@ console.log(JSON.stringify(embeddings.tolist()));
 
 
 def test_offsets(
-    student: StaticModel, data: Path, tmp_path: Path, node_modules: Path, transformers_js: str, ran: Ran
+    student: StaticModel, texts: list[str], tmp_path: Path, node_modules: Path, transformers_js: str, ran: Ran
 ) -> None:
     export_onnx(student, tmp_path / "models/m", form="offsets")
-    texts = texts_of(data)
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     found = json.loads(run_node(OFFSETS, tmp_path, node_modules))
     difference = float(np.abs(np.array(found) - student.encode(texts)).max())

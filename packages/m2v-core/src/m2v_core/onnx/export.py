@@ -14,8 +14,9 @@ from m2v_core.onnx.graph import graph_of
 from m2v_core.onnx.tokenizer import ExportedTokenizer, exported_tokenizer
 from m2v_core.pipeline import StaticModelPipeline, load
 from m2v_core.storage.atomic import check_output, replaced_folder
+from m2v_core.storage.compile import compile_vocabulary
 from m2v_core.storage.files import read_json, write_json
-from m2v_core.storage.format import CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE
+from m2v_core.storage.format import CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 
 #: Where the Hub and transformers.js expect the file.
 ONNX_FILE = "onnx/model.onnx"
@@ -41,8 +42,8 @@ def export_onnx(
     """Write a model, or a pipeline with its head, as a folder for onnxruntime, fastembed and transformers.js.
 
     The folder gets `onnx/model.onnx`, `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json` and
-    `config.json`; other files stay. The exported tokenizer adds a token to each text that the graph leaves out; see
-    `docs/exporting.md`.
+    `config.json`; other files stay, except for those in its folder `onnx`. The exported tokenizer adds a token to each
+    text that the graph leaves out; see `docs/exporting.md`.
 
     Args:
         model: The model or pipeline. Its table keeps its dtype, but float64 becomes float32.
@@ -74,19 +75,15 @@ def export_onnx(
     tokenizer = exported_tokenizer(static.stored.tokenizer_json, static.max_length, special_tokens=special_tokens)
     content = graph_of(model, form, filler_id=tokenizer.filler["id"]).SerializeToString()
     config = {**replace(static.config, extra={}).to_json(), **_head_settings(head)}
-    owned = {CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, Path(file).parts[0]}
-    with replaced_folder(folder, owned=owned, last=CONFIG_FILE) as staging:
-        (staging / file).parent.mkdir(parents=True, exist_ok=True)
-        (staging / file).write_bytes(content)
-        _write_settings(staging, tokenizer, config)
+    _write(folder, file, content, tokenizer, config)
 
 
 def add_onnx(folder: str | os.PathLike[str]) -> None:
     """Write `onnx/model.onnx` into the folder of a model, with the other files that programs need to run it.
 
     The folder stays a model, for all libraries: its `tokenizer.json` gets another post-processor, which none of them
-    uses, and its `config.json` more keys. In a vocabulary without a special unknown token, texts are padded with
-    another special token, which the graph then leaves out of every text.
+    uses, and its `config.json` more keys. A compiled vocabulary is compiled again. In a vocabulary without a special
+    unknown token, texts are padded with another special token, which the graph then leaves out of every text.
 
     Raises:
         InvalidInputError: The vocabulary has no special token, the model is larger than 2 GB, or the folder is in
@@ -102,16 +99,21 @@ def add_onnx(folder: str | os.PathLike[str]) -> None:
             raise InvalidInputError(f"{folder} holds a model in another layout: no {name}. Load it, and save it.")
     tokenizer = exported_tokenizer(static.stored.tokenizer_json, static.max_length, shared=True)
     content = graph_of(model, "tokens", filler_id=tokenizer.filler["id"]).SerializeToString()
-    (folder / ONNX_FILE).parent.mkdir(exist_ok=True)
-    (folder / ONNX_FILE).write_bytes(content)
-    _write_settings(folder, tokenizer, read_json(folder / CONFIG_FILE))
+    _write(folder, ONNX_FILE, content, tokenizer, read_json(folder / CONFIG_FILE))
+    if (folder / VOCABULARY_FILE).is_file():
+        compile_vocabulary(folder)
 
 
-def _write_settings(folder: Path, tokenizer: ExportedTokenizer, config: dict[str, Any]) -> None:
-    (folder / TOKENIZER_FILE).write_bytes(tokenizer.json.encode())
-    write_json(folder / TOKENIZER_CONFIG_FILE, tokenizer.config)
-    write_json(folder / SPECIAL_TOKENS_FILE, tokenizer.special_tokens_map)
-    write_json(folder / CONFIG_FILE, {**config, "pad_token_id": tokenizer.filler["id"], **_TRANSFORMERS_JS})
+def _write(folder: Path, file: str, content: bytes, tokenizer: ExportedTokenizer, config: dict[str, Any]) -> None:
+    """Write the files of an export in one step; others stay, except for those beside the ONNX file in its folder."""
+    owned = {CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, Path(file).parts[0]}
+    with replaced_folder(folder, owned=owned, last=CONFIG_FILE) as staging:
+        (staging / file).parent.mkdir(exist_ok=True)
+        (staging / file).write_bytes(content)
+        (staging / TOKENIZER_FILE).write_bytes(tokenizer.json.encode())
+        write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer.config)
+        write_json(staging / SPECIAL_TOKENS_FILE, tokenizer.special_tokens_map)
+        write_json(staging / CONFIG_FILE, {**config, "pad_token_id": tokenizer.filler["id"], **_TRANSFORMERS_JS})
 
 
 def _head_settings(head: MLPHead | None) -> dict[str, Any]:

@@ -67,33 +67,32 @@ def onnx_model(model: StaticModel | StaticModelPipeline, *, form: str = "tokens"
     return graph_of(model, form, filler_id=tokenizer.filler["id"])
 
 
-def graph_of(model: StaticModel | StaticModelPipeline, form: str, *, filler_id: int | None) -> ModelProto:
-    """`onnx_model` for a tokenizer with this filler; `None` if it has none."""
+def graph_of(model: StaticModel | StaticModelPipeline, form: str, *, filler_id: int) -> ModelProto:
+    """`onnx_model` for a tokenizer with this filler."""
     checks.one_of("form", form, FORMS)
     static, head = (model.model, model.head) if isinstance(model, StaticModelPipeline) else (model, None)
     graph = _Graph()
-    texts = "texts"
     ids, mask = graph.flat_inputs() if form == "offsets" else graph.padded_inputs()
-    left_out = {index for index in (static.unk_token_id, filler_id) if index is not None}
+    left_out = {filler_id} if static.unk_token_id is None else {filler_id, static.unk_token_id}
     known = graph.known(ids, mask, left_out, static.max_length)
     rows = graph.rows(static, graph.op("Where", known, ids, graph.whole(0)), known)
     vector, rows = graph.means(rows, known, normalize=static.normalize)
     if form == "tokens":
         other = graph.op("Unsqueeze", graph.op("And", mask, graph.op("Not", known)), graph.whole([2]))
         vectors = graph.op("Unsqueeze", vector, graph.whole([1]))
-        graph.output("token_embeddings", graph.op("Where", other, vectors, rows), [texts, "tokens", static.dim])
-        graph.output("sentence_embedding", vector, [texts, static.dim])
+        graph.output("token_embeddings", graph.op("Where", other, vectors, rows), ["texts", "tokens", static.dim])
+        graph.output("sentence_embedding", vector, ["texts", static.dim])
     elif form == "offsets" or head is None:
-        graph.output("embeddings", vector, [texts, static.dim])
+        graph.output("embeddings", vector, ["texts", static.dim])
     if head is not None:
         logits, width = graph.layers(head, vector), head.widths[-1] if head.layers else static.dim
         given = logits if head.activation is Activation.IDENTITY else graph.activated(head, logits)
         if form == "model2vec":
-            graph.output("predictions" if given == logits else "probabilities", given, [texts, width])
+            graph.output("predictions" if given == logits else "probabilities", given, ["texts", width])
         else:
-            graph.output("logits", logits, [texts, width])
+            graph.output("logits", logits, ["texts", width])
             if given != logits:
-                graph.output("probabilities", given, [texts, width])
+                graph.output("probabilities", given, ["texts", width])
     notes = {"normalize": static.normalize, "max_length": static.max_length}
     if head is not None and head.classes_ is not None:
         notes["classes"] = head.classes_.tolist()
@@ -206,9 +205,8 @@ class _Graph:
         """
         ones = self.cast(known, np.float32)
         counts = self.op("ReduceSum", ones, self.whole([1]), keepdims=1)
-        total = self.op(
-            "Squeeze", self.op("MatMul", self.op("Unsqueeze", ones, self.whole([1])), rows), self.whole([1])
-        )
+        sums = self.op("MatMul", self.op("Unsqueeze", ones, self.whole([1])), rows)
+        total = self.op("Squeeze", sums, self.whole([1]))
         mean = self.op("Div", total, self.op("Max", counts, self.real(1)))
         mean = self.op("Where", self.op("Greater", counts, self.real(0)), mean, self.real(0))
         if not normalize:
