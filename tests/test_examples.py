@@ -60,7 +60,7 @@ def marked(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.integrations if name.startswith("m2v_core.integrations") else ())
 
 
-@pytest.mark.parametrize("name", map(marked, WITH_EXAMPLES))
+@pytest.mark.parametrize("name", [marked(name) for name in WITH_EXAMPLES])
 def test_examples(name: str, names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     try:

@@ -82,7 +82,7 @@ def test_encode_into_less_space(tmp_path: Path, precision: str, ending: str) -> 
             precision, precision
         )
         found = np.array(column.to_pylist())
-    assert np.array_equal(found.astype(np.float64), expected.astype(np.float64))
+    assert np.array_equal(found.astype(expected.dtype), expected)
 
 
 def test_encode_with_a_prompt(folder: Path) -> None:

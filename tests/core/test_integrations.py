@@ -22,7 +22,7 @@ TEXTS = ["good day", "", "another good day!", "a"]
 #: Adapter -> the module of the library that it needs, and what to install.
 ADAPTERS = {
     "bertopic": ("bertopic", "bertopic"),
-    "chonkie": ("chonkie", "chonkie[semantic]"),
+    "chonkie": ("chonkie", "chonkie"),
     "haystack": ("haystack", "haystack-ai"),
     "keybert": ("keybert", "keybert"),
     "langchain": ("langchain_core", "langchain-core"),

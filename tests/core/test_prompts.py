@@ -44,7 +44,7 @@ def test_a_stream_takes_prompts() -> None:
     assert same(np.concatenate([*model.encode_stream(texts, prompt="a b ")]), model.encode_query(texts, prompt="a b "))
     with pytest.raises(InvalidInputError, match="one of the model's"):
         next(model.encode_stream(texts, prompt_name="none"))
-    with pytest.raises(BadTextError, match="found 3") as caught:
+    with pytest.raises(BadTextError, match="index 2") as caught:
         list(model.encode_stream(["a", "b", 3], batch_size=2, prompt="a "))
     assert caught.value.index == 2
 

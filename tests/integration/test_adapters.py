@@ -103,7 +103,7 @@ def test_langchain_faiss(adapter: Any, model: StaticModel, ran: Ran, tmp_path: P
 
 @needs("llama_index", "llama_index.core")
 def test_llama_index(adapter: Any, folder: str, model: StaticModel, ran: Ran) -> None:
-    from llama_index.core import Document, Settings, VectorStoreIndex
+    from llama_index.core import Document, VectorStoreIndex
 
     embedding = adapter.StaticModelEmbedding(folder, embed_batch_size=2)
     expected = model.encode_document(TEXTS)
@@ -115,7 +115,11 @@ def test_llama_index(adapter: Any, folder: str, model: StaticModel, ran: Ran) ->
     assert embedding.to_dict()["model_name"] == folder
     assert embedding.to_dict()["class_name"] == "StaticModelEmbedding"
     assert difference(pickle.loads(pickle.dumps(embedding)).get_query_embedding("x"), model.encode_query("x")) == 0
-    Settings.embed_model = embedding
+    short = adapter.StaticModelEmbedding(folder, encode_options={"truncate_dim": 9})
+    again = type(short).from_dict(json.loads(json.dumps(short.to_dict())))
+    assert difference(again.get_query_embedding("x"), model.encode_query("x", truncate_dim=9)) == 0
+    with pytest.raises(InvalidInputError, match="model should be a StaticModel, a folder"):
+        adapter.StaticModelEmbedding()
     index = VectorStoreIndex.from_documents([Document(text=text) for text in TEXTS[:4]], embed_model=embedding)
     assert index.as_retriever(similarity_top_k=1).retrieve("a cat on a rug")[0].get_content() in TEXTS[:2]
     ran("llama-index-core", "StaticModelEmbedding, VectorStoreIndex", found)

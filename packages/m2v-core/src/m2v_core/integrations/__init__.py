@@ -52,7 +52,7 @@ class Embedder:
     options: dict[str, Any]
 
     @classmethod
-    def of(cls, model: StaticModel | str | os.PathLike[str], options: dict[str, Any]) -> Embedder:
+    def of(cls, model: Any, options: dict[str, Any]) -> Embedder:
         """A model, which is loaded if it is a folder or `org/name`, with options that are checked.
 
         Raises:

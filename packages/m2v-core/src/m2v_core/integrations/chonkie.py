@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from m2v_core.integrations import Embedder, needs
 from m2v_core.model import StaticModel
 
-with needs("chonkie[semantic]"):
+with needs("chonkie"):
     from chonkie.embeddings import BaseEmbeddings
 
 

@@ -10,7 +10,7 @@ from m2v_core.model import StaticModel
 
 with needs("llama-index-core"):
     from llama_index.core.base.embeddings.base import BaseEmbedding
-    from pydantic import PrivateAttr
+    from pydantic import Field, PrivateAttr
 
 
 class StaticModelEmbedding(BaseEmbedding):
@@ -19,7 +19,8 @@ class StaticModelEmbedding(BaseEmbedding):
     Args:
         model: A model, or a folder or `org/name` that is loaded.
         encode_options: Options of `StaticModel.encode`, such as `truncate_dim`.
-        fields: Fields of `BaseEmbedding`, such as `embed_batch_size` (512) and `embeddings_cache`.
+        fields: Fields of `BaseEmbedding`, such as `embed_batch_size` (512) and `embeddings_cache`. `model_name`, a
+            folder or `org/name`, may stand for `model`, as it does in LlamaIndex's own dictionaries.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -31,18 +32,20 @@ class StaticModelEmbedding(BaseEmbedding):
         ([0.0, 1.0], [[0.5, 0.5]])
     """
 
+    encode_options: dict[str, Any] = Field(default_factory=dict)
     _embedder: Embedder = PrivateAttr()
 
     def __init__(
         self,
-        model: StaticModel | str | os.PathLike[str],
+        model: StaticModel | str | os.PathLike[str] | None = None,
         *,
         encode_options: dict[str, Any] | None = None,
         **fields: Any,
     ) -> None:
-        embedder = Embedder.of(model, encode_options or {})
-        name = embedder.model.base_model_name or "static model" if isinstance(model, StaticModel) else os.fspath(model)
-        super().__init__(**{"model_name": name, "embed_batch_size": 512, **fields})
+        given: Any = fields.get("model_name") if model is None else model
+        embedder = Embedder.of(given, encode_options or {})
+        name = embedder.model.base_model_name or "static model" if isinstance(given, StaticModel) else os.fspath(given)
+        super().__init__(**{"model_name": name, "embed_batch_size": 512, "encode_options": embedder.options, **fields})
         self._embedder = embedder
 
     @classmethod
