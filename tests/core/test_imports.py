@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import m2v_core
 from conftest import make_model
 
@@ -43,6 +45,9 @@ NOT_YET = (
     "m2v_core.tokenize.backend",
 )
 
+#: Of these a process needs the one of its model.
+WORD_MODELS = tuple(f"m2v_core.tokenize.words.{name}" for name in ("bpe", "unigram", "wordlevel", "wordpiece"))
+
 SNIPPET = """
 import sys
 {what}
@@ -74,6 +79,13 @@ def test_a_first_vector_needs_little(tmp_path: Path) -> None:
         "import numpy", NOT_YET
     )
     assert loaded(f"{code}; model.encode('a [CLS]')", ("tokenizers",)) == "tokenizers"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_first_vector_needs_one_word_model(tmp_path: Path, compiled: bool) -> None:
+    make_model().save_pretrained(tmp_path, compiled=compiled)
+    code = f"from m2v_core import StaticModel; StaticModel.from_pretrained({str(tmp_path)!r}).encode(['good day'] * 99)"
+    assert loaded(code, WORD_MODELS) == "m2v_core.tokenize.words.wordpiece"
 
 
 def test_all_public_names_are_there() -> None:

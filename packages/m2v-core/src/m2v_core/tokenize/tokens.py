@@ -228,29 +228,32 @@ class TextTokenizer:
         try:
             if rule.whole and _contains_any(text, rule.whole):
                 return self._whole([text]).values.tobytes()
-            return b"".join(map(self._small_texts.known.get, pieces))  # type: ignore[arg-type]
-        except TypeError:  # None among them
+            known = self._small_texts.known
+            return b"".join([known[piece] for piece in pieces])  # type: ignore[misc]
+        except (KeyError, TypeError):  # one is new, or None
             found = self._small_pieces(pieces, rule)
         return self._whole([text]).values.tobytes() if None in found else b"".join(found)  # type: ignore[arg-type]
 
     def _small_pieces(self, pieces: list[str], rule: Splitting) -> list[bytes | None]:
         """The ids of each piece as bytes, `None` for a piece that is not safe."""
-        known = self._small_texts.known
-        missing = [piece for piece in dict.fromkeys(pieces) if piece not in known]
-        self._missed_pieces += len(missing)
-        if 0 < self._words.n_untold <= _PIECES_FOR_A_MISS * self._missed_pieces:
-            self._missed_pieces = 0
-            most = max(self._room - self._small_texts.nbytes, 0) // (ENTRY_BYTES + 4 * _ID_BYTES)
-            self._small_texts.add(self._words.tell(most), self._room)
-            return self._small_pieces(pieces, rule)
-        new = self._words.few(missing)
-        if new:
-            if self._small_texts.nbytes < self._room:  # else they stay where they are
-                self._small_texts.add(new, self._room)
-            missing = [piece for piece in missing if piece not in new]
+        small, words = self._small_texts, self._words
+        known = small.known
+        missing = set(pieces).difference(known)
+        new: dict[str, bytes | None] = {}
+        if words.n_entries:
+            self._missed_pieces += len(missing)
+            if 0 < words.n_untold <= _PIECES_FOR_A_MISS * self._missed_pieces:
+                self._missed_pieces = 0
+                most = max(self._room - small.nbytes, 0) // (ENTRY_BYTES + 4 * _ID_BYTES)
+                small.add(words.tell(most), self._room)
+                return self._small_pieces(pieces, rule)
+            new = words.few(missing)
+            if new and small.nbytes < self._room:  # else they stay where they are
+                small.add(new, self._room)
+            missing.difference_update(new)
         if missing:
-            computed = dict(zip(missing, self._new_small_pieces(missing, rule), strict=True))
-            self._small_texts.add(computed, self._room)
+            computed = dict(zip(missing, self._new_small_pieces([*missing], rule), strict=True))
+            small.add(computed, self._room)
             new |= computed
         return [new[piece] if piece in new else known[piece] for piece in pieces]
 

@@ -94,6 +94,11 @@ class WordCache:
             return self._table.few(pieces, self._factor)
 
     @property
+    def n_entries(self) -> int:
+        """The number of pieces."""
+        return self._table.n_entries
+
+    @property
     def n_untold(self) -> int:
         """The number of pieces that were added since `tell`."""
         return self._table.n_entries - self._table.n_told
@@ -154,12 +159,13 @@ class SmallTextCache:
 
     def add(self, new: Mapping[str, bytes | None], max_bytes: int) -> None:
         """Add pieces, but for long ones, and keep within about so many bytes."""
+        if max(map(len, new), default=0) > _MAX_CHARS:
+            new = {piece: ids for piece, ids in new.items() if len(piece) <= _MAX_CHARS}
         with self._lock:
-            for piece, ids in new.items():
-                if len(piece) <= _MAX_CHARS:
-                    self.known[piece] = ids
-                    self.nbytes += ENTRY_BYTES + len(ids or b"")
-        self.keep_within(max_bytes)
+            self.known.update(new)
+            self.nbytes += ENTRY_BYTES * len(new) + sum(map(len, filter(None, new.values())))
+        if self.nbytes > max_bytes:
+            self.keep_within(max_bytes)
 
     def keep_within(self, max_bytes: int) -> None:
         """Forget every fourth piece while more than so many bytes are in use; what comes often comes back soon."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from m2v_core.ragged import Ragged
-from m2v_core.tokenize.words.bpe import BPE
 from m2v_core.tokenize.words.table import Ids, Table
 from m2v_core.tokenize.words.trie import TooManyNodesError, Trie
-from m2v_core.tokenize.words.unigram import Unigram
-from m2v_core.tokenize.words.wordlevel import WordLevel
-from m2v_core.tokenize.words.wordpiece import WordPiece
 
-Model: TypeAlias = WordPiece | Unigram | BPE | WordLevel
+if TYPE_CHECKING:  # a process imports the model that it uses
+    from m2v_core.tokenize.words.bpe import BPE
+    from m2v_core.tokenize.words.unigram import Unigram
+    from m2v_core.tokenize.words.wordlevel import WordLevel
+    from m2v_core.tokenize.words.wordpiece import WordPiece
+
+    Model: TypeAlias = WordPiece | Unigram | BPE | WordLevel
+
+#: So many tokens are kept as texts too, which the words of small texts are looked up in.
+_MOST_TEXTS = 1 << 16
 
 #: Stands in place of an id for a word that a model without an unknown token cannot spell.
 UNSPELT = -2
@@ -41,7 +46,7 @@ def model_of(model: dict[str, Any]) -> Model:
         if kind == "WordPiece":
             return _wordpiece(model)
         if kind == "WordLevel":
-            return WordLevel(_trie_of(model["vocab"]), _unknown(model))
+            return _wordlevel(model)
         if kind == "Unigram":
             return _unigram(model)
         if kind == "BPE":
@@ -77,9 +82,18 @@ def _utf8(tokens: Sequence[str]) -> Ragged:
     return Ragged.of([token.encode() for token in tokens], np.uint8)
 
 
+def _wordlevel(model: dict[str, Any]) -> WordLevel:
+    from m2v_core.tokenize.words.wordlevel import WordLevel
+
+    return WordLevel(_trie_of(model["vocab"]), _unknown(model))
+
+
 def _wordpiece(model: dict[str, Any]) -> WordPiece:
+    from m2v_core.tokenize.words.wordpiece import WordPiece
+
     rows, ids = _rows_and_ids(model["vocab"])
-    trie, prefix = _trie(rows, ids), model.get("continuing_subword_prefix", "##").encode()
+    text = model.get("continuing_subword_prefix", "##")
+    trie, prefix = _trie(rows, ids), text.encode()
     sizes = np.zeros(int(ids.max(initial=-1)) + 2, np.int32)
     sizes[ids] = rows.lengths
     return WordPiece(
@@ -89,6 +103,8 @@ def _wordpiece(model: dict[str, Any]) -> WordPiece:
         prefix_bytes=len(prefix),
         unk_id=_unknown(model),
         max_chars=model.get("max_input_chars_per_word", 100),
+        tokens=model["vocab"] if len(ids) <= _MOST_TEXTS else None,
+        prefix=text,
     )
 
 
@@ -99,6 +115,8 @@ def _unknown(model: dict[str, Any]) -> int:
 
 
 def _unigram(model: dict[str, Any]) -> Unigram:
+    from m2v_core.tokenize.words.unigram import Unigram
+
     vocab = model["vocab"]
     tokens = [token for token, _ in vocab]
     scores = np.array([score for _, score in vocab], np.float64)
@@ -113,6 +131,8 @@ def _unigram(model: dict[str, Any]) -> Unigram:
 
 
 def _bpe(model: dict[str, Any]) -> BPE:
+    from m2v_core.tokenize.words.bpe import BPE
+
     if model.get("dropout"):
         raise CannotModelError("BPE with dropout is random")
     vocab: dict[str, int] = model["vocab"]

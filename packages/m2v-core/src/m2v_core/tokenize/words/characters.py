@@ -184,6 +184,7 @@ class Characters:
         self._prefixed[[_PART, _ALONE, _OTHER]] = marks in ("words", "spaces and starts")
         # What each character becomes, and its kind. Memory that nothing is written to takes no room.
         self._becomes = np.zeros(_N_CODES, np.int32)
+        self._plain = self._becomes.data  # for Python's own integers
         self._becomes[0] = _BETWEEN << _KIND_BITS
 
     def __call__(self, pieces: str) -> Found:
@@ -204,10 +205,10 @@ class Characters:
 
     def one(self, piece: str) -> list[str] | None:
         """The words of one piece; `None` if it is left to the rule for strings."""
-        becomes, before = self._becomes, _BETWEEN
+        becomes, before = self._plain, _BETWEEN
         words: list[str] = []
         for char in piece:
-            value = int(becomes[ord(char)])
+            value = becomes[ord(char)]
             if not value:
                 value = becomes[ord(char)] = self._learnt(char)
             kind = value >> _KIND_BITS

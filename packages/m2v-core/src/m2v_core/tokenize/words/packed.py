@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.tokenize.words.bpe import BPE
-from m2v_core.tokenize.words.build import UNSPELT, Model
+from m2v_core.tokenize.words.build import UNSPELT
 from m2v_core.tokenize.words.table import Ids, Table, shift_of, slots_of
 from m2v_core.tokenize.words.trie import NODE_BITS, ROOT, Trie
-from m2v_core.tokenize.words.unigram import Unigram
-from m2v_core.tokenize.words.wordlevel import WordLevel
-from m2v_core.tokenize.words.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from m2v_core.tokenize.words.build import Model
 
 Settings = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
@@ -57,6 +56,10 @@ def packed(model: Model) -> tuple[Settings, dict[str, NDArray[Any]]]:
         >>> settings, sorted(arrays)
         ({'type': 'WordLevel', 'unk_id': 0}, ['ids', 'slots'])
     """
+    from m2v_core.tokenize.words.bpe import BPE
+    from m2v_core.tokenize.words.unigram import Unigram
+    from m2v_core.tokenize.words.wordpiece import WordPiece
+
     settings: Settings = {"type": type(model).__name__, "unk_id": model.unk_id}
     arrays: dict[str, NDArray[Any]] = {"slots": model.trie.slots, "ids": model.trie.ids}
     match model:
@@ -84,12 +87,20 @@ def unpacked(settings: Settings, arrays: Arrays) -> Model:
     trie = Trie(arrays["slots"], arrays["ids"])
     match settings["type"]:
         case "WordPiece":
+            from m2v_core.tokenize.words.wordpiece import WordPiece
+
             return WordPiece(trie, arrays["sizes"], **options)
         case "WordLevel":
+            from m2v_core.tokenize.words.wordlevel import WordLevel
+
             return WordLevel(trie, **options)
         case "Unigram":
+            from m2v_core.tokenize.words.unigram import Unigram
+
             return Unigram(trie, arrays["scores"], **options, bytes_=arrays.get("bytes"))
         case "BPE":
+            from m2v_core.tokenize.words.bpe import BPE
+
             merges = Table(arrays["merge_keys"], arrays["merge_values"])
             return BPE(trie, merges, arrays["results"], **options, bytes_=arrays.get("bytes"))
     raise KeyError(settings["type"])

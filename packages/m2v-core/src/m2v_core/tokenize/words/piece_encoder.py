@@ -8,25 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import chain, compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from m2v_core.ragged import Ragged, concatenated, merged
-from m2v_core.tokenize.words.bpe import BPE
-from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, Model, model_of
+from m2v_core.tokenize.words.build import UNSPELT, CannotModelError, model_of
 from m2v_core.tokenize.words.characters import characters_of
 from m2v_core.tokenize.words.prepare import LibraryRule, Words, ascii_normalizer, ascii_rule, is_plain
-from m2v_core.tokenize.words.unigram import Unigram
-from m2v_core.tokenize.words.word_bytes import WordBytes, rows_of
-from m2v_core.tokenize.words.wordlevel import WordLevel
-from m2v_core.tokenize.words.wordpiece import WordPiece
+from m2v_core.tokenize.words.word_bytes import ByBytes, rows_of
+
+if TYPE_CHECKING:
+    from m2v_core.tokenize.words.build import Model
 
 #: For at most so many words, loops in Python are faster than calls of NumPy.
 _FEW = 24
-
-#: Words that are encoded together, few enough for the processor's cache.
-_BLOCK = 4096
 
 #: Characters of pieces that are encoded together; a longer piece is left to the library.
 _MOST_TEXT = 1 << 16
@@ -76,12 +72,12 @@ class PieceEncoder:
     @property
     def takes_many(self) -> bool:
         """Whether many pieces at once are faster here than by the library, which uses all cores."""
-        return self._characters is not None and isinstance(self.model, WordPiece | Unigram)
+        return self._characters is not None and isinstance(self.model, ByBytes)
 
     def ids_of(self, pieces: Sequence[str]) -> tuple[Ragged, list[int]]:
         """The ids of each piece, and the indices of the pieces that are left to the library and have no ids here."""
         model, characters = self.model, self._characters
-        if characters is None or len(pieces) <= _FEW or not isinstance(model, WordPiece | Unigram):
+        if characters is None or len(pieces) <= _FEW or not isinstance(model, ByBytes):
             return self._by_strings(pieces)
         text = "\0".join([*pieces, ""])
         if len(text) > _MOST_TEXT:
@@ -129,7 +125,10 @@ class PieceEncoder:
             return list(self._ascii.of_many(pieces))
         plain = [is_plain(piece) for piece in pieces]
         known = iter(self._ascii.of_many(list(compress(pieces, plain))))
-        return [next(known) if is_ascii else self._words(piece) for piece, is_ascii in zip(pieces, plain, strict=True)]
+        return [
+            next(known) if is_ascii else self._words_of_other(piece)
+            for piece, is_ascii in zip(pieces, plain, strict=True)
+        ]
 
     def _has_pattern(self, pieces: str) -> bool:
         return any(pattern in pieces for pattern in self._patterns) or self._has_added(pieces)
@@ -147,27 +146,27 @@ class PieceEncoder:
         return self._ascii(text) if is_plain(text) else self._library(text)
 
     def _words(self, piece: str) -> Words:
-        if len(piece) > _MOST_TEXT:
+        if len(piece) > _MOST_TEXT or (self._added is not None and self._added.search(piece)):
             return None
-        if self._added is not None and self._added.search(piece):
-            return None
+        if is_plain(piece) or self._has_added(piece):
+            return self._checked(self._asked(piece))
+        return self._words_of_other(piece)
+
+    def _words_of_other(self, piece: str) -> Words:
+        """The words of a piece that is not printable ASCII and has no added token."""
         words = None
-        if self._characters is not None and not is_plain(piece) and not self._has_pattern(piece):
+        if self._characters is not None and not any(pattern in piece for pattern in self._patterns):
             words = self._characters.one(piece)
-        if words is None:
-            words = self._asked(piece)
+        return self._checked(self._asked(piece) if words is None else words)
+
+    def _checked(self, words: Words) -> Words:
         if self._added_normalized is not None and words and self._added_normalized.search("".join(words)):
             return None
         return words
 
     def _ids(self, words: list[str]) -> Ragged:
         model = self.model
-        if len(words) <= _FEW or isinstance(model, WordLevel):
-            return Ragged.of([model.ids_of_one(word) for word in words])
-        if isinstance(model, BPE):
-            return model.ids_of(words)
-        parts = [WordBytes.of(words[start : start + _BLOCK]) for start in range(0, len(words), _BLOCK)]
-        return concatenated([rows_of(model.ids_at(part), part.starts) for part in parts])
+        return Ragged.of([model.ids_of_one(word) for word in words]) if len(words) <= _FEW else model.ids_of(words)
 
 
 def _spelt(ids: Ragged, left: list[int]) -> tuple[Ragged, list[int]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from m2v_core.tokenize.words.table import Ids
 from m2v_core.tokenize.words.trie import Trie
-from m2v_core.tokenize.words.word_bytes import END, WordBytes, starts_of
+from m2v_core.tokenize.words.word_bytes import END, ByBytes, WordBytes, starts_of
 
 #: The library's score of an unknown character: that of the least probable token, less this.
 UNKNOWN_PENALTY = 10.0
@@ -22,7 +22,7 @@ _LONG = 2048
 
 
 @dataclass(frozen=True)
-class Unigram:
+class Unigram(ByBytes):
     """A Unigram model.
 
     Attributes:

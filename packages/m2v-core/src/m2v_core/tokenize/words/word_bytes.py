@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m2v_core.ragged import Ragged
+from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize.words.table import Ids
 
 #: The byte after each word; UTF-8 has no such byte, so no token continues over it.
 END = 0xFF
+
+#: Words that are encoded together, few enough for the processor's cache.
+_BLOCK = 4096
 
 _END_IN_TEXT = "\udcff"  # what becomes END by "surrogateescape"
 
@@ -45,6 +48,19 @@ class WordBytes:
     def stops(self) -> Ids:
         """[n] the position of the `END` of each word."""
         return np.append(self.starts[1:], len(self.data)) - 1
+
+
+class ByBytes:
+    """A word model that walks the bytes of many words at once, and tells at which byte each token begins."""
+
+    def ids_at(self, words: WordBytes) -> NDArray[np.int32]:
+        """[N] the id of each token at its first byte, -1 at all other bytes."""
+        raise NotImplementedError
+
+    def ids_of(self, words: list[str]) -> Ragged:
+        """The ids of each word."""
+        parts = [WordBytes.of(words[start : start + _BLOCK]) for start in range(0, len(words), _BLOCK)]
+        return concatenated([rows_of(self.ids_at(part), part.starts) for part in parts])
 
 
 def starts_of(data: NDArray[np.uint8]) -> Ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,14 +11,17 @@ from numpy.typing import NDArray
 
 from m2v_core.tokenize.words.table import FACTOR, MASK, Ids
 from m2v_core.tokenize.words.trie import Trie
-from m2v_core.tokenize.words.word_bytes import END, WordBytes
+from m2v_core.tokenize.words.word_bytes import END, ByBytes, WordBytes
 
 #: So few words are quicker one by one.
 _FEW = 16
 
+#: Characters of a word that is short enough to look up each of its beginnings.
+_SHORT = 128
+
 
 @dataclass(frozen=True)
-class WordPiece:
+class WordPiece(ByBytes):
     """A WordPiece model.
 
     Attributes:
@@ -28,6 +32,8 @@ class WordPiece:
         prefix_bytes: Bytes of the prefix.
         unk_id: Id of the unknown token.
         max_chars: A word of more characters is unknown.
+        tokens: The ids of the tokens by their texts, for words one by one, where that takes little memory.
+        prefix: The prefix, for `tokens`.
     """
 
     trie: Trie
@@ -36,6 +42,8 @@ class WordPiece:
     prefix_bytes: int
     unk_id: int
     max_chars: int
+    tokens: Mapping[str, int] | None = None
+    prefix: str = ""
 
     def ids_at(self, words: WordBytes) -> NDArray[np.int32]:
         """[N] the id of each token at its first byte, -1 at all other bytes."""
@@ -102,8 +110,28 @@ class WordPiece:
 
     def ids_of_one(self, word: str) -> list[int]:
         """The ids of one word."""
-        tokens = None if len(word) > self.max_chars else self._tokens(word.encode())
+        if len(word) > self.max_chars:
+            return [self.unk_id]
+        if self.tokens is not None and len(word) <= _SHORT:
+            return self._by_texts(word, self.tokens.get)
+        tokens = self._tokens(word.encode())
         return [self.unk_id] if tokens is None else [token for _, token in tokens]
+
+    def _by_texts(self, word: str, id_of: Callable[[str], int | None]) -> list[int]:
+        """The ids of one word by `tokens`: faster than a walk, byte by byte."""
+        ids: list[int] = []
+        least, end, length = 0, len(word), len(word)  # of all beginnings, the longest that is a token
+        while end > least:
+            token = id_of(word[:end])
+            if token is None:
+                end -= 1
+                continue
+            ids.append(token)
+            if end == length:
+                return ids
+            word = self.prefix + word[end:]
+            least, end, length = len(self.prefix), len(word), len(word)
+        return [self.unk_id] if length else ids
 
     def _tokens(self, word: bytes) -> list[tuple[int, int]] | None:
         """The first byte and the id of each token of a word; `None` if the word is unknown."""
