@@ -57,7 +57,6 @@ LIGHT_TESTS = (
     "tests/integration/test_integrations.py::test_vicinity",
     "tests/integration/test_adapters.py",
     "tests/integration/test_langchain_standard.py",
-    "tests/test_examples.py",
 )
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
 NEWER_CLIENT = "huggingface_hub>=2,<3"
