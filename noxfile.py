@@ -62,7 +62,6 @@ LIGHT_TESTS = (
     "tests/integration/test_integrations.py::test_vicinity",
     "tests/integration/test_adapters.py",
     "tests/integration/test_langchain_standard.py",
-    "tests/test_examples.py",
 )
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights

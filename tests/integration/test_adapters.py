@@ -101,7 +101,7 @@ def test_langchain_faiss(adapter: Any, model: StaticModel, ran: Ran, tmp_path: P
     ran("langchain-community", "StaticModelEmbeddings, FAISS", found)
 
 
-@needs("llama_index", "llama_index.core")
+@needs("llama_index", "llama_index")
 def test_llama_index(adapter: Any, folder: str, model: StaticModel, ran: Ran) -> None:
     from llama_index.core import Document, VectorStoreIndex
 

@@ -251,7 +251,8 @@ def _differences(
 ) -> Iterator[Difference]:
     groups: dict[tuple[str, bool], list[int]] = {}
     for index in np.flatnonzero(~(errors <= tolerance)).tolist():
-        groups.setdefault(_reason(name, version, model, TEXTS[index], errors[index]), []).append(index)
+        reason, expected = _reason(name, version, model, TEXTS[index], errors[index])
+        groups.setdefault((reason, expected and not np.isnan(errors[index])), []).append(index)
     for (reason, expected), indices in groups.items():
         largest = float(errors[indices].max())
         first = TEXTS[indices[0]]
@@ -289,5 +290,5 @@ def _reason(name: str, version: str, model: StaticModel, text: str, error: np.fl
         return "in float16 its Normalize divides 0 by 0: SentenceTransformer(folder).float() does not", False
     is_long = limit is not None and len(ids) > limit
     if has_unknown and (is_long or not sentence_transformers_agrees(model.stored, unknown)):
-        return "it counts the unknown token, which m2v leaves out", is_long  # in a short text it makes no difference
+        return "it counts the unknown token, which m2v leaves out", is_long  # in a short text it changes no direction
     return ("it computes in float16", is_rounding) if in_float16 else (_UNEXPLAINED, False)

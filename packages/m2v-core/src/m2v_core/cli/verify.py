@@ -19,7 +19,7 @@ def register(commands: Subcommands) -> None:
         "verify",
         help="compare a model's vectors in other libraries",
         description="Compare the vectors that m2v, model2vec and sentence-transformers compute with a model. "
-        "The exit code is 1 if any differ by more than rounding for no good reason, or if nothing could be compared.",
+        "The exit code is 1 if any differ by more than rounding, and not as expected, or if nothing could be compared.",
     )
     add_model(parser)
     parser.add_argument("--python", metavar="PATH", help="a Python in which they are installed (default: this one)")
