@@ -80,7 +80,7 @@ def test_the_tokenizer_of_a_student(teacher_folder: Path) -> None:
     expected = m2v_distill.distill(teacher_folder, vocabulary=words, pca_dims=2)
     assert json.loads(student.to_str()) == json.loads(expected.stored.tokenizer_json)
     assert student.encode("zebra").tokens == ["zebra"]
-    with pytest.raises(InvalidInputError, match="word"):
+    with pytest.raises(InvalidInputError, match="vocabulary should hold texts"):
         clean_and_create_vocabulary(teacher, ["zebra", 1], None)
 
 

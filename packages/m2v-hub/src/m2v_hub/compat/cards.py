@@ -54,11 +54,14 @@ def create_model_card(
     options = CardOptions(
         license=license,
         language=None if language is None else tuple(language),
-        base_model=base_model_name if is_repo_id(base_model_name) else None,
+        base_model=base_model_name if is_repo_id(base_model_name) and base_model_name != "unknown" else None,
         template=template if template.is_file() else None,
     )
     card = make_card(folder, options, repo_id=model_name if is_repo_id(model_name or "") else None, subfolder=None)
-    own = {"model_name": model_name or folder.resolve().name, "tags": [*card.metadata["tags"], *(tags or ())]}
+    own = {
+        "model_name": model_name or folder.resolve().name,
+        "tags": list(dict.fromkeys([*card.metadata["tags"], *(tags or ())])),
+    }
     readme = folder / "README.md"
     existing = read_card(readme) if readme.is_file() else None
     text = Card({**card.metadata, **kwargs, **own}, card.text).merged_into(existing)
