@@ -119,6 +119,8 @@ def test_out_dim(name: str, tmp_path: Path) -> None:
     """It is taken by every constructor; after `fit` it is the number of outputs, which for pairs is the one given."""
     cls, pairs = getattr(estimators, name), name == "StaticModelForPairSimilarity"
     assert cls.from_static_model(make_model()).out_dim == (None if pairs else 2)
+    assert cls.from_static_model(make_model(max_length=7)).max_length == 7
+    assert cls.from_static_model(make_model(max_length=7), max_length=None).max_length is None
     assert cls.from_static_model(model=make_model(), out_dim=5).out_dim == 5
     make_model().save_pretrained(tmp_path)
     made = cls.from_pretrained(tmp_path, out_dim=5, **QUICK)

@@ -79,6 +79,8 @@ class BaseFinetuneable(Estimator):
         if vectors is not None:
             arrays = {"weights": _array(weights), "token_mapping": _array(token_mapping)}
             model = StaticModel(_array(vectors), tokenizer, **arrays)
+        if model is not None and options.get("max_length", "model") == "model":
+            options["max_length"] = model.max_length
         if self._has_out_dim():
             options["out_dim"] = out_dim
         else:
