@@ -102,7 +102,8 @@ def test_sentence_transformers_distillation(minilm: Path, ran: Ran) -> None:
 
     ours = distill(minilm, device="cpu", pca_dims=32, quantize_to="float32").encode(TEXTS)
     found = difference(there.encode(TEXTS), ours)
-    assert found < 2e-5  # two distillations, each with its own rounding
+    assert found < 2e-5  # PyTorch's sum of the 512 vectors of the longest text
+    assert difference(there.encode(TEXTS[:4]), ours[:4]) < 1e-6
     ran("sentence-transformers", "StaticEmbedding.from_distillation", found)
 
 
