@@ -34,6 +34,8 @@ def named() -> Iterator[None]:
     """The name model2vec, for this module."""
     if find_spec("chonkie") is None or find_spec("model2vec") is not None:
         pytest.skip("needs the libraries, and no model2vec: nox -s integrations")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "txtai"]:
+        del sys.modules[name]  # it looks for model2vec when it is imported, as other tests may have done
     compat.enable()
     yield
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
