@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
@@ -17,6 +18,9 @@ from m2v_core.sentence_transformers import save_sentence_transformers
 
 TEXTS = ["good day", "A bad, sunny day", "✪", "", "good ✪ day", "a bad " * 20 + "day"]
 UNKNOWN = [index for index, text in enumerate(TEXTS) if "✪" in text]
+
+#: sentence-transformers reads such a file by tokenizers 0.2x.
+BYTE_LEVEL = pytest.mark.skipif(tokenizers.__version__ >= "1", reason="tokenizers 1.x refuses add_prefix_space")
 
 TABLES = {
     "float32": {},
@@ -59,7 +63,7 @@ def as_they_read(folder: Path, texts: list[str], *, folds: bool) -> np.ndarray:
 
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("kind", ["wordpiece", "unigram", "byte_bpe"])
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram", pytest.param("byte_bpe", marks=BYTE_LEVEL)])
 def test_the_vectors_are_the_same(kind: str, table: str, compact: bool, tmp_path: Path) -> None:
     model = model_of(kind, table, normalize=True)
     save_sentence_transformers(model, tmp_path / "out", compact=compact)
@@ -74,6 +78,7 @@ def test_the_vectors_are_the_same(kind: str, table: str, compact: bool, tmp_path
     assert (again.vocabulary_quantization == model.vocabulary_quantization) == (compact or "clusters" not in table)
 
 
+@BYTE_LEVEL
 def test_a_plain_save_in_float16_is_not(tmp_path: Path) -> None:
     """Where the root is: 1e-12 is 0 in float16, so Normalize divides 0 by 0."""
     model = make_model("byte_bpe", dtype="float16", normalize=True)
