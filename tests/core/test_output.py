@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from conftest import make_model
 from m2v_core import BadTextError, InvalidInputError, ModelFormatError, StaticModel, quantize_model
+from m2v_core.cli import encode as command
 from m2v_core.encode.output import PRECISIONS, as_precision
 from tokenizer_files import KINDS
 
@@ -40,6 +41,11 @@ EXPECTED = {
 
 def ranges_for(precision: str, dim: int = 8) -> NDArray[np.float32] | None:
     return np.array([[-1] * dim, [1] * dim], np.float32) if precision in ("int8", "uint8") else None
+
+
+def test_the_command_knows_all_precisions() -> None:
+    """It names them before NumPy is imported."""
+    assert tuple(PRECISIONS) == command.PRECISIONS
 
 
 @pytest.mark.parametrize("precision", EXPECTED)

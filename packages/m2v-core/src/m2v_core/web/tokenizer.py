@@ -13,6 +13,7 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
 from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2, flattened
 from m2v_core.tokenize.vocabulary import numbering, parsed, with_added
+from m2v_core.tokenize.words.build import byte_tokens, merge_pairs
 
 _PATTERNS = {GPT2: "gpt2", LLAMA3: "llama3", QWEN2: "qwen2"}
 _PLAIN_NORMALIZERS = frozenset({"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"})
@@ -178,7 +179,7 @@ def _unigram(model: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]
         raise NotCoveredError("model", "Unigram with a score that is no number")
     if model.get("unk_id") is None:
         raise NotCoveredError("model", "Unigram without an unknown token")
-    return {"unk_id": model["unk_id"], "scores": scores, "byte_ids": _byte_ids(model, ids)}
+    return {"unk_id": model["unk_id"], "scores": scores, "byte_ids": byte_tokens(model, ids)}
 
 
 def _bpe(model: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
@@ -186,21 +187,13 @@ def _bpe(model: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
         raise NotCoveredError("model", "BPE with dropout, which is random,")
     prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
     merges: list[int] = []
-    for merge in model["merges"]:
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
+    for left, right in merge_pairs(model):
         merges += [ids[left], ids[right], ids[left + right[len(prefix) :]]]
     return {
         "merges": merges,
         "prefix": prefix,
         "suffix": suffix,
         "fuse_unk": bool(model.get("fuse_unk")),
-        "byte_ids": _byte_ids(model, ids),
+        "byte_ids": byte_tokens(model, ids),
         "whole_words": bool(model.get("ignore_merges")),
     }
-
-
-def _byte_ids(model: Mapping[str, Any], ids: Mapping[str, int]) -> list[int] | None:
-    """The id of the token of each byte, -1 for none, for `byte_fallback`."""
-    if not model.get("byte_fallback"):
-        return None
-    return [ids.get(f"<0x{byte:02X}>", -1) for byte in range(256)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -126,8 +126,8 @@ def _unigram(model: dict[str, Any]) -> Unigram:
         raise CannotModelError("no unknown token: the library then refuses words that could be spelt")
     if not 0 <= int(model["unk_id"]) < len(vocab):
         raise CannotModelError("the unknown token is not in the vocabulary")
-    fallback = _byte_tokens(dict(zip(tokens, range(len(tokens)), strict=True))) if model.get("byte_fallback") else None
-    return Unigram(_trie(_utf8(tokens), np.arange(len(tokens))), scores, int(model["unk_id"]), fallback)
+    fallback = byte_tokens(model, dict(zip(tokens, range(len(tokens)), strict=True)))
+    return Unigram(_trie(_utf8(tokens), np.arange(len(tokens))), scores, int(model["unk_id"]), _array(fallback))
 
 
 def _bpe(model: dict[str, Any]) -> BPE:
@@ -137,7 +137,7 @@ def _bpe(model: dict[str, Any]) -> BPE:
         raise CannotModelError("BPE with dropout is random")
     vocab: dict[str, int] = model["vocab"]
     prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
+    pairs = merge_pairs(model)
     results = [vocab[left + right[len(prefix) :]] for left, right in pairs]
     keys = [vocab[left] << 32 | vocab[right] for left, right in pairs]
     ranks = dict(zip(keys, range(len(keys)), strict=True))  # of equal pairs, the last counts
@@ -150,10 +150,21 @@ def _bpe(model: dict[str, Any]) -> BPE:
         prefix=prefix,
         suffix=suffix,
         fuse_unk=bool(model.get("fuse_unk")),
-        bytes_=_byte_tokens(vocab) if model.get("byte_fallback") else None,
+        bytes_=_array(byte_tokens(model, vocab)),
         whole_words=bool(model.get("ignore_merges")),
     )
 
 
-def _byte_tokens(ids: dict[str, int]) -> Ids:
-    return np.array([ids.get(f"<0x{byte:02X}>", -1) for byte in range(256)], np.int64)
+def merge_pairs(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The two tokens of each merge of a BPE model, in either of the two forms of a `tokenizer.json`."""
+    merges = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+    return [(left, right) for left, right in merges]
+
+
+def byte_tokens(model: Mapping[str, Any], ids: Mapping[str, int]) -> list[int] | None:
+    """The id of the token of each byte, -1 for none; `None` for a model without `byte_fallback`."""
+    return [ids.get(f"<0x{byte:02X}>", -1) for byte in range(256)] if model.get("byte_fallback") else None
+
+
+def _array(ids: list[int] | None) -> Ids | None:
+    return None if ids is None else np.array(ids, np.int64)
