@@ -16,13 +16,13 @@ def bad_text(texts: list[str]) -> InvalidInputError:
 
 
 def spans(texts: list[str], **options: Any) -> list[slice]:
-    known: dict[str, Any] = {"size": 4, "threads": False, "threshold": 10}
+    known: dict[str, Any] = {"size": 4, "threads": 1, "threshold": 10}
     return in_batches(lambda span: span, texts, Batching(**known | options), bad_text)
 
 
 @pytest.mark.parametrize("n_texts", [0, 1, 31, 32, 33, 1000])
-@pytest.mark.parametrize("threads", [False, True])
-def test_spans_cover_the_texts_in_order(n_texts: int, threads: bool) -> None:
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_spans_cover_the_texts_in_order(n_texts: int, threads: int | None) -> None:
     found = spans(["text"] * n_texts, threads=threads)
     assert [index for span in found for index in range(span.start, span.stop)] == list(range(n_texts))
     assert all(span.stop - span.start <= 33 for span in found)
@@ -37,7 +37,7 @@ def test_long_texts_make_small_batches(monkeypatch) -> None:
 
 def test_much_text_is_worked_on_by_threads() -> None:
     def threads(texts: list[str], **options: Any) -> int:
-        known: dict[str, Any] = {"size": 1, "threads": True, "threshold": 100}
+        known: dict[str, Any] = {"size": 1, "threads": 2, "threshold": 100}
         both = threading.Barrier(2)
 
         def job(span: slice) -> int:
@@ -51,16 +51,15 @@ def test_much_text_is_worked_on_by_threads() -> None:
         return ["x" * size] * n_texts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_most_threads", lambda: 2)
         patch.setattr(batches, "_BATCHES", 20)
         assert threads(some(100)) == 1
         assert threads(some(101)) == 2
         assert threads(some(50, 400)) == 2
-        assert threads(some(101), threads=False) == 1
+        assert threads(some(101), threads=1) == 1
 
 
-@pytest.mark.parametrize("threads", [False, True])
-def test_an_error_names_the_first_bad_text(threads: bool) -> None:
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_an_error_names_the_first_bad_text(threads: int | None) -> None:
     def job(span: slice) -> None:
         if "bad" in texts[span]:
             raise InvalidInputError("text 0 of these")

@@ -432,6 +432,7 @@ class StaticModel:
         batch_size: int = 1024,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,
+        threads: int | None = None,
         truncate_dim: int | None = None,
         precision: str = "float32",
         ranges: ArrayLike | None = None,
@@ -452,6 +453,8 @@ class StaticModel:
             use_multiprocessing: Whether to use threads (not processes) for many texts.
             multiprocessing_threshold: Number of texts above which threads are used. A long text counts for more, one
                 for each 100 characters.
+            threads: Number of threads for many texts. Default: one for each CPU that this process may use (a limit
+                of its container counts), at most four while threads share the interpreter's lock.
             truncate_dim: Number of dimensions to keep, the first ones, which `normalize` scales to unit length.
             precision: Numbers of the vectors: "float32"; "float16"; "int8" or "uint8", one of 256 steps from the least
                 to the greatest value of a dimension; "binary" or "ubinary", a bit for each dimension, eight to a byte.
@@ -483,7 +486,7 @@ class StaticModel:
             return vector if output is None else output(vector[None])[0]
         batching = Batching(
             size=batch_size,
-            threads=use_multiprocessing,
+            threads=threads if use_multiprocessing else 1,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
@@ -563,6 +566,7 @@ class StaticModel:
         normalize: bool | None = None,
         batch_size: int = 16_384,
         use_multiprocessing: bool = True,
+        threads: int | None = None,
         truncate_dim: int | None = None,
         precision: str = "float32",
         ranges: ArrayLike | None = None,
@@ -577,6 +581,7 @@ class StaticModel:
             normalize: See `encode`.
             batch_size: Number of texts that are read, embedded and returned at a time.
             use_multiprocessing: Whether to use threads within a batch.
+            threads: See `encode`.
             truncate_dim: See `encode`.
             precision: See `encode`.
             ranges: See `encode`.
@@ -601,7 +606,7 @@ class StaticModel:
         unit, output = self._output(unit, truncate_dim, precision, ranges)
         prefix = resolved(self.config.prompts or {}, (), prompt_name=prompt_name, prompt=prompt)
         texts = chain.from_iterable(prepended(prefix, (text,)) for text in sentences) if prefix else sentences
-        batching = Batching(threads=use_multiprocessing)
+        batching = Batching(threads=threads if use_multiprocessing else 1)
         yield from self._encoder.stream(texts, batch_size, limit, unit, batching, output)
 
     def calibrate(self, texts: Iterable[str]) -> Self:
@@ -642,6 +647,7 @@ class StaticModel:
         show_progress_bar: bool = False,
         use_multiprocessing: bool = True,
         multiprocessing_threshold: int = 10_000,
+        threads: int | None = None,
     ) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """The vectors of a text's tokens, one row each, instead of their mean.
 
@@ -658,7 +664,7 @@ class StaticModel:
         """
         batching = Batching(
             size=batch_size,
-            threads=use_multiprocessing,
+            threads=threads if use_multiprocessing else 1,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
@@ -755,7 +761,7 @@ class StaticModel:
             (array([1, 2, 2]), array([0, 2, 2, 3]))
         """
         limit, _ = self._settings(max_length)
-        rows = self._encoder.token_ids(as_texts(sentences), limit, Batching(threads=use_multiprocessing))
+        rows = self._encoder.token_ids(as_texts(sentences), limit, Batching(threads=None if use_multiprocessing else 1))
         return rows.values, rows.offsets
 
 

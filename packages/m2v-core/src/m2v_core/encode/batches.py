@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -39,13 +38,13 @@ class Batching(NamedTuple):
 
     Attributes:
         size: Texts in a batch.
-        threads: Whether threads share the work if there are many texts.
+        threads: Number of threads that share the work if there are many texts; `None` for the number of CPUs.
         threshold: Number of texts that are many; a long text counts for more, one for each 100 characters.
         progress: Whether to show progress on stderr.
     """
 
     size: int = 1024
-    threads: bool = True
+    threads: int | None = None
     threshold: int = 10_000
     progress: bool = False
 
@@ -69,12 +68,13 @@ def in_batches(
             and then the error is that of `bad_text` for all texts.
     """
     checks.whole("batch_size", batching.size, 1)
+    checks.whole("threads", batching.threads, 1, or_none=True)
     try:
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     except TypeError:
         raise bad_text(texts) from None
     many = len(texts) > batching.threshold or int(sizes.sum()) > batching.threshold * _LONG
-    spans, workers = _spans(sizes, batching.size * _BATCHES, _most_threads() if batching.threads and many else 1)
+    spans, workers = _spans(sizes, batching.size * _BATCHES, _most_threads(batching.threads) if many else 1)
     bar = progress_bar("Encoding", unit="texts", total=len(texts), show=True) if batching.progress else nullcontext()
     with bar as shown:
         try:
@@ -101,11 +101,13 @@ def _spans(sizes: NDArray[np.int64], max_texts: int, most_workers: int) -> tuple
     return [slice(start, stop) for start, stop in pairwise([0, *bounds, len(sizes)]) if start < stop], workers
 
 
-def _most_threads() -> int:
-    """The cores that this process may use, but no more threads than can share the interpreter's lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _most_threads(threads: int | None) -> int:
+    """The threads that were asked for; else one for each CPU, but no more than can share the interpreter's lock."""
+    from m2v_core.threads import thread_count  # only many texts need it
+
+    cpus = thread_count(threads)
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return min(cores, _SHARE_A_LOCK) if has_lock else cores
+    return min(cpus, _SHARE_A_LOCK) if has_lock and threads is None else cpus
 
 
 def _results(
