@@ -96,12 +96,11 @@ class Manifest:
     shards: dict[str, Shard]
 
     def add(self, shard: Shard) -> None:
-        """Note a finished shard, in one write to the end of the file."""
+        """Note a finished shard, in one write to the end of the file; if that is lost, the shard is written again."""
         self.shards[shard.shard] = shard
         descriptor = os.open(self.folder / MANIFEST, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(descriptor, _line(asdict(shard)))
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -226,8 +225,11 @@ def _is_there(folder: Path, shard: Shard) -> bool:
 
 
 def _write(folder: Path, job: Job, shards: Iterable[Shard]) -> None:
-    with replaced_file(folder / MANIFEST, "wb") as file:
-        file.writelines([_line(job.to_json()), *(_line(asdict(shard)) for shard in shards)])
+    content = b"".join([_line(job.to_json()), *(_line(asdict(shard)) for shard in shards)])
+    path = folder / MANIFEST
+    if not path.exists() or path.read_bytes() != content:
+        with replaced_file(path, "wb") as file:
+            file.write(content)
 
 
 def _line(content: object) -> bytes:
