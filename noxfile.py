@@ -63,9 +63,10 @@ LIGHT_TESTS = (
     "tests/integration/test_adapters.py",
     "tests/integration/test_langchain_standard.py",
 )
-#: Engines that embed a corpus; pyspark does not yet know pandas 3.
-ENGINES = ("daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
+#: Engines that embed a corpus; pyspark does not yet know pandas 3, and Ray reads files by fsspec, which needs aiohttp.
+ENGINES = ("aiohttp", "daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
 LIGHT_ENGINES = ("duckdb", "polars")
+SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true", "DAFT_ANALYTICS_ENABLED": "0"}  # they tell nobody
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
@@ -269,8 +270,8 @@ def engines(session: nox.Session) -> None:
     smoke = session.posargs == ["smoke"]
     install(session, *(LIGHT_ENGINES if smoke else ENGINES), *GROUPS["test"])
     install_teacher(session)
-    everything = ("tests/integration/test_engines.py", "tests/test_examples.py")
-    session.run("pytest", "-q", "-m", "engines", *chosen(session, everything, everything), env=TESTING)
+    files = ("tests/integration/test_engines.py", "tests/test_examples.py")
+    session.run("pytest", "-q", "-m", "engines", *chosen(session, files, files), env={**TESTING, **SILENT})
     if not session.posargs:
         session.run("pytest", "-q", "tests/core/test_embed_kills.py", "--kills", "50", env=TESTING)
 
@@ -295,15 +296,20 @@ def web(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
-    `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
+    `-- quality ENCODER ...` and `-- embed MODEL` need no peer, and take the arguments of the files.
     """
     install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
+    data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
+    if session.posargs[:1] == ["embed"]:
+        session.install("pyarrow")
+        engines = environment(session, "engines", [*ENGINES, "-e", "packages/m2v-core"])
+        session.run("python", "benchmarks/embed.py", *session.posargs[1:], *data, "--python", engines, env=OFFLINE)
+        return
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
         return
     peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
-    data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
     for name in session.posargs or ("imports", "distill", "encode", "memory", "train"):
         more = data if name == "train" else []
         if name in ("encode", "memory"):

@@ -32,6 +32,19 @@ TABLE = pa.table({"n": range(N), "text": TEXTS})
 Ran = Callable[..., None]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def silent() -> Iterator[None]:
+    """Engines tell nobody that they are used."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "DO_NOT_TRACK": "true",
+            "DAFT_ANALYTICS_ENABLED": "0",
+        }.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's folder."""
