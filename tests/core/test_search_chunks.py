@@ -128,6 +128,7 @@ def test_sentences() -> None:
     assert cut("One. Two!  Three?\nFour") == ["One. ", "Two!  ", "Three?\n", "Four"]
     assert cut('He said "no." Then 3.5 came.') == ['He said "no." ', "Then 3.5 came."]
     assert cut("日本。本当！「はい。」そう") == ["日本。", "本当！", "「はい。」", "そう"]
+    assert cut("Three:\n1. One\n22. Two. Three") == ["Three:\n", "1. One\n", "22. Two. ", "Three"]
     assert cut("one two three", 8) == ["one two ", "three"]
     assert cut("abcdefgh", 3) == ["abc", "def", "gh"]
     assert cut("") == []

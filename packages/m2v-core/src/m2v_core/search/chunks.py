@@ -17,9 +17,9 @@ from m2v_core.vectors import unit
 _WINDOW = 3
 
 #: A sentence ends after its punctuation and what closes it, before a space or, in scripts without spaces, at once; and
-#: at the end of a line. Spaces after it belong to it.
+#: at the end of a line. Spaces after it belong to it. "\n4. " begins an item of a list.
 _END = re.compile(
-    r"(?:(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019\u00bb)\]]*+(?=\s)"
+    r"(?:(?<![.!?\u2026])(?<!\n\d)(?<!\n\d\d)[.!?\u2026]++[\"'\u201d\u2019\u00bb)\]]*+(?=\s)"
     r"|[\u3002\uff01\uff1f]++[\u201d\u2019\u300d\u300f\uff09]*+"
     r"|\n)\s*+"
 )
