@@ -64,6 +64,13 @@ def test_rows_come_back(dtype: str, dim: int) -> None:
     np.testing.assert_allclose(precision.cosines(rows, arrays), rows @ unpacked(arrays).T, atol=1e-6)
 
 
+def test_float16_are_widened_exactly() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    np.testing.assert_array_equal(precision.widened(finite), finite.astype(np.float32))
+    assert np.signbit(precision.widened(np.float16([-0.0])))[0]
+
+
 @pytest.mark.parametrize("count", [precision._count, precision._count_by_table])
 @pytest.mark.parametrize("dim", [1, 63, 100])
 def test_bits_agree_where_signs_do(count: object, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ class Index:
         model: The model that embeds texts and queries, with its prompts for them: a `StaticModel`, a folder, or
             `org/name`. Default: none, for vectors of your own.
         dtype: Numbers of the vectors: float32; float16; int8, with a scale for each vector; binary, which compares
-            bits, and the int8 vectors of the nearest once more.
+            bits, and the int8 vectors of the nearest 100 * k (10,000 at most) once more.
         lexical: Whether to search by words too (BM25), for names and numbers, which a mean of token vectors loses.
             Needs `m2v-core[search]`.
         adapt: Whether tokens that are rare in these texts should count more: the vector of each token is multiplied

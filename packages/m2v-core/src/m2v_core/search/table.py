@@ -12,17 +12,18 @@ from m2v_core.search import precision
 from m2v_core.search.precision import BITS, VECTORS, Arrays
 from m2v_core.search.topk import NONE, Best
 
-#: With bits, the candidates of each hit, which are compared again by their int8 rows.
-CANDIDATES = 20
+#: With bits, the rows for each hit that are compared again by their int8 numbers, and how many at most.
+CANDIDATES, _MOST = 100, 10_000
 
 #: Rows that are scored again beyond the k best, since products of matrices round equal rows differently by their place.
 _SPARE = 64
 
-#: Queries that are compared at a time, and numbers in a block of scores.
-_QUERIES, _SCORES = 512, 1 << 22
+#: Queries that are compared at a time, those that are many, and numbers in a block of scores.
+_QUERIES, _MANY, _SCORES = 512, 8, 1 << 22
 
-#: Numbers of a block of rows that are converted to float32, so that they stay in the processor's cache.
-_CONVERTED = 1 << 19
+#: Bytes of a block of rows that are not compared as they are, in the form in which they are: it stays in the
+#: processor's cache, and BLAS starts no threads for one query.
+_BYTES = 1 << 20
 
 
 class Table:
@@ -99,7 +100,8 @@ class Table:
             allowed: [n] whether a row may be a hit. Default: all.
         """
         found = Best(len(queries), k)
-        n_candidates = min(len(self), k * CANDIDATES if self.dtype == "binary" else k + _SPARE)
+        more = min(k * CANDIDATES, _MOST) if self.dtype == "binary" else 0
+        n_candidates = min(len(self), max(k + _SPARE, more))
         for start in range(0, len(queries), _QUERIES):
             some = slice(start, start + _QUERIES)
             rows = self._candidates(queries[some], n_candidates, allowed)
@@ -135,10 +137,9 @@ class Table:
     def _blocks(self, n_queries: int) -> Iterator[tuple[int, Arrays]]:
         """First row and arrays of blocks whose scores, and rows in float32, take little memory."""
         size = _SCORES // n_queries
-        if self.dtype in ("float16", "int8"):
-            size = min(size, _CONVERTED // self.dim)
-        if self.dtype == "binary":
-            size = min(size, _CONVERTED // (self.dim // 8 + 8))
+        if self.dtype != "float32":
+            row = self.dim // 8 + 8 if self.dtype == "binary" else 4 * self.dim
+            size = min(size, (_BYTES if n_queries < _MANY else 4 * _BYTES) // row)
         names = (BITS,) if self.dtype == "binary" else precision.STORED[self.dtype]
         first = 0
         for part in self._parts:
