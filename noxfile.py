@@ -70,6 +70,10 @@ NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
+# Hundreds of processes import the same packages, of which uv, unlike pip, compiles nothing when it installs them: the
+# first to import a module must be allowed to keep its bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def compiled_programs() -> Path:
     """The folder of JAX's compiled programs, in the user's cache: another clone of this project finds them too.
