@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.integrations import Embedder, needs
 from m2v_core.model import StaticModel
+from m2v_core.storage.digest import model_digest
 
 with needs("m2v-core[mteb]"):
     from mteb.languages import iso_mappings
@@ -93,7 +92,7 @@ def model_meta(model: StaticModel, name: str | None = None, **options: Any) -> M
     return ModelMeta.create_empty(
         {
             "name": _qualified(name or model.base_model_name or "static-model"),
-            "revision": _digest(model, arrays),
+            "revision": model_digest(stored),
             "languages": convert(model.language),
             "license": config.license.lower() if config.license else None,
             "n_parameters": sum(array.size for array in arrays[:2] if array.dtype.kind == "f" or array.ndim == 2),
@@ -120,12 +119,3 @@ def _qualified(name: str) -> str:
     if name.count("/") == 1 and not name.startswith((".", "/")) and not Path(name).exists():
         return name
     return f"local/{Path(name).resolve().name}"
-
-
-def _digest(model: StaticModel, arrays: list[NDArray[Any]]) -> str:
-    digest = hashlib.blake2b(model.stored.tokenizer_json.encode(), digest_size=16)
-    digest.update(repr((model.normalize, model.max_length, sorted(model.prompts.items()))).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()
