@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from m2v_core.__about__ import __version__
 from m2v_core.cli import compile as compile_command
-from m2v_core.cli import encode, evaluate, evaluate_mteb, export, info, predict, quantize, verify
+from m2v_core.cli import encode, evaluate, evaluate_mteb, export, info, predict, quantize, serve, verify
 from m2v_core.cli.parser import Parser, Subcommands, in_words_of_the_command
 from m2v_core.cli.streams import escaping_streams
 from m2v_core.errors import InvalidInputError, M2VError
@@ -47,6 +47,7 @@ examples:
   m2v encode my-model texts.csv --text-column body --out x.parquet
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
   m2v predict my-classifier texts.txt                             the label of each, one a line
+  m2v serve my-model my-classifier                                answer requests over HTTP, as OpenAI's API
   m2v evaluate my-classifier test.csv --label-column category     how often it is right
   m2v evaluate-mteb my-model --tasks STS12 STS13                  tasks of mteb (pip install 'm2v-core[mteb]')
 
@@ -93,7 +94,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (encode, predict, evaluate, evaluate_mteb, info, quantize, compile_command, verify, export):
+    for command in (encode, predict, evaluate, evaluate_mteb, info, quantize, compile_command, verify, export, serve):
         command.register(commands)
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if named in commands.choices:
