@@ -5,6 +5,8 @@ Public functions check their arguments themselves, with better errors, so the mo
 
 from importlib.util import find_spec
 
+import pytest
+
 if find_spec("jaxtyping") and find_spec("beartype"):
     from jaxtyping import install_import_hook
 
@@ -18,3 +20,8 @@ if find_spec("jaxtyping") and find_spec("beartype"):
         "m2v_train.engine",
     )
     install_import_hook(CHECKED, "beartype.beartype")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often `tests/core/test_embed_kills.py` kills a run; `nox -s engines` does it 50 times."""
+    parser.addoption("--kills", type=int, default=4, help="kills of m2v embed (default: %(default)s)")

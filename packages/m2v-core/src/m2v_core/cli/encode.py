@@ -29,11 +29,18 @@ def register(commands: Subcommands) -> None:
         type=Path,
         help=f"write the vectors to a file that ends in {', '.join(ENDINGS)} (default: JSON arrays on stdout)",
     )
+    parser.add_argument("--dimensionality", type=whole(1), metavar="D", help="keep the first D dimensions of the model")
+    add_vector_options(parser)
+    add_quiet(parser)
+    set_run(parser, _run)
+
+
+def add_vector_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide the vectors of a model."""
     parser.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="unit length (default: the model's)")
     parser.add_argument(
         "--max-length", type=whole(1), metavar="N", help="tokens of a text that count (default: the model's)"
     )
-    parser.add_argument("--dimensionality", type=whole(1), metavar="D", help="keep the first D dimensions of the model")
     parser.add_argument("--truncate-dim", type=whole(1), metavar="D", help="keep the first D dimensions of the vectors")
     parser.add_argument(
         "--precision",
@@ -43,8 +50,6 @@ def register(commands: Subcommands) -> None:
     )
     parser.add_argument("--prompt-name", metavar="NAME", help="put this prompt of the model before each text")
     parser.add_argument("--prompt", metavar="TEXT", help="put this text before each text")
-    add_quiet(parser)
-    set_run(parser, _run)
 
 
 def _run(options: argparse.Namespace) -> int:
