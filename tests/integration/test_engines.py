@@ -184,6 +184,21 @@ def test_daft(folder: Path, ran: Ran, use_process: bool | None) -> None:
     ran("daft", "class UDF" + (", processes" if use_process else ""), difference)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_daft_with_a_process_killed(folder: Path, tmp_path: Path, ran: Ran) -> None:
+    """Daft's own runner does not try again: it fails, and says so; the same query gives everything after that."""
+    daft = pytest.importorskip("daft")
+    from m2v_core.embed.engines.daft import embed_udf
+
+    frame = daft.from_arrow(TABLE)
+    embed = embed_udf(dying(folder, tmp_path / "killed"), use_process=True, max_concurrency=2, batch_size=200)
+    query = frame.select("n", embed(frame["text"]).alias("v")).sort("n")
+    with pytest.raises(Exception, match="closed the connection"):
+        query.to_arrow()
+    assert (tmp_path / "killed").exists()
+    ran("daft", "again after a process was killed", same(as_array(query.to_arrow()["v"]), folder))
+
+
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
     pytest.importorskip("pyspark")
