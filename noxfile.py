@@ -74,6 +74,10 @@ NEWER_CLIENT = "huggingface_hub>=2,<3"
 NEXT_TOKENIZERS = "tokenizers==1.0.0rc3"  # the other API, so far a release candidate
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
+# Hundreds of processes import the same packages, of which uv, unlike pip, compiles nothing when it installs them: the
+# first to import a module must be allowed to keep its bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def compiled_programs() -> Path:
     """The folder of JAX's compiled programs, in the user's cache: another clone of this project finds them too.
@@ -101,6 +105,20 @@ SMOKE = {
     "hub": ("tests/hub/test_render.py",),
     "distill": ("tests/distill/test_imports.py",),
     "train": ("tests/train/test_imports.py",),
+}
+#: What `-- smoke` runs of tests that other sessions run too: those of what differs in this environment.
+TOKENIZING = tuple(
+    f"tests/core/test_{name}.py"
+    for name in ("bad_texts", "cli", "compiled", "model", "splitting", "streams", "tokens", "unused_ids", "words")
+)
+CLIENT = tuple(f"tests/hub/test_{name}.py" for name in ("cli", "faults", "fetch", "push", "security", "xet"))
+ARRAYS = tuple(
+    f"tests/core/test_{name}.py"
+    for name in ("cluster", "format", "head", "model", "narrow", "pool", "quantize", "search_topk", "tokens", "words")
+)
+LOWEST_SMOKE = {
+    **SMOKE,
+    "hub": (*ARRAYS, "tests/hub/test_card.py", "tests/hub/test_fetch.py", "tests/hub/test_push.py"),
 }
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
@@ -180,9 +198,9 @@ def kernels(session: nox.Session) -> None:
 
 @nox.session
 def tokenizers1(session: nox.Session) -> None:
-    """m2v-core alone, with the other API of tokenizers: 1.x."""
+    """m2v-core alone, with the other API of tokenizers: 1.x; `-- smoke` for the tests of texts to ids."""
     install(session, NEXT_TOKENIZERS, *GROUPS["test"], packages=("m2v-core",))
-    session.run("pytest", "tests/core", *session.posargs)
+    session.run("pytest", *chosen(session, ["tests/core"], TOKENIZING))
 
 
 @nox.session
@@ -195,14 +213,17 @@ def lowest(session: nox.Session, package: str) -> None:
     if package == "distill":
         install_teacher(session)
     folders = ("tests/core", "tests/hub") if package == "hub" else (f"tests/{package}",)
-    session.run("pytest", *chosen(session, folders, SMOKE[package]), env=TESTING)
+    session.run("pytest", *chosen(session, folders, LOWEST_SMOKE[package]), env=TESTING)
 
 
 @nox.session
 def hub(session: nox.Session) -> None:
-    """Loading and publishing by the older line of the Hub's client; `tests` has the newer, and `lowest` the oldest."""
+    """Loading and publishing by the older line of the Hub's client; `tests` has the newer, and `lowest` the oldest.
+
+    `-- smoke` leaves out what calls no client.
+    """
     install(session, OLDER_CLIENT, *GROUPS["test"], packages=("m2v-core", "m2v-hub"))
-    session.run("pytest", *(session.posargs or ["tests/hub"]))
+    session.run("pytest", *chosen(session, ["tests/hub"], CLIENT))
 
 
 def lowest_requirements(*names: str) -> list[str]:

@@ -336,7 +336,7 @@ def test_saving_where_only_the_folder_is_ours(tmp_path: Path, monkeypatch) -> No
 def test_a_save_that_moves_files_one_by_one_never_mixes(tmp_path: Path, monkeypatch) -> None:
     """Stopped between two files, where folders cannot be exchanged, it leaves no model rather than a wrong one."""
     folder = saved(tmp_path / "m")
-    monkeypatch.setattr("m2v_core.storage.atomic._exchange", lambda one, other: False)
+    monkeypatch.setattr("m2v_core.storage.exchange._change_places", lambda one, other: False)
     replace, moved = Path.replace, []
 
     def stop_at_the_second(self: Path, target: Path) -> Path:

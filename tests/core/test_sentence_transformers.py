@@ -177,6 +177,9 @@ def test_the_command(tmp_path: Path, pipeline_folder: Path) -> None:
     expected = StaticModelPipeline.from_pretrained(pipeline_folder).model.encode(TEXTS)
     np.testing.assert_allclose(StaticModel.from_pretrained(out).encode(TEXTS), expected, atol=1e-6)
     assert m2v("export", "sentence-transformers", str(pipeline_folder), str(out), "-q").stderr == ""
+    facts = json.loads(m2v("export", "sentence-transformers", str(pipeline_folder), str(out), "--json").stdout)
+    size = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
+    assert facts == {"folder": str(out), "tokens": len(make_model("wordpiece").tokens), "dimensions": 8, "bytes": size}
     failed = m2v("export", "sentence-transformers", str(pipeline_folder), str(pipeline_folder))
     assert failed.returncode == 1
     assert "Choose another folder" in failed.stderr

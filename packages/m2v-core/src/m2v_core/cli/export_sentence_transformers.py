@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from m2v_core.cli.parser import Subcommands, add_model, add_quiet, set_run
+from m2v_core.cli.outputs import json_line
+from m2v_core.cli.parser import Subcommands, add_json, add_model, add_quiet, set_run
 from m2v_core.storage.atomic import check_output
 
 
@@ -23,6 +24,7 @@ def register(kinds: Subcommands) -> None:
     parser.add_argument(
         "--compact", action="store_true", help="keep float16, int8 and clusters; needs sentence-transformers 6.2"
     )
+    add_json(parser)
     add_quiet(parser)
     set_run(parser, _run)
 
@@ -34,7 +36,10 @@ def _run(options: argparse.Namespace) -> int:
 
     model = StaticModel.from_pretrained(options.model)
     save_sentence_transformers(model, options.out, compact=options.compact)
-    if not options.quiet:
-        size = sum(file.stat().st_size for file in options.out.rglob("*.safetensors"))
+    size = sum(file.stat().st_size for file in options.out.rglob("*.safetensors"))
+    if options.json:
+        facts = {"folder": str(options.out), "tokens": model.n_tokens, "dimensions": model.dim, "bytes": size}
+        print(json_line(facts, sys.stdout))
+    elif not options.quiet:
         print(f"{options.out}: {model.n_tokens} tokens x {model.dim} dimensions, {size / 1e6:.1f} MB", file=sys.stderr)
     return 0

@@ -15,12 +15,40 @@ from importlib.metadata import EntryPoint, entry_points
 
 from m2v_core.__about__ import __version__
 from m2v_core.cli import compile as compile_command
-from m2v_core.cli import embed, encode, evaluate, evaluate_mteb, export, info, predict, quantize, verify
+from m2v_core.cli import (
+    embed,
+    encode,
+    evaluate,
+    evaluate_mteb,
+    export,
+    info,
+    predict,
+    quantize,
+    search,
+    serve,
+    verify,
+)
 from m2v_core.cli.parser import Parser, Subcommands, in_words_of_the_command
 from m2v_core.cli.streams import escaping_streams
 from m2v_core.errors import InvalidInputError, M2VError
 
 COMMANDS = "m2v.commands"
+
+#: The modules of our own subcommands, in the order of `m2v --help`.
+OURS = (
+    encode,
+    embed,
+    search,
+    predict,
+    evaluate,
+    evaluate_mteb,
+    info,
+    quantize,
+    compile_command,
+    verify,
+    export,
+    serve,
+)
 
 #: The subcommands that other packages bring, so that a missing one can say where it comes from.
 PACKAGES = {
@@ -47,7 +75,9 @@ examples:
   m2v encode my-model texts.csv --text-column body --out x.parquet
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
   m2v embed my-model 'lake/*.parquet' --out vectors               files of any size (pip install 'm2v-core[embed]')
+  m2v search "lost card" *.md --model my-model                    passages of files; --save keeps an index of them
   m2v predict my-classifier texts.txt                             the label of each, one a line
+  m2v serve my-model my-classifier                                answer requests over HTTP, as OpenAI's API
   m2v evaluate my-classifier test.csv --label-column category     how often it is right
   m2v evaluate-mteb my-model --tasks STS12 STS13                  tasks of mteb (pip install 'm2v-core[mteb]')
 
@@ -94,7 +124,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (encode, embed, predict, evaluate, evaluate_mteb, info, quantize, compile_command, verify, export):
+    for command in OURS:
         command.register(commands)
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if named in commands.choices:

@@ -52,8 +52,9 @@ class Encoder:
         normalize: bool,
         batching: Batching,
         output: Output | None = None,
+        counts: NDArray[np.int64] | None = None,
     ) -> NDArray[Any]:
-        """The vectors [n, D] of texts, or [n, width] of `output`."""
+        """The vectors [n, D] of texts, or [n, width] of `output`; `counts` [n] gets the tokens of each text."""
         checks.whole("max_length", max_length, 1, or_none=True)
         width, dtype = (self.rows.dim, np.float32) if output is None else (output.width, output.dtype)
         vectors: NDArray[Any] = np.empty((len(texts), width), dtype)
@@ -62,6 +63,8 @@ class Encoder:
             ids = self.tokenizer(texts[span], max_length)
             rows, positions = self.rows.of(ids.values)
             tokens = Ragged(positions, ids.offsets)
+            if counts is not None:
+                counts[span] = ids.lengths
             if output is None:
                 pool.embed(rows, tokens, normalize=normalize, out=vectors[span])
             else:

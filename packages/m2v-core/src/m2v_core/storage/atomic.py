@@ -6,10 +6,8 @@ an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,11 +15,16 @@ from typing import IO, Any
 from uuid import uuid4
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.storage.exchange import exchange, give_back, remove
+from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder
 
 
 @contextmanager
 def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Iterator[Path]:
     """Yield an empty staging folder; when the block ends without an error its files become those of `folder`.
+
+    Files of the user in `folder` stay, also those that come in meanwhile. Saves of one folder, or of a folder and of
+    one in it, wait for each other; what saves that were killed have left behind is removed.
 
     Args:
         folder: The target. Its parents are made; a link is followed.
@@ -37,19 +40,17 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     inside = folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK))
-    staging = (folder if inside else folder.parent) / f".{folder.name}.{uuid4().hex}.tmp"
-    staging.mkdir()
-    try:
+    with (
+        kept_above(folder, marker=last),
+        staging_folder(folder if inside else folder.parent, folder) as staging,
+    ):
         yield staging
         for path in staging.rglob("*"):
             _flush(path)
-        if not folder.exists():
-            staging.rename(folder)
-        elif inside or not _swap(staging, folder, owned=owned, last=last):
-            _move_files(staging, folder, owned=owned, last=last)
+        if not _is_first(staging, folder):
+            with locked(folder, marker=last):
+                _put(staging, folder, owned=owned, last=last, inside=inside)
         _flush(folder.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextmanager
@@ -128,19 +129,27 @@ def check_output(path: str | os.PathLike[str], *, folder: bool = False) -> None:
         )
 
 
-def _swap(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> bool:
-    """Exchange the two folders, the other files of `folder` carried over; False if that cannot be done."""
-    if not (folder / last).exists() or _is_worked_in(folder):
+def _is_first(staging: Path, folder: Path) -> bool:
+    """Whether there is no such folder yet; then the staging folder has become it."""
+    if folder.exists():
         return False
-    for entry in folder.iterdir():
-        if entry.name in owned:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.copytree(entry, staging / entry.name, symlinks=True, copy_function=_link)
-        else:
-            _link(entry, staging / entry.name)
-    shutil.copymode(folder, staging)
-    return _exchange(staging, folder)
+    try:
+        staging.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another process made it just now
+            raise
+        return False
+    return True
+
+
+def _put(staging: Path, folder: Path, *, owned: Collection[str], last: str, inside: bool) -> None:
+    """Let the files of a staging folder be those of a folder whose lock is held."""
+    with abandoned_exchanges(folder) as abandoned:
+        for old in abandoned:
+            give_back(old, folder, owned=owned)
+    may_exchange = not inside and (folder / last).exists() and not _is_worked_in(folder)
+    if not (may_exchange and exchange(staging, folder, owned=owned)):
+        _move_files(staging, folder, owned=owned, last=last)
 
 
 def _is_worked_in(folder: Path) -> bool:
@@ -150,43 +159,15 @@ def _is_worked_in(folder: Path) -> bool:
         return False
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    """A second name for the file, or a copy where the file system has none."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
 def _move_files(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> None:
     new = {file.name for file in staging.iterdir() if file.name in owned}
     for name in sorted((set(owned) - new) | {last}, key=lambda name: name != last):
-        _remove(folder / name)
+        remove(folder / name)
     for name in sorted(new, key=lambda name: name == last):
         if (staging / name).is_dir():  # takes the place of no folder that holds files
-            _remove(folder / name)
+            remove(folder / name)
         (staging / name).replace(folder / name)
     _flush(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places atomically; False where the system cannot."""
-    libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
-    a, b = os.fsencode(one), os.fsencode(other)
-    if sys.platform == "linux" and hasattr(libc, "renameat2"):
-        at_cwd, rename_exchange = -100, 2
-        return bool(libc.renameat2(at_cwd, a, at_cwd, b, rename_exchange) == 0)
-    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
-        rename_swap = 2
-        return bool(libc.renamex_np(a, b, rename_swap) == 0)
-    return False
 
 
 def _flush(path: Path) -> None:
