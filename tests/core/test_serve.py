@@ -383,12 +383,12 @@ def test_counters() -> None:
 def test_too_many_requests_at_a_time() -> None:
     app = create_app({"x": MODEL}, ServeConfig(max_requests=1))
     with TestClient(app) as client:
-        app.state.serve.accepted += 1  # one that is being worked on
+        app.state.serve.in_progress += 1  # one that is being worked on
         response = client.post(EMBEDDINGS, json={"input": "a"})
         refusal(response, 429, "overloaded")
         assert response.headers["retry-after"] == "1"
         assert client.get("/metrics").status_code == client.get("/readyz").status_code == 200
-        app.state.serve.answered += 1
+        app.state.serve.in_progress -= 1
         assert client.post(EMBEDDINGS, json={"input": "a"}).status_code == 200
 
 
@@ -452,8 +452,8 @@ def test_an_app_needs_named_models(models: dict[str, StaticModel]) -> None:
         ("port", -1),
         ("host", ""),
         ("threads", 0),
-        ("batch_wait", -1),
-        ("batch_wait", float("nan")),
+        ("max_batch", 0),
+        ("body_seconds", float("nan")),
         ("max_texts", 0),
         ("max_body", 1.5),
         ("body_seconds", 0),

@@ -287,7 +287,7 @@ def test_wrong_usage_is_found_before_the_work(folder: Path, tmp_path: Path, monk
     fails(m2v("serve"), 2, "MODEL")
     fails(m2v("serve", folder, "--port", "x"), 2, "--port", "whole number")
     fails(m2v("serve", folder, "--port", 70_000), 1, "--port should be a whole number, from 0 to 65535; found 70000")
-    fails(m2v("serve", folder, "--batch-wait", "-1"), 1, "--batch-wait should be a number, 0 or more")
+    fails(m2v("serve", folder, "--body-seconds", 0), 1, "--body-seconds should be a number, above 0; found 0")
     fails(m2v("serve", tmp_path / "none", "--port", 0), 1, "neither a folder")
     fails(m2v("serve", tmp_path, "--port", 0), 1, str(tmp_path))
     fails(m2v("serve", folder, folder), 1, "found 'small' twice. Name one of them: NAME=")

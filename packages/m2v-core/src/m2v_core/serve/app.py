@@ -60,9 +60,13 @@ def create_app(
     config = config or ServeConfig()
     if api_key is not None:
         check_key(api_key)
-    state, metrics = State(), Metrics()
+    state = State()
+    metrics = Metrics(lambda: state.in_progress)
     batcher = Batcher(
-        max_texts=config.max_batch, wait=config.batch_wait / 1e3, small=SMALL_BATCH, observe=metrics.batch
+        max_texts=config.max_batch,
+        small=SMALL_BATCH,
+        alone=lambda: state.in_progress == 1,
+        observe=metrics.batch,
     )
     routes = Routes(Models(models), config, batcher, metrics, state).all()
     content, html = document(OPERATIONS, key=api_key is not None), page(OPERATIONS, key=api_key is not None)
