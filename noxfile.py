@@ -63,6 +63,9 @@ LIGHT_TESTS = (
     "tests/integration/test_adapters.py",
     "tests/integration/test_langchain_standard.py",
 )
+#: Engines that embed a corpus; pyspark does not yet know pandas 3.
+ENGINES = ("daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
+LIGHT_ENGINES = ("duckdb", "polars")
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
@@ -259,6 +262,21 @@ def integrations(session: nox.Session) -> None:
     everything = ("tests/integration", "tests/test_examples.py")
     arguments = everything if session.posargs == ["all"] else chosen(session, everything, LIGHT_TESTS)
     session.run("pytest", "-q", "-m", "integrations", *arguments, env=variables)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """A corpus embedded by Ray, Daft, Spark, Polars and DuckDB, and `m2v embed` killed 50 times; Spark needs a Java.
+
+    `-- smoke` has Polars and DuckDB alone.
+    """
+    smoke = session.posargs == ["smoke"]
+    install(session, *(LIGHT_ENGINES if smoke else ENGINES), *GROUPS["test"])
+    install_teacher(session)
+    everything = ("tests/integration/test_engines.py", "tests/test_examples.py")
+    session.run("pytest", "-q", "-m", "engines", *chosen(session, everything, everything), env=TESTING)
+    if not session.posargs:
+        session.run("pytest", "-q", "tests/core/test_embed_kills.py", "--kills", "50", env=TESTING)
 
 
 @nox.session

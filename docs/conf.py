@@ -16,14 +16,18 @@ napoleon_use_ivar = True
 autodoc_mock_imports = [  # libraries with an adapter, or of an extra, which are not installed here
     "bertopic",
     "chonkie",
+    "daft",
     "datasets",
+    "duckdb",
     "haystack",
     "keybert",
     "langchain_core",
     "llama_index",
     "mteb",
+    "polars",
     "pyarrow",
     "pydantic",
+    "pyspark",
     "spacy",
 ]
 doctest_test_doctest_blocks = ""  # pytest runs the examples: tests/test_examples.py and tests/test_pages.py

@@ -56,8 +56,9 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def marked(name: str) -> Any:
-    """The adapters of m2v-core are for libraries that `nox -s integrations` has."""
-    return pytest.param(name, marks=pytest.mark.integrations if name.startswith("m2v_core.integrations") else ())
+    """The adapters of m2v-core are for libraries that `nox -s integrations` or `nox -s engines` has."""
+    marks = {"m2v_core.integrations": pytest.mark.integrations, "m2v_core.embed.engines": pytest.mark.engines}
+    return pytest.param(name, marks=[mark for package, mark in marks.items() if name.startswith(package)])
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in WITH_EXAMPLES])

@@ -22,7 +22,10 @@ for package in ("m2v_distill", "m2v_train", "m2v_hub"):
     pytest.importorskip(package, reason="needs all four packages: nox -s tests")
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["../README.md", "quickstart.md", "encoding.md", "exporting.md", "scale.md", "teachers.md", "training.md"]
+PAGES = [
+    *("../README.md", "quickstart.md", "encoding.md", "search.md", "exporting.md", "scale.md"),
+    *("teachers.md", "training.md"),
+]
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 BLOCK = re.compile(r"^((?:<!--|%) not run: .+\n)?```(?:python|pycon|\{doctest\})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -24,6 +24,7 @@ from m2v_core.cli import (
     info,
     predict,
     quantize,
+    search,
     serve,
     verify,
 )
@@ -37,6 +38,7 @@ COMMANDS = "m2v.commands"
 OURS = (
     encode,
     embed,
+    search,
     predict,
     evaluate,
     evaluate_mteb,
@@ -73,6 +75,7 @@ examples:
   m2v encode my-model texts.csv --text-column body --out x.parquet
   echo "a fine day" | m2v encode my-model                         one JSON array a line, on stdout
   m2v embed my-model 'lake/*.parquet' --out vectors               files of any size (pip install 'm2v-core[embed]')
+  m2v search "lost card" *.md --model my-model                    passages of files; --save keeps an index of them
   m2v predict my-classifier texts.txt                             the label of each, one a line
   m2v serve my-model my-classifier                                answer requests over HTTP, as OpenAI's API
   m2v evaluate my-classifier test.csv --label-column category     how often it is right

@@ -99,7 +99,7 @@ class TextEmbedder:
 
 
 class BatchEmbedder:
-    """A function of batches, dicts of columns, that adds the column of vectors.
+    """A function of batches, dicts of columns or tables of pyarrow, that adds the column of vectors.
 
     Engines pickle it and send it to their workers: Ray Data (`map_batches`), and others that take a Python function.
     The model of a folder is not sent: each process loads it once, at the first batch, and processes on one machine
@@ -157,17 +157,38 @@ class BatchEmbedder:
         """The dtype of the vectors."""
         return self.embedder.output.dtype
 
+    def check(self, place: str, names: Sequence[str]) -> None:
+        """Raise unless a table with these columns has those that are needed; the error begins with its `place`.
+
+        Raises:
+            InvalidInputError: See `check_columns`.
+        """
+        check_columns(place, names, self.config)
+
     def vectors(self, texts: Sequence[str | None]) -> NDArray[Any]:
         """The vectors [n, dim] of texts; zeros for a missing one."""
         return self.embedder(texts)[0]
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Any) -> Any:
         """The columns that are kept, and the vectors.
+
+        Args:
+            batch: A dict of columns, or a table or record batch of pyarrow.
+
+        Returns:
+            A dict with an array [n, dim], or a table or record batch with fixed-size lists.
 
         Raises:
             InvalidInputError: There is no such column, or a value of it is no text.
         """
-        config = self.config
-        check_columns("The batch", list(batch), config)
-        kept = batch if config.keep is None else {name: batch[name] for name in config.keep}
-        return {**kept, config.vector_column: self.vectors(plain(batch[config.text_column]))}
+        config, is_dict = self.config, isinstance(batch, Mapping)
+        names = list(batch) if is_dict else batch.schema.names
+        self.check("The batch", names)
+        kept = names if config.keep is None else list(config.keep)
+        vectors = self.vectors(plain(batch[config.text_column]))
+        if is_dict:
+            return {**{name: batch[name] for name in kept}, config.vector_column: vectors}
+        from m2v_core.embed.arrow import fixed_size_list
+
+        columns = [*(batch.column(name) for name in kept), fixed_size_list(vectors)]
+        return type(batch).from_arrays(columns, [*kept, config.vector_column])
