@@ -51,17 +51,21 @@ INTEGRATIONS = (
     "mteb",
     "fastembed",
     "langchain-tests",
+    "openai",
+    "langchain-openai",
+    "openapi-spec-validator",
     "faiss-cpu",
     "spacy",
     "bertopic",
 )
 #: For the smoke: some of them that do not bring PyTorch, and their tests.
-LIGHT_INTEGRATIONS = ("chonkie", "haystack-ai", "langchain-tests", "vicinity")
+LIGHT_INTEGRATIONS = ("chonkie", "haystack-ai", "langchain-tests", "openai", "vicinity")
 LIGHT_TESTS = (
     "tests/integration/test_integrations.py::test_chonkie",
     "tests/integration/test_integrations.py::test_vicinity",
     "tests/integration/test_adapters.py",
     "tests/integration/test_langchain_standard.py",
+    "tests/integration/test_serve_clients.py",
 )
 #: Engines that embed a corpus; pyspark does not yet know pandas 3, and Ray reads files by fsspec, which needs aiohttp.
 ENGINES = ("aiohttp", "daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
