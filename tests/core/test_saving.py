@@ -121,7 +121,7 @@ def test_the_next_save_removes_what_a_killed_one_left(folder: Path, monkeypatch,
 
     def save() -> None:
         if moment == "in the staging folder":
-            monkeypatch.setattr("m2v_core.storage.atomic._flush", kill_me)
+            monkeypatch.setattr("m2v_core.storage.atomic.flush", kill_me)
         elif moment == "before the exchange":
             monkeypatch.setattr(exchange, "_change_places", kill_me)
         elif moment == "after it":

@@ -1,7 +1,8 @@
 """Replace a folder or a file in one step, so that a reader, or a crash, sees all of the old one or all of the new one.
 
 The new content is written beside the target, and then takes its place: a rename for a file and where there was nothing,
-an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was.
+an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was, and else one file after the other, such that a
+reader finds out.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
 from m2v_core.errors import InvalidInputError
-from m2v_core.storage.exchange import exchange, give_back, remove
+from m2v_core.storage.exchange import exchange, give_back
 from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder
+from m2v_core.storage.unfinished import finish, flush, put_in_place
 
 
 @contextmanager
@@ -29,13 +31,13 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
     Args:
         folder: The target. Its parents are made; a link is followed.
         owned: Names of the files and subfolders that are replaced or removed. Every other one stays.
-        last: The file without which a reader takes the folder for empty. Where no exchange is possible (Windows,
+        last: The file without which other programs take the folder for empty. Where no exchange is possible (Windows,
             some network drives, a mount point, a parent that is not ours to write, a folder that is the working
-            directory or holds no `last` yet), the old one goes first, then the files move one by one, this one last:
-            whoever comes between finds no model, never a mixed one.
+            directory or holds no `last` yet), the files take their places one by one, this one last; see
+            `m2v_core.storage.unfinished`.
 
     Raises:
-        OSError: The folder cannot be written. The old content is then untouched.
+        OSError: The folder cannot be written. A reader of m2v then gets the whole old content, or the whole new one.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +48,11 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
     ):
         yield staging
         for path in staging.rglob("*"):
-            _flush(path)
+            flush(path)
         if not _is_first(staging, folder):
             with locked(folder, marker=last):
                 _put(staging, folder, owned=owned, last=last, inside=inside)
-        _flush(folder.parent)
+        flush(folder.parent)
 
 
 @contextmanager
@@ -147,9 +149,10 @@ def _put(staging: Path, folder: Path, *, owned: Collection[str], last: str, insi
     with abandoned_exchanges(folder) as abandoned:
         for old in abandoned:
             give_back(old, folder, owned=owned)
+    finish(folder, owned=owned, last=last)
     may_exchange = not inside and (folder / last).exists() and not _is_worked_in(folder)
     if not (may_exchange and exchange(staging, folder, owned=owned)):
-        _move_files(staging, folder, owned=owned, last=last)
+        put_in_place(staging, folder, owned=owned, last=last)
 
 
 def _is_worked_in(folder: Path) -> bool:
@@ -157,25 +160,3 @@ def _is_worked_in(folder: Path) -> bool:
         return Path.cwd().is_relative_to(folder)
     except FileNotFoundError:  # the working directory was removed
         return False
-
-
-def _move_files(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> None:
-    new = {file.name for file in staging.iterdir() if file.name in owned}
-    for name in sorted((set(owned) - new) | {last}, key=lambda name: name != last):
-        remove(folder / name)
-    for name in sorted(new, key=lambda name: name == last):
-        if (staging / name).is_dir():  # takes the place of no folder that holds files
-            remove(folder / name)
-        (staging / name).replace(folder / name)
-    _flush(folder)
-
-
-def _flush(path: Path) -> None:
-    """Ask the disk to keep a file or a folder's list of names (folders cannot be opened on Windows)."""
-    with suppress(PermissionError, IsADirectoryError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            with suppress(OSError):
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

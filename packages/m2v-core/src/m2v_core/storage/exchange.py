@@ -145,7 +145,7 @@ def _is_folder(path: Path) -> bool:
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):  # a copy into what is there could change another file
         raise
     except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)

@@ -1,6 +1,6 @@
 """Folders in which a save is prepared: made, locked while they are in use, and removed after a crash.
 
-A staging folder is `.NAME.<32 hexadecimal digits>.tmp` beside the folder NAME. Its process holds a lock on it
+A staging folder is `.NAME.<32 hexadecimal digits>.tmp` beside the folder NAME, or in it. Its process holds a lock on it
 (`flock`), which ends with the process; so a later save can tell those that nobody will finish. Where there are no such
 locks (Windows, some network drives), none is removed.
 """
@@ -48,7 +48,7 @@ def staging_folder(parent: Path, folder: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be made.
     """
-    for abandoned in _staging_folders(parent, folder, PREPARED):
+    for abandoned in [*_staging_folders(folder.parent, folder, PREPARED), *_staging_folders(folder, folder, PREPARED)]:
         with _locked_if_abandoned(abandoned) as is_abandoned:
             if is_abandoned:
                 shutil.rmtree(abandoned, ignore_errors=True)
