@@ -24,10 +24,14 @@ autodoc_mock_imports = [  # libraries with an adapter, or of an extra, which are
     "langchain_core",
     "llama_index",
     "mteb",
+    "orjson",
     "polars",
+    "prometheus_client",
     "pyarrow",
     "pydantic",
     "pyspark",
     "spacy",
+    "starlette",
+    "uvicorn",
 ]
 doctest_test_doctest_blocks = ""  # pytest runs the examples: tests/test_examples.py and tests/test_pages.py
