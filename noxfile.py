@@ -299,6 +299,8 @@ def web(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
+    Those of `search` need numpy alone, and run in one process with ours.
+
     `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
     """
     install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
@@ -306,9 +308,16 @@ def bench(session: nox.Session) -> None:
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
         return
-    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
     data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
-    for name in session.posargs or ("imports", "distill", "encode", "memory", "train"):
+    names = list(session.posargs or ("search", "imports", "distill", "encode", "memory", "train"))
+    if "search" in names:
+        names.remove("search")
+        session.install("faiss-cpu", "usearch", "vicinity")
+        session.run("python", "benchmarks/search.py", *data, env=OFFLINE)
+    if not names:
+        return
+    peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
+    for name in names:
         more = data if name == "train" else []
         if name in ("encode", "memory"):
             more = ["--laghu", environment(session, "laghu", [LAGHU]), *data]
