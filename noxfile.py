@@ -51,21 +51,26 @@ INTEGRATIONS = (
     "mteb",
     "fastembed",
     "langchain-tests",
+    "openai",
+    "langchain-openai",
+    "openapi-spec-validator",
     "faiss-cpu",
     "spacy",
     "bertopic",
 )
 #: For the smoke: some of them that do not bring PyTorch, and their tests.
-LIGHT_INTEGRATIONS = ("chonkie", "haystack-ai", "langchain-tests", "vicinity")
+LIGHT_INTEGRATIONS = ("chonkie", "haystack-ai", "langchain-tests", "openai", "vicinity")
 LIGHT_TESTS = (
     "tests/integration/test_integrations.py::test_chonkie",
     "tests/integration/test_integrations.py::test_vicinity",
     "tests/integration/test_adapters.py",
     "tests/integration/test_langchain_standard.py",
+    "tests/integration/test_serve_clients.py",
 )
-#: Engines that embed a corpus; pyspark does not yet know pandas 3.
-ENGINES = ("daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
+#: Engines that embed a corpus; pyspark does not yet know pandas 3, and Ray reads files by fsspec, which needs aiohttp.
+ENGINES = ("aiohttp", "daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
 LIGHT_ENGINES = ("duckdb", "polars")
+SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true", "DAFT_ANALYTICS_ENABLED": "0"}  # they tell nobody
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
@@ -104,6 +109,20 @@ SMOKE = {
     "hub": ("tests/hub/test_render.py",),
     "distill": ("tests/distill/test_imports.py",),
     "train": ("tests/train/test_imports.py",),
+}
+#: What `-- smoke` runs of tests that other sessions run too: those of what differs in this environment.
+TOKENIZING = tuple(
+    f"tests/core/test_{name}.py"
+    for name in ("bad_texts", "cli", "compiled", "model", "splitting", "streams", "tokens", "unused_ids", "words")
+)
+CLIENT = tuple(f"tests/hub/test_{name}.py" for name in ("cli", "faults", "fetch", "push", "security", "xet"))
+ARRAYS = tuple(
+    f"tests/core/test_{name}.py"
+    for name in ("cluster", "format", "head", "model", "narrow", "pool", "quantize", "search_topk", "tokens", "words")
+)
+LOWEST_SMOKE = {
+    **SMOKE,
+    "hub": (*ARRAYS, "tests/hub/test_card.py", "tests/hub/test_fetch.py", "tests/hub/test_push.py"),
 }
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
@@ -183,9 +202,9 @@ def kernels(session: nox.Session) -> None:
 
 @nox.session
 def tokenizers1(session: nox.Session) -> None:
-    """m2v-core alone, with the other API of tokenizers: 1.x."""
+    """m2v-core alone, with the other API of tokenizers: 1.x; `-- smoke` for the tests of texts to ids."""
     install(session, NEXT_TOKENIZERS, *GROUPS["test"], packages=("m2v-core",))
-    session.run("pytest", "tests/core", *session.posargs)
+    session.run("pytest", *chosen(session, ["tests/core"], TOKENIZING))
 
 
 @nox.session
@@ -198,14 +217,17 @@ def lowest(session: nox.Session, package: str) -> None:
     if package == "distill":
         install_teacher(session)
     folders = ("tests/core", "tests/hub") if package == "hub" else (f"tests/{package}",)
-    session.run("pytest", *chosen(session, folders, SMOKE[package]), env=TESTING)
+    session.run("pytest", *chosen(session, folders, LOWEST_SMOKE[package]), env=TESTING)
 
 
 @nox.session
 def hub(session: nox.Session) -> None:
-    """Loading and publishing by the older line of the Hub's client; `tests` has the newer, and `lowest` the oldest."""
+    """Loading and publishing by the older line of the Hub's client; `tests` has the newer, and `lowest` the oldest.
+
+    `-- smoke` leaves out what calls no client.
+    """
     install(session, OLDER_CLIENT, *GROUPS["test"], packages=("m2v-core", "m2v-hub"))
-    session.run("pytest", *(session.posargs or ["tests/hub"]))
+    session.run("pytest", *chosen(session, ["tests/hub"], CLIENT))
 
 
 def lowest_requirements(*names: str) -> list[str]:
@@ -273,8 +295,8 @@ def engines(session: nox.Session) -> None:
     smoke = session.posargs == ["smoke"]
     install(session, *(LIGHT_ENGINES if smoke else ENGINES), *GROUPS["test"])
     install_teacher(session)
-    everything = ("tests/integration/test_engines.py", "tests/test_examples.py")
-    session.run("pytest", "-q", "-m", "engines", *chosen(session, everything, everything), env=TESTING)
+    files = ("tests/integration/test_engines.py", "tests/test_examples.py")
+    session.run("pytest", "-q", "-m", "engines", *chosen(session, files, files), env={**TESTING, **SILENT})
     if not session.posargs:
         session.run("pytest", "-q", "tests/core/test_embed_kills.py", "--kills", "50", env=TESTING)
 
@@ -299,25 +321,26 @@ def web(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
-    Those of `search` need numpy alone, and run in one process with ours.
-
-    `-- quality ENCODER ...` needs no peer, and takes the arguments of `benchmarks/quality.py`.
+    `-- quality ENCODER ...`, `-- embed MODEL` and `-- search` need no peer's environment, and take the arguments of the
+    files.
     """
     install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
+    data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
+    if session.posargs[:1] == ["embed"]:
+        session.install("pyarrow")
+        engines = environment(session, "engines", [*ENGINES, "-e", "packages/m2v-core"])
+        session.run("python", "benchmarks/embed.py", *session.posargs[1:], *data, "--python", engines, env=OFFLINE)
+        return
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
         return
-    data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
-    names = list(session.posargs or ("search", "imports", "distill", "encode", "memory", "train"))
-    if "search" in names:
-        names.remove("search")
-        session.install("faiss-cpu", "usearch", "vicinity")
-        session.run("python", "benchmarks/search.py", *data, env=OFFLINE)
-    if not names:
+    if session.posargs[:1] == ["search"]:
+        session.install("faiss-cpu", "usearch", "vicinity")  # which need numpy alone
+        session.run("python", "benchmarks/search.py", *session.posargs[1:], *data, env=OFFLINE)
         return
     peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
-    for name in names:
+    for name in session.posargs or ("imports", "distill", "encode", "memory", "train"):
         more = data if name == "train" else []
         if name in ("encode", "memory"):
             more = ["--laghu", environment(session, "laghu", [LAGHU]), *data]

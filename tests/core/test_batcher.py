@@ -137,17 +137,16 @@ def test_a_request_whose_client_left_is_not_computed() -> None:
     assert task.batches == [["stays"], ["next"]]
 
 
-@pytest.mark.parametrize(("wait", "max_texts"), [(0.1, 1000), (100, 10)])
-def test_waiting_gathers_what_comes_later_but_not_when_there_is_enough(wait: float, max_texts: int) -> None:
-    sizes = list[int]()
+def test_a_small_request_alone_is_computed_at_once() -> None:
+    task, sizes = Shout(), list[int]()
 
     async def work(batcher: Batcher) -> Any:
-        async def later(number: int) -> Any:
-            for _ in range(number):
-                await asyncio.sleep(0)
-            return await batcher(Shout(), [str(number)])
+        with pytest.raises(StopIteration) as done:  # it waits for nothing
+            batcher(task, ["a"]).__await__().send(None)
+        with pytest.raises(ValueError, match="bad text 0"):
+            await batcher(task, ["bad"])
+        return done.value.value, await batcher(task, ["a" * 11])
 
-        await asyncio.gather(*(later(number) for number in range(10)))
-
-    run(work, wait=wait, max_texts=max_texts, observe=sizes.append)
-    assert sizes == [10]
+    assert run(work, small=10, alone=lambda: True, observe=sizes.append) == ((["A"], [1]), (["A" * 11], [11]))
+    assert sizes == [1, 1, 1]
+    assert "m2v-serve" in task.threads[2]

@@ -204,8 +204,15 @@ def test_types_of_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     assert str(found.schema.field("never").type) == "string"
     Path("y.jsonl").write_text('{"text": "good", "n": 1, "m": 1}\n{"text": "day", "n": "a", "m": 2}\n')
-    with pytest.raises(InvalidInputError, match="one type for each key"):
-        embed_files("model", "y.jsonl", "out")
+    refused("one type for each key", "y.jsonl")
+    refused("one type for each key", "y.jsonl", out="other", keep=["n"])
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    refused("one type for each key", "y.jsonl")  # in one block
+    found = parquet.read_table(embed_files("model", "y.jsonl", "kept", keep=["m"]).paths[0])
+    assert found.column("m").to_pylist() == [1, 2]
+    Path("z.jsonl").write_text('{"n": 1}\n{"n": "a"}\n{')
+    refused("in the lines from 1 on", "z.jsonl", out="third", keep=[], text_column="n")
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x.jsonl", "x.csv", "x.tsv.gz", "x.parquet"])
@@ -320,7 +327,7 @@ BAD = {
     "an array": ("x.jsonl", b'["a"]\n', "expected a JSON object a line"),
     "mixed": ("x.jsonl", b'{"text": "a"}\n{"text": 1}\n', "of one type for each key"),
     "fields": ("x.csv", b"id,text\n1,a\n2,a,secret\n", "row 3: expected 2 fields, as in the header; found 3"),
-    "the same twice": ("x.csv", b"text,text\na,b\n", "different names of columns"),
+    "the same twice": ("x.csv", b"text,text\na,b\n", "columns of different names; found 'text', 'text'"),
     "not UTF-8": ("x.txt", b"good\nd\xe9j\xe0\n", "line 2: expected UTF-8"),
     "not UTF-8 in CSV": ("x.csv", b"id,text\n1,d\xe9j\xe0\n", "expected a file of the format that its name says"),
     "no gzip": ("x.txt.gz", b"good", "expected a whole file"),

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, StaticModel, StaticModelPipeline
+from m2v_core.search import Index
 from m2v_core.serve import ServeConfig, create_app
 from m2v_core.serve.openapi import OPERATIONS
 from tokenizer_files import unigram
@@ -169,6 +170,49 @@ def test_a_text_that_the_tokenizer_cannot_spell_is_an_error_of_its_own_request()
         message = refusal(client.post("/embed", json={"inputs": ["good", "good ☃"]}), 400, None)
         assert "cannot spell text 1" in message
         assert client.post("/embed", json={"inputs": ["good"]}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    index = Index(MODEL, lexical=True)
+    texts = ["good day", "bad day", "sunny days", "un able", "zebra 4711", ""]
+    index.add(texts, metadata=[{"page": page, "text": text} for page, text in enumerate(texts)])
+    return index
+
+
+def test_hits_are_those_of_the_index(index: Index) -> None:
+    queries = ["sunny day", "zebra", "bad, bad!"]
+    with TestClient(create_app({"x": MODEL}, SMALL, index=index)) as client:
+        for options in ({}, {"k": 2}, {"mode": "dense"}, {"mode": "lexical", "k": 100}, {"filter": {"page": [0, 4]}}):
+            expected = [[hit._asdict() for hit in hits] for hits in index.search(queries, **options)]  # type: ignore[arg-type]
+            answer = client.post("/search", json={"query": queries, **options}).json()
+            found = [[(hit["id"], hit["metadata"]) for hit in hits] for hits in answer["hits"]]
+            assert found == [[(hit["id"], hit["metadata"]) for hit in hits] for hits in expected]
+            scores = [hit["score"] for hits in answer["hits"] for hit in hits]
+            assert scores == pytest.approx([hit["score"] for hits in expected for hit in hits], abs=1e-6)
+            one = client.post("/search", json={"query": queries[1], **options}).json()["hits"]
+            assert [hit["id"] for hit in one] == [hit["id"] for hit in expected[1]]
+        assert client.get("/openapi.json").json()["paths"]["/search"]["post"]["requestBody"]
+        for wrong, param in (
+            ({"k": 0}, "k"),
+            ({"k": 1001}, "k"),
+            ({"mode": "both"}, "mode"),
+            ({"filter": "a"}, "filter"),
+        ):
+            refusal(client.post("/search", json={"query": "a", **wrong}), 400, None, param)
+        refusal(client.post("/search", json={"query": ["a"] * 6}), 400, "array_above_max_length", "query")
+
+
+def test_search_needs_an_index_with_a_model(client: TestClient) -> None:
+    refusal(client.post("/search", json={"query": "good"}), 404, "not_found")
+    assert "/search" not in client.get("/docs").text
+    with pytest.raises(InvalidInputError, match="an index with a model"):
+        create_app({"x": MODEL}, index=Index())
+    dense = Index(MODEL)
+    dense.add(["good"])
+    with TestClient(create_app({"x": MODEL}, index=dense)) as other:
+        message = refusal(other.post("/search", json={"query": "good", "mode": "lexical"}), 400, None)
+        assert "needs an index made with lexical=True" in message
 
 
 # --- wrong requests ---------------------------------------------------------------------------------------------------
@@ -383,12 +427,12 @@ def test_counters() -> None:
 def test_too_many_requests_at_a_time() -> None:
     app = create_app({"x": MODEL}, ServeConfig(max_requests=1))
     with TestClient(app) as client:
-        app.state.serve.accepted += 1  # one that is being worked on
+        app.state.serve.in_progress += 1  # one that is being worked on
         response = client.post(EMBEDDINGS, json={"input": "a"})
         refusal(response, 429, "overloaded")
         assert response.headers["retry-after"] == "1"
         assert client.get("/metrics").status_code == client.get("/readyz").status_code == 200
-        app.state.serve.answered += 1
+        app.state.serve.in_progress -= 1
         assert client.post(EMBEDDINGS, json={"input": "a"}).status_code == 200
 
 
@@ -452,8 +496,8 @@ def test_an_app_needs_named_models(models: dict[str, StaticModel]) -> None:
         ("port", -1),
         ("host", ""),
         ("threads", 0),
-        ("batch_wait", -1),
-        ("batch_wait", float("nan")),
+        ("max_batch", 0),
+        ("body_seconds", float("nan")),
         ("max_texts", 0),
         ("max_body", 1.5),
         ("body_seconds", 0),

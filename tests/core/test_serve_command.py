@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
@@ -12,9 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,64 +20,12 @@ from commands import m2v
 from conftest import GOLDEN, make_model
 from m2v_core import StaticModel
 from m2v_core.cli.serve import is_loopback
+from m2v_core.search import Index
 from m2v_core.serve.server import bound_socket
+from servers import JSON, Server, serving
 
 BODY = json.dumps({"input": ["good day", "bad, sunny days!"] * 20})
-JSON = {"Content-Type": "application/json"}
 ANYWHERE = "0.0.0.0"  # noqa: S104 - the warning and the key are about it
-
-
-class Server:
-    """A running server: its process, port, and what it wrote on stderr so far."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process, self.lines = process, list[str]()
-        assert process.stderr is not None
-        for line in process.stderr:
-            self.lines.append(line.rstrip("\n"))
-            if found := re.match(r"Serving .* at http://.*:(\d+) ", line):
-                self.port = int(found[1])
-                return
-        raise AssertionError("\n".join(self.lines))
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-
-    def request(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, Any]:
-        connection = self.connect()
-        connection.request(method, path, body, JSON | (headers or {}))
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        is_json = answer.headers["content-type"] == "application/json"
-        return answer.status, json.loads(content) if is_json else content.decode()
-
-    def raw(self, data: bytes) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        connection.sendall(data)
-        return connection
-
-    def end(self, name: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """The exit code and the last line on stderr after a signal."""
-        self.process.send_signal(name)
-        _, rest = self.process.communicate(timeout=20)
-        self.lines += rest.splitlines()
-        return self.process.returncode, self.lines[-1]
-
-
-@contextmanager
-def serving(*arguments: object, **variables: str) -> Iterator[Server]:
-    command = [sys.executable, "-m", "m2v_core", "serve", "--port", "0", *map(str, arguments)]
-    environment = {**os.environ, **variables}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            yield Server(process)
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +43,24 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def test_it_serves_and_stops(folder: Path) -> None:
-    with serving(folder, f"my-head={GOLDEN / 'heads' / 'softmax'}", "--log-requests", "--threads", 1) as server:
+def test_it_serves_and_stops(folder: Path, tmp_path: Path) -> None:
+    index = Index(StaticModel.from_pretrained(folder))
+    index.add(["good", "day"])
+    index.save(tmp_path, include_model=False)
+    head = f"my-head={GOLDEN / 'heads' / 'softmax'}"
+    with serving(folder, head, "--log-requests", "--threads", 1, "--index", tmp_path) as server:
         status, answer = server.request("POST", "/v1/embeddings?secret", json.dumps({"input": ["good", "day"]}))
         vectors = np.float32([one["embedding"] for one in answer["data"]])
         assert (status, answer["model"]) == (200, "small")
         np.testing.assert_array_equal(vectors, StaticModel.from_pretrained(folder).encode(["good", "day"]))
         assert server.request("GET", "/readyz") == (200, {"status": "ready"})
-        assert server.end() == (0, "Stopped: 2 of 2 requests answered")
+        assert server.request("POST", "/search", json.dumps({"query": "day", "k": 1}))[1]["hits"][0]["id"] == 1
+        assert server.end() == (0, "Stopped: 3 of 3 requests answered")
         assert server.lines[0].startswith("Serving small, my-head at http://127.0.0.1:")
         assert [line.split()[3:6] for line in server.lines[1:-1]] == [
             ["POST", "/v1/embeddings", "200"],
             ["GET", "/readyz", "200"],
+            ["POST", "/search", "200"],
         ]
         assert "secret" not in "".join(server.lines)
 
@@ -287,9 +238,10 @@ def test_wrong_usage_is_found_before_the_work(folder: Path, tmp_path: Path, monk
     fails(m2v("serve"), 2, "MODEL")
     fails(m2v("serve", folder, "--port", "x"), 2, "--port", "whole number")
     fails(m2v("serve", folder, "--port", 70_000), 1, "--port should be a whole number, from 0 to 65535; found 70000")
-    fails(m2v("serve", folder, "--batch-wait", "-1"), 1, "--batch-wait should be a number, 0 or more")
+    fails(m2v("serve", folder, "--body-seconds", 0), 1, "--body-seconds should be a number, above 0; found 0")
     fails(m2v("serve", tmp_path / "none", "--port", 0), 1, "neither a folder")
     fails(m2v("serve", tmp_path, "--port", 0), 1, str(tmp_path))
+    fails(m2v("serve", folder, "--port", 0, "--index", tmp_path / "none"), 1, str(tmp_path / "none"))
     fails(m2v("serve", folder, folder), 1, "found 'small' twice. Name one of them: NAME=")
     fails(m2v("serve", "=a"), 1, "Expected a model, or NAME=MODEL; found '=a'")
     fails(m2v("serve", "a="), 1, "Expected a model, or NAME=MODEL; found 'a='")

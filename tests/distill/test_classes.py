@@ -125,5 +125,6 @@ def test_wrong_options(teacher_folder: Path) -> None:
         vectors(teacher_folder, compute_as="birt")
     with pytest.raises(InvalidInputError, match="compute_as='bert' and backend='torch'"):
         vectors(teacher_folder, compute_as="bert", backend="torch")
-    with pytest.raises(ModelFormatError, match=r"config\.json: transformers cannot load"):
+    # Earlier releases of transformers 5 take a BERT's settings for a T5; then the weights do not fit.
+    with pytest.raises(ModelFormatError, match=r"config\.json: transformers cannot load|the weights do not fit"):
         vectors(teacher_folder, compute_as="t5")

@@ -32,6 +32,19 @@ TABLE = pa.table({"n": range(N), "text": TEXTS})
 Ran = Callable[..., None]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def silent() -> Iterator[None]:
+    """Engines tell nobody that they are used."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "DO_NOT_TRACK": "true",
+            "DAFT_ANALYTICS_ENABLED": "0",
+        }.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's folder."""
@@ -182,6 +195,21 @@ def test_daft(folder: Path, ran: Ran, use_process: bool | None) -> None:
         found = frame.select("n", embed(frame["text"]).alias("v")).sort("n").to_arrow()
         difference = same(as_array(found["v"]), folder, **options)
     ran("daft", "class UDF" + (", processes" if use_process else ""), difference)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_daft_with_a_process_killed(folder: Path, tmp_path: Path, ran: Ran) -> None:
+    """Daft's own runner does not try again: it fails, and says so; the same query gives everything after that."""
+    daft = pytest.importorskip("daft")
+    from m2v_core.embed.engines.daft import embed_udf
+
+    frame = daft.from_arrow(TABLE)
+    embed = embed_udf(dying(folder, tmp_path / "killed"), use_process=True, max_concurrency=2, batch_size=200)
+    query = frame.select("n", embed(frame["text"]).alias("v")).sort("n")
+    with pytest.raises(Exception, match="closed the connection"):
+        query.to_arrow()
+    assert (tmp_path / "killed").exists()
+    ran("daft", "again after a process was killed", same(as_array(query.to_arrow()["v"]), folder))
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,7 @@ class StaticModel:
             'int8'
         """
         folder = resolve(path, subfolder=subfolder, token=token, revision=revision, force_download=force_download)
-        stored = read_consistently(folder, partial(foreign.read_any, memory_map=memory_map))
+        stored = read_consistently(folder, partial(foreign.read_any, memory_map=memory_map), last=format.LAST_FILES)
         changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
         if not isinstance(max_length, Unset):
             changes["max_length"] = max_length

@@ -100,7 +100,7 @@ class StaticModelPipeline:
             head = read_head(folder / format.HEAD_FILE, folder / format.CONFIG_FILE)
             return foreign.read_any(folder, memory_map=memory_map), head
 
-        stored, head = read_consistently(folder, read)
+        stored, head = read_consistently(folder, read, last=format.LAST_FILES)
         if not isinstance(max_length, Unset):
             stored = replace(stored, config=replace(stored.config, max_length=max_length))
         if not memory_map:
@@ -287,12 +287,17 @@ def load(path: str | os.PathLike[str], **options: Any) -> StaticModel | StaticMo
         name: options.pop(name) for name in ("subfolder", "token", "revision", "force_download") if name in options
     }
     folder = resolve(path, **asked)
-    kind = StaticModelPipeline if (folder / format.HEAD_FILE).is_file() else StaticModel
+    has_head = read_consistently(folder, _has_head, last=format.LAST_FILES)
+    kind = StaticModelPipeline if has_head else StaticModel
     return kind.from_pretrained(folder, **options)
 
 
+def _has_head(folder: Path) -> bool:
+    return (folder / format.HEAD_FILE).is_file()
+
+
 def _check_has_head(folder: Path) -> None:
-    if (folder / format.HEAD_FILE).is_file():
+    if _has_head(folder):
         return
     if (folder / format.LEGACY_HEAD_FILE).is_file():
         raise ModelFormatError(

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from m2v_core.encode.rows import token_rows
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.prompts import DOCUMENT, resolved
 from m2v_core.storage.atomic import replaced_folder
-from m2v_core.storage.files import write_json
+from m2v_core.storage.files import write_json, write_tensors
 from m2v_core.storage.foreign import EMBEDDING_WEIGHT, NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import (
     CONFIG_FILE,
@@ -93,12 +92,11 @@ def save_sentence_transformers(model: StaticModel, path: str | os.PathLike[str],
     owned = {NESTED, str(NORMALIZE_MODULE["path"]), MODULES_FILE, SENTENCE_TRANSFORMERS_CONFIG}
     with replaced_folder(folder, owned=owned, last=MODULES_FILE) as staging:
         (staging / NESTED).mkdir()
-        save_file(_compact(model) if compact else _expanded(model), staging / NESTED / TENSOR_FILE)
+        write_tensors(staging / NESTED / TENSOR_FILE, _compact(model) if compact else _expanded(model))
         text = tokenizer_for_other_readers(model.stored.tokenizer_json, model.max_length)
         (staging / NESTED / TOKENIZER_FILE).write_bytes(text.encode())
         write_json(staging / SENTENCE_TRANSFORMERS_CONFIG, _settings(model, compact=compact))
         write_json(staging / MODULES_FILE, modules)
-        (staging / NESTED / TENSOR_FILE).chmod((staging / MODULES_FILE).stat().st_mode)  # not for its owner alone
 
 
 def _settings(model: StaticModel, *, compact: bool) -> dict[str, Any]:
@@ -144,5 +142,5 @@ def _compact(model: StaticModel) -> dict[str, NDArray[Any]]:
         if model.token_mapping is None and not np.isfinite(table[unknown]).all():  # NaN stays NaN times 0
             table = table.copy()
             table[unknown] = 0
-    tensors = {EMBEDDINGS: np.ascontiguousarray(table), WEIGHTS: weights}
+    tensors = {EMBEDDINGS: table, WEIGHTS: weights}
     return tensors if model.token_mapping is None else tensors | {MAPPING: model.token_mapping.astype(np.int32)}

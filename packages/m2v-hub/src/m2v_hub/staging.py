@@ -15,8 +15,8 @@ from m2v_core.errors import InvalidInputError, ModelNotFoundError
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.storage.compile import compile_vocabulary
-from m2v_core.storage.files import read_consistently
-from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE
+from m2v_core.storage.files import check_is_finished, read_consistently
+from m2v_core.storage.format import EMBEDDING_DTYPES, HEAD_FILE, LAST_FILES
 from m2v_hub.names import is_inside
 
 #: The keywords of `StaticModel.from_pretrained` by which a variant may differ from its model.
@@ -49,7 +49,7 @@ def stage(
 
     Raises:
         ModelNotFoundError: The folder does not exist, or holds no model.
-        ModelFormatError: The model does not load.
+        ModelFormatError: The model does not load, or a save into the folder was interrupted.
         InvalidInputError: The folder holds links or unportable names; a variant is unknown or not possible; the
             vocabulary cannot be compiled, or the model cannot be exported.
         MissingPackageError: An export needs onnx.
@@ -58,7 +58,7 @@ def stage(
         folder = Path(model)
         if not folder.is_dir():
             raise ModelNotFoundError(f"{folder} is not a folder; a model is a folder of files.")
-        read_consistently(folder, partial(_copy, target=target))
+        read_consistently(folder, partial(_copy, target=target), last=LAST_FILES)
     elif hasattr(model, "save_pretrained"):
         model.save_pretrained(target)
     else:
@@ -166,6 +166,7 @@ def _may_lead_to(target: Path, folder: Path) -> bool:
 
 
 def _copy(folder: Path, *, target: Path) -> None:
+    check_is_finished(folder)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for inner, path in files_of(folder).items():

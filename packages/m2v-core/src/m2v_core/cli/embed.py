@@ -86,10 +86,11 @@ def _run(options: argparse.Namespace) -> int:
         }
         print(json_line(facts, sys.stdout))
     elif not options.quiet:
+        speed = f", {done.n_embedded / seconds:.0f} texts a second" if done.n_embedded else ""
         kept = f" ({done.n_kept} of them from an earlier run)" if done.n_kept else ""
         print(
             f"{done.folder}: {len(done.shards)} shards{kept}, {done.n_texts} texts x {done.dim} {done.dtype}, "
-            f"{done.n_bytes / 1e6:.1f} MB, {seconds:.1f} s, {done.n_embedded / seconds:.0f} texts a second",
+            f"{done.n_bytes / 1e6:.1f} MB, {seconds:.1f} s{speed}",
             file=sys.stderr,
         )
         if done.n_unknown:

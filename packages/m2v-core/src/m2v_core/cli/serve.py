@@ -17,6 +17,9 @@ from m2v_core.serve.config import ServeConfig
 if TYPE_CHECKING:
     import socket
 
+    from m2v_core.model import StaticModel
+    from m2v_core.search import Index
+
 #: Where the key may be, besides a file: an argument would show in the list of processes.
 KEY_VARIABLE = "M2V_API_KEY"
 
@@ -27,8 +30,8 @@ def register(commands: Subcommands) -> None:
         "serve",
         help="answer requests over HTTP, as OpenAI's API (pip install m2v-core[serve])",
         description="Serve models over HTTP: OpenAI's /v1/embeddings and /v1/models, /embed, /info and /predict of "
-        "text-embeddings-inference, /healthz, /readyz, /metrics for Prometheus, and /docs, which describes them. "
-        "SIGTERM and Ctrl-C stop it once all requests are answered.",
+        "text-embeddings-inference, /search of an index, /healthz, /readyz, /metrics for Prometheus, and /docs, which "
+        "describes them. SIGTERM and Ctrl-C stop it once all requests are answered.",
     )
     parser.add_argument(
         "models",
@@ -42,6 +45,11 @@ def register(commands: Subcommands) -> None:
         type=Path,
         metavar="FILE",
         help=f"file with the key that clients must send (default: the environment variable {KEY_VARIABLE}, or no key)",
+    )
+    parser.add_argument(
+        "--index",
+        metavar="FOLDER",
+        help="answer POST /search with this index (see m2v search); one without a model gets the first MODEL",
     )
     add_options(parser, ServeConfig)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on stderr but warnings and errors")
@@ -60,11 +68,15 @@ def _run(options: argparse.Namespace) -> int:
 
     with bound_socket(config.host, config.port) as bound:
         folders = {name: resolve(reference) for name, reference in references.items()}
-        from m2v_core.pipeline import load
+        from m2v_core.pipeline import StaticModelPipeline, load
         from m2v_core.serve.app import create_app
 
+        index = None if options.index is None else _index(options.index)
         models = {name: load(folder) for name, folder in folders.items()}
-        app = create_app(models, config, api_key=key)
+        if index is not None and index.model is None:
+            first = next(iter(models.values()))
+            index = _index(options.index, first.model if isinstance(first, StaticModelPipeline) else first)
+        app = create_app(models, config, index=index, api_key=key)
         _log(config)
         if key is None and not is_loopback(bound):
             print(
@@ -108,6 +120,12 @@ def named(references: list[str]) -> dict[str, str]:
             )
         found[name] = model
     return found
+
+
+def _index(folder: str, model: StaticModel | None = None) -> Index:
+    from m2v_core.search import Index
+
+    return Index.load(folder, model)
 
 
 def _key(file: Path | None) -> str | None:

@@ -89,7 +89,8 @@ def check_columns(place: str, names: Sequence[str], config: EmbedConfig) -> None
     """Raise unless a table with these columns has those of a job; errors begin with its `place`.
 
     Raises:
-        InvalidInputError: The column of the texts, or one to keep, is missing; or the one of the vectors is there.
+        InvalidInputError: The column of the texts, or one to keep, is missing; the one of the vectors is there; or two
+            have one name.
 
     Example:
         >>> check_columns("a.csv", ["id", "body"], EmbedConfig())
@@ -104,6 +105,8 @@ def check_columns(place: str, names: Sequence[str], config: EmbedConfig) -> None
                 f"{place}: {option} should be one of its columns, {shown}; found {name!r}."
                 f"{checks.did_you_mean(name, names)}"
             )
+    if len(set(names)) < len(names):
+        raise InvalidInputError(f"{place}: expected columns of different names; found {shown}. Rename one.")
     if config.keep is None and config.vector_column in names:
         raise InvalidInputError(
             f"{place}: vector_column should be another name than those of its columns; found {config.vector_column!r}. "

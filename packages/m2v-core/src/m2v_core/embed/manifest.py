@@ -238,7 +238,10 @@ def _line(content: object) -> bytes:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on the folder, where the system has them (not on Windows); it ends with the process at the latest."""
+    """Hold a lock on the folder, where the system has them; it ends with the process at the latest.
+
+    Windows and some network drives have none.
+    """
     try:
         import fcntl
     except ModuleNotFoundError:
@@ -248,11 +251,12 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidInputError(
-                f"{folder}: expected a folder that nobody writes to; found another run at work there. Wait for it, or "
-                f"choose another folder."
-            ) from None
+        except OSError as error:
+            if isinstance(error, BlockingIOError):
+                raise InvalidInputError(
+                    f"{folder}: expected a folder that nobody writes to; found another run at work there. Wait for it, "
+                    f"or choose another folder."
+                ) from None
         yield
     finally:
         os.close(descriptor)

@@ -55,7 +55,7 @@ def write_shard(
         _check_texts(task.input, table.schema.field(config.text_column))
         kept = table.schema.names if config.keep is None else list(config.keep)
         schema = _schema(table.schema, kept, config.vector_column, embedder, metadata)
-        with _writer(task.input, file, schema) as write:
+        with shard_writer(task.input, file, schema) as write:
             for rows in regrouped(table.batches, table.schema):
                 vectors, n_unknown = embedder(_texts(task.input, texts, rows.column(config.text_column)))
                 write([*(rows.column(name) for name in kept), fixed_size_list(vectors)])
@@ -116,7 +116,7 @@ def _schema(given: Any, kept: list[str], vector_column: str, embedder: TextEmbed
 
 
 @contextmanager
-def _writer(path: str, file: Any, schema: Any) -> Iterator[Callable[[list[Any]], None]]:
+def shard_writer(path: str, file: Any, schema: Any) -> Iterator[Callable[[list[Any]], None]]:
     """A function that writes columns as a group of rows. Vectors hardly become smaller by a dictionary of values."""
     kept = schema.names[:-1]
     try:

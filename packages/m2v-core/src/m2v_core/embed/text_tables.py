@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as python_csv
 import io
+import json as python_json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,8 +105,6 @@ def csv_columns(path: Path, kind: str) -> list[str] | None:
         raise InvalidInputError(
             f"{path}, line 1: expected the names of the columns; found an error: {error}."
         ) from None
-    if names and len(set(names)) < len(names):
-        raise InvalidInputError(f"{path}, line 1: expected different names of columns; found {names!r:.200}.")
     return names
 
 
@@ -143,13 +142,17 @@ def csv_table(path: Path, kind: str, text_column: str, columns: Sequence[str] | 
 def json_columns(path: Path) -> list[str] | None:
     """The keys of the first objects of a JSONL file; `None` if there are none."""
     for number, block in _blocks(path, HEAD):
-        return _objects(path, number, block).schema.names or None
+        try:
+            keys = dict.fromkeys(key for found in _values(block) for key, _ in found.items())
+        except (ValueError, AttributeError, RecursionError):
+            return _objects(path, number, block).schema.names or None  # has the words for what is wrong
+        return list(keys) or None
     return None
 
 
 def json_table(path: Path, text_column: str, columns: Sequence[str] | None) -> Table:
     """The objects of a JSONL file, which is read twice: first for the type of each column."""
-    schema = _json_schema(path)
+    schema = _json_schema(path, columns)
     if schema is None:
         return _empty(text_column, columns)
     if columns is not None:
@@ -162,20 +165,42 @@ def _json_batches(path: Path, schema: Any) -> Iterator[Any]:
         yield from _objects(path, number, block, schema).select(schema.names).to_batches()
 
 
-def _json_schema(path: Path) -> Any:
-    """The type of each column, as all lines have it; `None` if there are no lines."""
+def _json_schema(path: Path, columns: Sequence[str] | None) -> Any:
+    """The type of each column, or of each of `columns`, as all lines have it; `None` if there are no lines."""
     found = pa.schema([])
     for number, block in _blocks(path):
-        schema = _objects(path, number, block).schema
-        plain = pa.schema([field.with_type(_without_times(field.type)) for field in schema])
+        try:
+            schema = _objects(path, number, block).schema
+        except InvalidInputError:  # perhaps of a column that nobody needs
+            if columns is None or (rest := _only(block, columns)) is None:
+                raise
+            schema = _objects(path, number, rest).schema
+        wanted = [field for field in schema if columns is None or field.name in columns]
+        plain = pa.schema([field.with_type(_without_times(field.type)) for field in wanted])
         try:
             found = pa.unify_schemas([found, plain], promote_options="permissive")
         except pa.ArrowException as error:
             raise InvalidInputError(
                 f"{path}: expected values of one type for each key; found another from line {number} on: "
-                f"{error!s:.200}. Convert them, or name the columns to keep."
+                f"{error!s:.200}. Convert them, or name other columns to keep."
             ) from None
     return pa.schema([field.with_type(_with_strings(field.type)) for field in found]) if len(found) else None
+
+
+def _values(block: bytes) -> Iterator[Any]:
+    """The values of lines of JSON, one by one."""
+    return (python_json.loads(line) for line in block.splitlines() if line.strip())
+
+
+def _only(block: bytes, columns: Sequence[str]) -> bytes | None:
+    """The same objects with these keys alone, by a slower reader that does not mind the others; `None` if it does."""
+    try:
+        return b"".join(
+            python_json.dumps({name: found[name] for name in columns if name in found}).encode() + b"\n"
+            for found in _values(block)
+        )
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def _objects(path: Path, number: int, block: bytes, schema: Any = None) -> Any:

@@ -49,6 +49,12 @@ class Batching(NamedTuple):
     progress: bool = False
 
 
+def check_batching(batching: Batching) -> None:
+    """Raise `InvalidInputError` if a setting is out of range."""
+    checks.whole("batch_size", batching.size, 1)
+    checks.whole("threads", batching.threads, 1, or_none=True)
+
+
 def in_batches(
     job: Callable[[slice], T],
     texts: list[str],
@@ -67,8 +73,7 @@ def in_batches(
         InvalidInputError: The batch size is out of range; or an element is not a text, or a job refused its texts,
             and then the error is that of `bad_text` for all texts.
     """
-    checks.whole("batch_size", batching.size, 1)
-    checks.whole("threads", batching.threads, 1, or_none=True)
+    check_batching(batching)
     try:
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     except TypeError:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from m2v_core import checks
 from m2v_core.encode import pool
-from m2v_core.encode.batches import Batching, in_batches
+from m2v_core.encode.batches import Batching, check_batching, in_batches
 from m2v_core.encode.rows import Rows
 from m2v_core.errors import BadTextError
 from m2v_core.ragged import Ragged, concatenated
@@ -70,6 +70,13 @@ class Encoder:
             else:
                 vectors[span] = output(pool.embed(rows, tokens, normalize=normalize))
 
+        if len(texts) == 1 and output is None and isinstance(texts[0], str):  # a quarter of the time of a batch
+            check_batching(batching)
+            ids = self.tokenizer.one(texts[0], max_length)
+            vectors[0] = pool.embed_one(self.rows.take(ids), normalize=normalize)
+            if counts is not None:
+                counts[0] = len(ids)
+            return vectors
         in_batches(embed, texts, batching, self.tokenizer.bad_text)
         return vectors
 

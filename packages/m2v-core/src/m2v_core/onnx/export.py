@@ -15,8 +15,9 @@ from m2v_core.onnx.tokenizer import ExportedTokenizer, exported_tokenizer
 from m2v_core.pipeline import StaticModelPipeline, load
 from m2v_core.storage.atomic import check_output, replaced_folder
 from m2v_core.storage.compile import compile_vocabulary
-from m2v_core.storage.files import read_json, write_json
-from m2v_core.storage.format import CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, VOCABULARY_FILE
+from m2v_core.storage.exchange import copy_linked
+from m2v_core.storage.files import check_is_finished, read_json, write_json
+from m2v_core.storage.format import CONFIG_FILE, OWNED_FILES, TENSOR_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 
 #: Where the Hub and transformers.js expect the file.
 ONNX_FILE = "onnx/model.onnx"
@@ -88,10 +89,12 @@ def add_onnx(folder: str | os.PathLike[str]) -> None:
     Raises:
         InvalidInputError: The vocabulary has no special token, the model is larger than 2 GB, or the folder is in
             another layout.
+        ModelFormatError: A save into the folder was interrupted.
         MissingPackageError: onnx is not installed.
         OSError: The folder cannot be written.
     """
     folder = Path(folder)
+    check_is_finished(folder)
     model = load(folder, cache_bytes=0)
     static = model.model if isinstance(model, StaticModelPipeline) else model
     for name in (CONFIG_FILE, TOKENIZER_FILE):
@@ -107,7 +110,10 @@ def add_onnx(folder: str | os.PathLike[str]) -> None:
 def _write(folder: Path, file: str, content: bytes, tokenizer: ExportedTokenizer, config: dict[str, Any]) -> None:
     """Write the files of an export in one step; others stay, except for those beside the ONNX file in its folder."""
     owned = {CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, Path(file).parts[0]}
-    with replaced_folder(folder, owned=owned, last=CONFIG_FILE) as staging:
+    kept = OWNED_FILES - owned
+    with replaced_folder(folder, owned=owned | kept, last=CONFIG_FILE) as staging:
+        for name in kept:  # so that the staging folder is a whole model, if the folder is one
+            copy_linked(folder / name, staging / name)
         (staging / file).parent.mkdir(exist_ok=True)
         (staging / file).write_bytes(content)
         (staging / TOKENIZER_FILE).write_bytes(tokenizer.json.encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,8 +23,11 @@ from m2v_core.serve.errors import RequestError
 from m2v_core.serve.gate import Gate, State, json_response, refused
 from m2v_core.serve.metrics import Metrics
 from m2v_core.serve.models import Models
-from m2v_core.serve.openapi import OPERATIONS, document, page
+from m2v_core.serve.openapi import OPERATIONS, SEARCHING, document, page
 from m2v_core.serve.routes import Routes
+
+if TYPE_CHECKING:
+    from m2v_core.search import Index
 
 #: Batches of so many characters are computed in the event loop: a thread would cost more than it saves.
 SMALL_BATCH = 4096
@@ -36,6 +39,7 @@ def create_app(
     models: Mapping[str, StaticModel | StaticModelPipeline],
     config: ServeConfig | None = None,
     *,
+    index: Index | None = None,
     api_key: str | None = None,
 ) -> Starlette:
     """An ASGI application that serves models, for any ASGI server, or as a part of another application.
@@ -46,10 +50,11 @@ def create_app(
         models: Models and pipelines, by the names under which clients ask for them. The first one is for requests that
             name none.
         config: Limits of requests; those of the socket are for the command. Default: `ServeConfig()`.
+        index: An index of `m2v_core.search`, with a model, for `POST /search`. Nothing may be added to it meanwhile.
         api_key: The key that clients must send, as `Authorization: Bearer KEY`. Default: no key.
 
     Raises:
-        InvalidInputError: There is no model, or the key cannot be sent in a header.
+        InvalidInputError: There is no model, the index has none, or the key cannot be sent in a header.
 
     Example:
         >>> from starlette.testclient import TestClient
@@ -60,12 +65,22 @@ def create_app(
     config = config or ServeConfig()
     if api_key is not None:
         check_key(api_key)
-    state, metrics = State(), Metrics()
+    if index is not None and index.model is None:
+        raise InvalidInputError("Expected an index with a model, which embeds queries; found one without.")
+    state = State()
+    metrics = Metrics(lambda: state.in_progress)
     batcher = Batcher(
-        max_texts=config.max_batch, wait=config.batch_wait / 1e3, small=SMALL_BATCH, observe=metrics.batch
+        max_texts=config.max_batch,
+        small=SMALL_BATCH,
+        alone=lambda: state.in_progress == 1,
+        observe=metrics.batch,
     )
-    routes = Routes(Models(models), config, batcher, metrics, state).all()
-    content, html = document(OPERATIONS, key=api_key is not None), page(OPERATIONS, key=api_key is not None)
+    searcher = Batcher(max_texts=config.max_batch)
+    routes = Routes(
+        Models(models), index, config, batcher=batcher, searcher=searcher, metrics=metrics, state=state
+    ).all()
+    operations = OPERATIONS if index is None else {**OPERATIONS, **SEARCHING}
+    content, html = document(operations, key=api_key is not None), page(operations, key=api_key is not None)
 
     async def openapi(_: Request) -> Response:
         return json_response(content)
@@ -77,6 +92,7 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         batcher.close()
+        searcher.close()
 
     routes += [Route("/openapi.json", openapi), Route("/docs", docs)]
     gate = Middleware(

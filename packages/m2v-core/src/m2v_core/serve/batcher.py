@@ -1,7 +1,8 @@
-"""Requests that come at the same time are computed together, as a batch, which costs far less than one after the other.
+"""Requests that come at the same time are computed together, as a batch, which costs less than one after the other.
 
-All of it runs in the event loop of the server but the work itself, for which there is one thread: more would wait for
-the interpreter's lock, and the work of a large batch has threads of its own.
+A batch takes what has come already, also while the batch before was computed, and waits for nothing: a timer of 1 or
+2 ms made larger batches, and no request faster (docs/serving.md). Small batches are computed in the event loop, larger
+ones by one thread. More threads would wait for the interpreter's lock, and a large batch has threads of its own.
 """
 
 from __future__ import annotations
@@ -42,27 +43,32 @@ class Batcher:
 
     Args:
         max_texts: Most texts in a batch, unless a single request has more.
-        wait: Seconds for which a request waits for others while the thread has nothing to do; 0 for those alone that
-            have come already.
         small: Batches of so many characters are computed in the event loop itself.
+        alone: Whether a request has no others to be computed with.
         observe: Called with the number of texts of each batch.
     """
 
     def __init__(
-        self, *, max_texts: int, wait: float = 0, small: int = 0, observe: Callable[[int], object] = lambda _: None
+        self,
+        *,
+        max_texts: int,
+        small: int = 0,
+        alone: Callable[[], bool] = lambda: False,
+        observe: Callable[[int], object] = lambda _: None,
     ) -> None:
-        self._max_texts, self._wait, self._small, self._observe = max_texts, wait, small, observe
+        self._max_texts, self._small, self._alone, self._observe = max_texts, small, alone, observe
         self._waiting: deque[_Job] = deque()
-        self._n_texts = 0
-        self._planned: asyncio.Handle | None = None
-        self._busy = False
+        self._busy = False  # or a batch is about to start
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="m2v-serve")
 
     async def __call__(self, task: Task, texts: list[str]) -> Result:
         """The result of `task(texts)`: its sequences, each with an element for each text."""
+        size = sum(map(len, texts))
+        if size <= self._small and self._alone():
+            self._observe(len(texts))
+            return task(texts)
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(task, texts, done, sum(map(len, texts))))
-        self._n_texts += len(texts)
+        self._waiting.append(_Job(task, texts, done, size))
         self._plan()
         return await done
 
@@ -72,27 +78,16 @@ class Batcher:
 
     def _plan(self) -> None:
         """Start a batch soon, unless one is running: that one starts the next."""
-        if self._busy or not self._waiting:
-            return
-        enough = not self._wait or self._n_texts >= self._max_texts
-        if self._planned is not None:
-            if not enough or not isinstance(self._planned, asyncio.TimerHandle):
-                return
-            self._planned.cancel()
-        loop = asyncio.get_running_loop()
-        # Once around the event loop: what has arrived with this request is there by then.
-        self._planned = loop.call_soon(self._start) if enough else loop.call_later(self._wait, self._start)
+        if self._waiting and not self._busy:
+            self._busy = True
+            # Once around the event loop: what has arrived with this request is there by then.
+            asyncio.get_running_loop().call_soon(self._start)
 
     def _start(self) -> None:
-        self._planned = None
         jobs, size = self._taken()
-        if not jobs:
-            self._plan()
-        elif size <= self._small:
-            self._finish(jobs, _outcomes(jobs))
-            self._plan()
+        if size <= self._small:
+            self._end(jobs, _outcomes(jobs))
         else:
-            self._busy = True
             running = asyncio.get_running_loop().run_in_executor(self._thread, _outcomes, jobs)
             running.add_done_callback(lambda outcomes: self._end(jobs, outcomes.result()))
 
@@ -105,7 +100,6 @@ class Batcher:
             if jobs and (n_texts + len(job.texts) > self._max_texts or size + job.size > _CHARS):
                 break
             self._waiting.popleft()
-            self._n_texts -= len(job.texts)
             if not job.done.cancelled():
                 jobs.append(job)
                 n_texts += len(job.texts)
@@ -114,12 +108,7 @@ class Batcher:
             self._observe(n_texts)
         return jobs, size
 
-    def _end(self, jobs: list[_Job], outcomes: list[Any]) -> None:
-        self._busy = False
-        self._finish(jobs, outcomes)
-        self._plan()
-
-    def _finish(self, jobs: list[_Job], outcomes: list[Any]) -> None:
+    def _end(self, jobs: list[_Job], outcomes: list[Result | Exception]) -> None:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if job.done.cancelled():
                 continue
@@ -127,6 +116,8 @@ class Batcher:
                 job.done.set_exception(outcome)
             else:
                 job.done.set_result(outcome)
+        self._busy = False
+        self._plan()
 
 
 def _outcomes(jobs: list[_Job]) -> list[Result | Exception]:

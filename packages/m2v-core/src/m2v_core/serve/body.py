@@ -24,9 +24,10 @@ async def read_body(request: Request, limits: ServeConfig) -> bytes:
             Content-Length), has a wrong Content-Length, or did not arrive in `body_seconds`.
         ClientDisconnect: The client went away.
     """
-    _check_type(request)
-    declared = _declared(request)
-    waits = "100-continue" in request.headers.get("expect", "").lower()
+    headers = dict(request.scope["headers"])
+    _check_type(headers.get(b"content-type", b""))
+    declared = _declared(headers.get(b"content-length", b"0"))
+    waits = headers.get(b"expect", b"").lower() == b"100-continue"
     if declared > limits.max_body and (waits or declared > limits.max_body * _READ_AWAY):
         raise _too_large(limits)
     parts: list[bytes] = []
@@ -53,9 +54,9 @@ async def read_body(request: Request, limits: ServeConfig) -> bytes:
     return b"".join(parts)
 
 
-def _check_type(request: Request) -> None:
+def _check_type(header: bytes) -> None:
     """Only JSON is read; browsers send it to another site only if that site allows it."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = header.decode("latin-1").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -64,11 +65,10 @@ def _check_type(request: Request) -> None:
         )
 
 
-def _declared(request: Request) -> int:
-    text = request.headers.get("content-length", "0")
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+def _declared(header: bytes) -> int:
+    if not (header.isdigit() and len(header) < 19):
         raise bad_request("The header Content-Length should be a number of bytes.", code="bad_content_length")
-    return int(text)
+    return int(header)
 
 
 def _too_large(limits: ServeConfig) -> RequestError:

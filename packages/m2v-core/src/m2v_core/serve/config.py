@@ -28,7 +28,6 @@ class ServeConfig:
         host: Address to listen on.
         port: Port to listen on, 0 for any free one.
         threads: Threads that a large batch may use; `None` for one for each CPU.
-        batch_wait: Milliseconds for which a request waits for others, to be computed together with them.
         max_batch: Most texts that are computed together, unless a single request has more.
         max_body: Largest body of a request, in bytes.
         max_texts: Most texts in a request.
@@ -51,10 +50,9 @@ class ServeConfig:
     threads: int | None = option(
         None, "threads that a large batch may use (default: one for each CPU)", metavar="N", parse=_parsed(int)
     )
-    batch_wait: float = option(
-        0.0, "milliseconds that a request waits for others to share a batch", metavar="MS", parse=_parsed(float)
+    max_batch: int = option(
+        1024, "texts of several requests that are computed together", metavar="N", parse=_parsed(int)
     )
-    max_batch: int = option(1024, "texts of several requests in a batch", metavar="N", parse=_parsed(int))
     max_body: int = option(8 * 2**20, "bytes of the body of a request", metavar="BYTES", parse=_parsed(int))
     max_texts: int = option(2048, "texts of a request", metavar="N", parse=_parsed(int))
     max_chars: int = option(100_000, "characters of a text", metavar="N", parse=_parsed(int))
@@ -75,6 +73,5 @@ class ServeConfig:
         thread_count(self.threads)
         for name in ("max_batch", "max_body", "max_texts", "max_chars", "max_requests", "stop_seconds"):
             checks.whole(name, getattr(self, name), 1)
-        checks.number("batch_wait", self.batch_wait, least=0, most=1000)
         checks.number("body_seconds", self.body_seconds, above=0)
         checks.flag("log_requests", self.log_requests)

@@ -137,16 +137,27 @@ def text_field(description: str) -> Field:
     return Field(description=description, schema={"type": "string"}, check=check)
 
 
-def choice_field(description: str, *choices: str) -> Field:
-    """A field with one of some names; the first one is the default."""
+def object_field(description: str) -> Field:
+    """A field with an object of any names and values."""
+
+    def check(name: str, value: Any, _: ServeConfig) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _wrong(name, "an object", value)
+        return value
+
+    return Field(description=description, schema={"type": "object"}, check=check)
+
+
+def choice_field(description: str, *choices: str, default: str | None = None) -> Field:
+    """A field with one of some names."""
 
     def check(name: str, value: Any, _: ServeConfig) -> str:
         if value not in choices:
             raise _wrong(name, f"one of {', '.join(choices)}", value)
         return str(value)
 
-    schema = {"type": "string", "enum": list(choices), "default": choices[0]}
-    return Field(description=description, schema=schema, check=check, default=choices[0])
+    schema = {"type": "string", "enum": list(choices), **({} if default is None else {"default": default})}
+    return Field(description=description, schema=schema, check=check, default=default)
 
 
 def whole_field(description: str, *, most: int | None = None, default: int | None = None) -> Field:

@@ -40,11 +40,13 @@ class State:
         stopping: Whether it was told to stop.
         accepted: Number of requests so far.
         answered: Number of those whose answer was sent, or whose client went away before.
+        in_progress: Number of those that are being worked on, or wait.
     """
 
     stopping: bool = False
     accepted: int = 0
     answered: int = 0
+    in_progress: int = 0
 
 
 def json_response(content: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
@@ -103,7 +105,7 @@ class Gate:
             await send(message)
 
         self._state.accepted += 1
-        self._metrics.progress(1)
+        self._state.in_progress += 1
         try:
             self._check(scope, path)
             await self._app(scope, receive, counted)
@@ -125,7 +127,7 @@ class Gate:
         finally:
             seconds = perf_counter() - started
             self._state.answered += bool(status)
-            self._metrics.progress(-1)
+            self._state.in_progress -= 1
             self._metrics.request(self._route(path), status, seconds)
             if self._config.log_requests:
                 logger.info("%s %s %d %.1f ms", scope["method"], self._route(path), status, seconds * 1e3)
@@ -143,7 +145,7 @@ class Gate:
                 code="invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if scope["method"] == "POST" and self._state.accepted - self._state.answered > self._config.max_requests:
+        if scope["method"] == "POST" and self._state.in_progress > self._config.max_requests:
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"The server works on {self._config.max_requests} requests already. Try again later.",

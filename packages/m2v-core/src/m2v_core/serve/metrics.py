@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 #: Content-Type of the text format that all versions of Prometheus read.
@@ -13,9 +15,13 @@ _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
 
 class Metrics:
-    """Counters of one server. They hold no texts and no names but those of routes."""
+    """Counters of one server. They hold no texts and no names but those of routes.
 
-    def __init__(self) -> None:
+    Args:
+        in_progress: The number of requests that are being worked on, or wait.
+    """
+
+    def __init__(self, in_progress: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         registry = self._registry
@@ -27,7 +33,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._in_progress = Gauge("m2v_requests_in_progress", "Requests not answered yet.", registry=registry)
+        Gauge("m2v_requests_in_progress", "Requests not answered yet.", registry=registry).set_function(in_progress)
         self._texts = Counter("m2v_texts", "Texts of requests.", registry=registry)
         self._tokens = Counter("m2v_tokens", "Tokens of texts that were embedded.", registry=registry)
         self._batches = Histogram("m2v_batch_texts", "Texts computed together.", buckets=_TEXTS, registry=registry)
@@ -36,10 +42,6 @@ class Metrics:
         """Count an answered request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
-
-    def progress(self, change: int) -> None:
-        """Count a request that has come (1), or gone (-1)."""
-        self._in_progress.inc(change)
 
     def texts(self, texts: int, tokens: int = 0) -> None:
         """Count the texts of a request."""

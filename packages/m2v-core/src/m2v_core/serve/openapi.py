@@ -10,7 +10,7 @@ from typing import Any
 from m2v_core.__about__ import __version__
 from m2v_core.serve.fields import Field
 from m2v_core.serve.gate import OPEN
-from m2v_core.serve.requests import EMBED, EMBEDDINGS, PREDICT
+from m2v_core.serve.requests import EMBED, EMBEDDINGS, PREDICT, SEARCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,16 @@ OPERATIONS: Mapping[str, Operation] = {
         summary="Whether the server takes requests: 200, or 503 while it stops", answer='{"status": "ready"}'
     ),
     "/metrics": Operation(summary="Counters for Prometheus", answer="Prometheus' text format", media_type="text/plain"),
+}
+
+#: The route of a server with an index.
+SEARCHING: Mapping[str, Operation] = {
+    "/search": Operation(
+        summary="Search the index",
+        answer='{"hits": [{"id": ID, "score": S, "metadata": ...}, ...]} the best hit first, for one query; a list '
+        "of such lists for a list of queries",
+        fields=SEARCH,
+    )
 }
 
 _ERROR = {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from m2v_core.serve.fields import Field, choice_field, flag_field, text_field, texts_field, whole_field
+from m2v_core.serve.fields import Field, choice_field, flag_field, object_field, text_field, texts_field, whole_field
 
 _MODEL = text_field("name of the model, one of GET /v1/models; the first one if it is left out")
 _TRUNCATE = flag_field(
     "whether a text of more tokens than the model takes is truncated; false makes it an error", default=True
 )
-_DIRECTION = choice_field("the end at which a text is truncated; a static model truncates on the right", "Right")
+_DIRECTION = choice_field(
+    "the end at which a text is truncated; a static model truncates on the right", "Right", default="Right"
+)
 _DIMENSIONS = whole_field("number of dimensions to keep, the first ones")
 
 #: `POST /v1/embeddings`, as OpenAI has it.
@@ -18,7 +20,10 @@ EMBEDDINGS: Mapping[str, Field] = {
     "input": texts_field("a text, or a list of texts"),
     "model": _MODEL,
     "encoding_format": choice_field(
-        "float for lists of numbers, base64 for the bytes of little-endian float32", "float", "base64"
+        "float for lists of numbers, base64 for the bytes of little-endian float32",
+        "float",
+        "base64",
+        default="float",
     ),
     "dimensions": _DIMENSIONS,
     "user": text_field("ignored"),
@@ -42,4 +47,17 @@ PREDICT: Mapping[str, Field] = {
     "truncate": _TRUNCATE,
     "truncation_direction": _DIRECTION,
     "model": text_field("name of a model with a trained head; the first such if it is left out"),
+}
+
+#: `POST /search`, which is ours.
+SEARCH: Mapping[str, Field] = {
+    "query": texts_field("a query, or a list of queries"),
+    "k": whole_field("number of hits for each query", most=1000, default=10),
+    "mode": choice_field(
+        "what decides the order: vectors, words, or both; the default is hybrid for an index with words",
+        "dense",
+        "lexical",
+        "hybrid",
+    ),
+    "filter": object_field("hits have these values, or one of a list of values, for these keys of their metadata"),
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,8 +25,11 @@ from m2v_core.serve.fields import Field, Texts, parsed
 from m2v_core.serve.gate import State, json_response
 from m2v_core.serve.metrics import MEDIA_TYPE, Metrics
 from m2v_core.serve.models import Models, Served
-from m2v_core.serve.requests import EMBED, EMBEDDINGS, PREDICT
-from m2v_core.serve.tasks import Count, Embed, Predict
+from m2v_core.serve.requests import EMBED, EMBEDDINGS, PREDICT, SEARCH
+from m2v_core.serve.tasks import Count, Embed, Predict, Search
+
+if TYPE_CHECKING:
+    from m2v_core.search import Index
 
 #: What a head without classes calls its outputs, as transformers does.
 _OUTPUT = "LABEL_{}"
@@ -36,21 +40,36 @@ class Routes:
 
     Args:
         models: The models.
+        index: What is searched, if anything.
         config: Limits of requests.
-        batcher: Computes tasks.
+        batcher: Computes what models do.
+        searcher: Searches, in a thread of its own: a large index takes longer than any text.
         metrics: Counts texts.
         state: Whether the server stops.
     """
 
-    def __init__(self, models: Models, config: ServeConfig, batcher: Batcher, metrics: Metrics, state: State) -> None:
-        self._models, self._config, self._batcher, self._metrics, self._state = models, config, batcher, metrics, state
+    def __init__(
+        self,
+        models: Models,
+        index: Index | None,
+        config: ServeConfig,
+        *,
+        batcher: Batcher,
+        searcher: Batcher,
+        metrics: Metrics,
+        state: State,
+    ) -> None:
+        self._models, self._index, self._config = models, index, config
+        self._batcher, self._searcher, self._metrics, self._state = batcher, searcher, metrics, state
 
     def all(self) -> list[Route]:
         """The routes, the most frequent ones first."""
+        search = [] if self._index is None else [Route("/search", self.search, methods=["POST"])]
         return [
             Route("/v1/embeddings", self.embeddings, methods=["POST"]),
             Route("/embed", self.embed, methods=["POST"]),
             Route("/predict", self.predict, methods=["POST"]),
+            *search,
             Route("/v1/models", self.list_models),
             Route("/v1/models/{name:path}", self.one_model),
             Route("/info", self.info),
@@ -103,6 +122,18 @@ class Routes:
         labels = None if head.classes_ is None else list(map(str, head.classes_.tolist()))
         rows = [_predictions(row, labels) for row in scores]
         return json_response(rows[0] if inputs.single else rows)
+
+    async def search(self, request: Request) -> Response:
+        """The hits of the index."""
+        assert self._index is not None  # noqa: S101 - else there is no such route
+        fields = await self._fields(request, SEARCH)
+        queries: Texts = fields["query"]
+        wanted = None if fields["filter"] is None else orjson.dumps(fields["filter"], option=orjson.OPT_SORT_KEYS)
+        task = Search(index=self._index, k=fields["k"], mode=fields["mode"], filter=wanted)
+        (found,) = await self._computed(task, queries.texts, self._searcher)
+        self._metrics.texts(len(queries.texts))
+        hits = [[hit._asdict() for hit in row] for row in found]
+        return json_response({"hits": hits[0] if queries.single else hits})
 
     async def list_models(self, _: Request) -> Response:
         """OpenAI's list of models."""
@@ -180,10 +211,10 @@ class Routes:
                 code="string_above_max_length",
             )
 
-    async def _computed(self, task: Task, texts: list[str]) -> tuple[Any, ...]:
+    async def _computed(self, task: Task, texts: list[str], batcher: Batcher | None = None) -> tuple[Any, ...]:
         try:
-            return await self._batcher(task, texts)
-        except InvalidInputError as error:  # a text that the tokenizer cannot spell
+            return await (batcher or self._batcher)(task, texts)
+        except InvalidInputError as error:  # a text that the tokenizer cannot spell, or a mode without words
             raise bad_request(str(error)) from None
 
 

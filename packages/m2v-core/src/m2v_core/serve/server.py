@@ -78,6 +78,7 @@ def run(app: Starlette, bound: socket.socket, config: ServeConfig, started: Call
         app,
         access_log=False,  # it would hold the query of an address
         log_config=None,
+        loop="asyncio",  # uvloop saves little, and under load it accepts new connections one by one
         log_level="warning",
         proxy_headers=False,
         server_header=False,

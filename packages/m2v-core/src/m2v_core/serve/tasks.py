@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from m2v_core.encode.batches import Batching
 from m2v_core.head import MLPHead
 from m2v_core.model import UNSET, StaticModel
+
+if TYPE_CHECKING:
+    from m2v_core.search import Hit, Index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +88,25 @@ class Predict:
         vectors, counts = Embed(model=self.model, threads=self.threads)(texts)
         outputs = self.head.logits(vectors)
         return (outputs if self.raw else self.head.probabilities(outputs)), counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """The hits of queries.
+
+    Attributes:
+        index: What is searched.
+        k: Number of hits.
+        mode: See `Index.search`.
+        filter: The filter of `Index.search` as JSON, which unlike an object can be compared; `None` for none.
+    """
+
+    index: Index
+    k: int = 10
+    mode: str | None = None
+    filter: bytes | None = None
+
+    def __call__(self, texts: list[str]) -> tuple[list[list[Hit]]]:
+        """A list for each query."""
+        wanted = None if self.filter is None else orjson.loads(self.filter)
+        return (self.index.search(texts, self.k, filter=wanted, mode=self.mode),)

@@ -1,55 +1,58 @@
 """Replace a folder or a file in one step, so that a reader, or a crash, sees all of the old one or all of the new one.
 
 The new content is written beside the target, and then takes its place: a rename for a file and where there was nothing,
-an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was.
+an exchange (Linux `renameat2`, macOS `renamex_np`) where a model was, and else one file after the other, such that a
+reader finds out.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.storage.exchange import exchange, give_back
+from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder
+from m2v_core.storage.unfinished import finish, flush, put_in_place
 
 
 @contextmanager
 def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Iterator[Path]:
     """Yield an empty staging folder; when the block ends without an error its files become those of `folder`.
 
+    Files of the user in `folder` stay, also those that come in meanwhile. Saves of one folder, or of a folder and of
+    one in it, wait for each other; what saves that were killed have left behind is removed.
+
     Args:
         folder: The target. Its parents are made; a link is followed.
         owned: Names of the files and subfolders that are replaced or removed. Every other one stays.
-        last: The file without which a reader takes the folder for empty. Where no exchange is possible (Windows,
+        last: The file without which other programs take the folder for empty. Where no exchange is possible (Windows,
             some network drives, a mount point, a parent that is not ours to write, a folder that is the working
-            directory or holds no `last` yet), the old one goes first, then the files move one by one, this one last:
-            whoever comes between finds no model, never a mixed one.
+            directory or holds no `last` yet), the files take their places one by one, this one last; see
+            `m2v_core.storage.unfinished`.
 
     Raises:
-        OSError: The folder cannot be written. The old content is then untouched.
+        OSError: The folder cannot be written. A reader of m2v then gets the whole old content, or the whole new one.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     inside = folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK))
-    staging = (folder if inside else folder.parent) / f".{folder.name}.{uuid4().hex}.tmp"
-    staging.mkdir()
-    try:
+    with (
+        kept_above(folder, marker=last),
+        staging_folder(folder if inside else folder.parent, folder) as staging,
+    ):
         yield staging
         for path in staging.rglob("*"):
-            _flush(path)
-        if not folder.exists():
-            staging.rename(folder)
-        elif inside or not _swap(staging, folder, owned=owned, last=last):
-            _move_files(staging, folder, owned=owned, last=last)
-        _flush(folder.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            flush(path)
+        if not _is_first(staging, folder):
+            with locked(folder, marker=last):
+                _put(staging, folder, owned=owned, last=last, inside=inside)
+        flush(folder.parent)
 
 
 @contextmanager
@@ -128,19 +131,28 @@ def check_output(path: str | os.PathLike[str], *, folder: bool = False) -> None:
         )
 
 
-def _swap(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> bool:
-    """Exchange the two folders, the other files of `folder` carried over; False if that cannot be done."""
-    if not (folder / last).exists() or _is_worked_in(folder):
+def _is_first(staging: Path, folder: Path) -> bool:
+    """Whether there is no such folder yet; then the staging folder has become it."""
+    if folder.exists():
         return False
-    for entry in folder.iterdir():
-        if entry.name in owned:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.copytree(entry, staging / entry.name, symlinks=True, copy_function=_link)
-        else:
-            _link(entry, staging / entry.name)
-    shutil.copymode(folder, staging)
-    return _exchange(staging, folder)
+    try:
+        staging.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another process made it just now
+            raise
+        return False
+    return True
+
+
+def _put(staging: Path, folder: Path, *, owned: Collection[str], last: str, inside: bool) -> None:
+    """Let the files of a staging folder be those of a folder whose lock is held."""
+    with abandoned_exchanges(folder) as abandoned:
+        for old in abandoned:
+            give_back(old, folder, owned=owned)
+    finish(folder, owned=owned, last=last)
+    may_exchange = not inside and (folder / last).exists() and not _is_worked_in(folder)
+    if not (may_exchange and exchange(staging, folder, owned=owned)):
+        put_in_place(staging, folder, owned=owned, last=last)
 
 
 def _is_worked_in(folder: Path) -> bool:
@@ -148,53 +160,3 @@ def _is_worked_in(folder: Path) -> bool:
         return Path.cwd().is_relative_to(folder)
     except FileNotFoundError:  # the working directory was removed
         return False
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    """A second name for the file, or a copy where the file system has none."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _move_files(staging: Path, folder: Path, *, owned: Collection[str], last: str) -> None:
-    new = {file.name for file in staging.iterdir() if file.name in owned}
-    for name in sorted((set(owned) - new) | {last}, key=lambda name: name != last):
-        _remove(folder / name)
-    for name in sorted(new, key=lambda name: name == last):
-        if (staging / name).is_dir():  # takes the place of no folder that holds files
-            _remove(folder / name)
-        (staging / name).replace(folder / name)
-    _flush(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places atomically; False where the system cannot."""
-    libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
-    a, b = os.fsencode(one), os.fsencode(other)
-    if sys.platform == "linux" and hasattr(libc, "renameat2"):
-        at_cwd, rename_exchange = -100, 2
-        return bool(libc.renameat2(at_cwd, a, at_cwd, b, rename_exchange) == 0)
-    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
-        rename_swap = 2
-        return bool(libc.renamex_np(a, b, rename_swap) == 0)
-    return False
-
-
-def _flush(path: Path) -> None:
-    """Ask the disk to keep a file or a folder's list of names (folders cannot be opened on Windows)."""
-    with suppress(PermissionError, IsADirectoryError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            with suppress(OSError):
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.files import read_json, read_text
+from m2v_core.storage.files import check_is_finished, read_json, read_text
 from m2v_core.storage.format import CONFIG_FILE, MODEL_TYPE, TOKENIZER_FILE, VOCABULARY_FILE
 from m2v_core.storage.vocabulary_format import compiled_from
 
@@ -16,9 +16,10 @@ def compile_vocabulary(folder: Path) -> Path:
 
     Raises:
         ModelNotFoundError: The folder holds no model.
-        ModelFormatError: The `tokenizer.json` is damaged.
+        ModelFormatError: The `tokenizer.json` is damaged, or a save into the folder was interrupted.
         InvalidInputError: The model is in another layout, or our own word models do not know its tokenizer.
     """
+    check_is_finished(folder)
     if read_json(folder / CONFIG_FILE).get("model_type", MODEL_TYPE) != MODEL_TYPE:
         raise InvalidInputError(
             f"{folder} holds a model in another layout. Load it, and save it by save_pretrained(OUT, compiled=True)."

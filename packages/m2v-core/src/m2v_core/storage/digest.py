@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,24 +43,33 @@ def model_digest(stored: StoredModel) -> str:
         >>> model_digest(model.stored) == model_digest(tiny_model().stored)
         False
     """
-    from hashlib import blake2b  # loads OpenSSL
-
-    config, hashed = stored.config, blake2b(digest_size=16)
-    tokenizer = json.loads(stored.tokenizer_json)
+    config, tokenizer = stored.config, json.loads(stored.tokenizer_json)
     settings = {
         "max_length": config.max_length,
         "normalize": config.normalize,
         "prompts": dict(config.prompts or {}),
         "tokenizer": {name: value for name, value in tokenizer.items() if name not in _UNUSED},
     }
-    hashed.update(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode()
     arrays = {"embeddings": stored.embeddings, "weights": stored.weights, "mapping": _other_rows(stored)}
+    return content_digest(text, {name: array for name, array in arrays.items() if array is not None})
+
+
+def content_digest(text: bytes, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """BLAKE2b with 16 bytes, in hexadecimal digits, of a text and of names, dtypes, shapes and bytes of arrays.
+
+    Example:
+        >>> content_digest(b"", {"row": np.zeros(2)}) == content_digest(b"", {"row": np.zeros(3)})
+        False
+    """
+    from hashlib import blake2b  # loads OpenSSL
+
+    hashed = blake2b(text, digest_size=16)
     for name, array in arrays.items():
-        if array is not None:
-            hashed.update(f"\n{name} {array.dtype.name} {list(array.shape)}\n".encode())
-            step = max(1, _BYTES // max(1, array[:1].nbytes))
-            for start in range(0, len(array), step):
-                hashed.update(np.ascontiguousarray(array[start : start + step]).data)
+        hashed.update(f"\n{name} {array.dtype.name} {list(array.shape)}\n".encode())
+        step = max(1, _BYTES // max(1, array[:1].nbytes))
+        for start in range(0, len(array), step):
+            hashed.update(np.ascontiguousarray(array[start : start + step]).data)
     return hashed.hexdigest()
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import re
+import stat
 import struct
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, TypeVar
@@ -20,6 +24,12 @@ from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundEr
 from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
 
 T = TypeVar("T")
+
+#: The key of the id of a save, in `config.json` and in the metadata of safetensors files.
+SAVE_ID = "save_id"
+
+#: In a folder: the files of a save that is not finished; see `m2v_core.storage.unfinished`.
+UNFINISHED = ".unfinished-save"
 
 #: The longest header that safetensors reads, in bytes.
 MAX_HEADER = 100_000_000
@@ -98,6 +108,7 @@ def read_tensors(
     required: Mapping[str, Mapping[str, str]],
     optional: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     mapped: Collection[str] = (),
+    save_id: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Tensors of a safetensors file by name.
 
@@ -109,15 +120,24 @@ def read_tensors(
         optional: Tensors that may be there, likewise.
         mapped: Tensors that stay in the file, read-only, and are read when they are used. Those of a dtype that numpy
             does not have are read as float32 all the same.
+        save_id: The id of the save that the file should be of, if the file says of which it is; `None` for any.
 
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: The file is truncated or damaged, lacks a required tensor, or has one of another dtype.
+        ModelFormatError: The file is truncated or damaged, lacks a required tensor, has one of another dtype, or is of
+            another save.
     """
     if not path.is_file():
         read_text(path)  # raises the error that lists what the folder holds
     try:
         with safe_open(path, framework="numpy") as file:
+            found = (file.metadata() or {}).get(SAVE_ID)
+            if save_id is not None and found is not None and found != save_id:
+                raise ModelFormatError(
+                    f"{path}: expected the file of save {save_id!r:.40}, of which {SAVE_ID} in config.json is; found "
+                    f"that of {found!r:.40}. Files of two models are mixed, as by a copy that was interrupted: save "
+                    f"or copy the model again. If they belong together, remove {SAVE_ID} from config.json."
+                )
             names = set(file.keys())
             if missing := sorted(set(required) - names):
                 raise ModelFormatError(
@@ -142,6 +162,26 @@ def read_tensors(
         }
     except SafetensorError as error:
         raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file, with the permissions of other files.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    from safetensors.numpy import save_file  # only saving needs it
+
+    path.touch()
+    permissions = path.stat().st_mode
+    try:
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, dict(metadata or {}) or None
+        )
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from None
+    path.chmod(permissions)  # safetensors makes files that only their owner may read
 
 
 def _stored(path: Path, name: str, dtype: np.dtype[Any], *, mapped: bool = False) -> NDArray[Any]:
@@ -194,33 +234,70 @@ def describe_damage(path: Path) -> str | None:
     return None
 
 
-def read_consistently(folder: Path, reader: Callable[[Path], T]) -> T:
-    """Result of `reader(folder)`, read again if the folder was replaced meanwhile: no two models are mixed."""
-    for _ in range(100):
-        with _watched(folder) as is_the_same:
-            try:
-                result = reader(folder)
-            except (ModelNotFoundError, ModelFormatError, OSError):
-                if is_the_same():
-                    raise
-                continue
-            if is_the_same():
-                return result
+def read_consistently(folder: Path, reader: Callable[[Path], T], *, last: Collection[str]) -> T:
+    """What `reader` finds in a folder, read again if the folder was saved to meanwhile: no two models are mixed.
+
+    Args:
+        folder: The folder.
+        reader: Takes the folder to read: this one, or that of a save into it which was not finished.
+        last: Files of which a save replaces one at its end; see `m2v_core.storage.unfinished`.
+    """
+    unfinished = folder / UNFINISHED
+    for turn in range(100):
+        with _watched([folder, unfinished]) as is_the_same:
+            source, files = (unfinished, []) if unfinished.is_dir() else (folder, [folder / name for name in last])
+            with _watched(files) as are_the_same:
+                try:
+                    result = reader(source)
+                except (ModelNotFoundError, ModelFormatError, OSError):
+                    if is_the_same() and are_the_same():
+                        raise
+                else:
+                    if is_the_same() and are_the_same():
+                        return result
+        time.sleep(min(0.0001 * 2**turn, 0.05))
     raise ModelFormatError(f"{folder} was replaced 100 times while it was read. Try again when nobody writes to it.")
 
 
-@contextmanager
-def _watched(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether `folder` is still the same folder.
+def check_is_finished(folder: Path) -> None:
+    """Raise `ModelFormatError` if a save into a folder was interrupted, for those who would not read its files."""
+    if folder.name == UNFINISHED or (folder / UNFINISHED).is_dir():
+        folder = folder.parent if folder.name == UNFINISHED else folder
+        raise ModelFormatError(
+            f"{folder}: expected a whole model; found {UNFINISHED}, the files of a save that was interrupted. Finish "
+            f"it: m2v_core.load({str(folder)!r}).save_pretrained({str(folder)!r})."
+        )
 
-    The folder is held open meanwhile: otherwise the inode number of a removed folder could be given to its successor.
+
+@contextmanager
+def _watched(paths: Collection[Path]) -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether there are still the same files and folders at some paths.
+
+    They are held open meanwhile: otherwise the inode number of a removed one could be given to its successor.
     """
+    descriptors, before = [], []
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders; there, files are replaced one by one
-        yield lambda: True
-        return
-    try:
-        yield lambda: folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
+        for path in paths:
+            found = None
+            if os.name == "posix":  # elsewhere an open file could not be replaced
+                with suppress(OSError):
+                    descriptors.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+                    found = _identity(os.fstat(descriptors[-1]))
+            before.append(found or _identity_at(path))
+        yield lambda: [_identity_at(path) for path in paths] == before
     finally:
-        os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _identity_at(path: Path) -> tuple[int, ...] | None:
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What another file or folder does not have, nor a file that was written again."""
+    is_file = stat.S_ISREG(status.st_mode)
+    return status.st_dev, status.st_ino, *((status.st_mtime_ns, status.st_size) if is_file else ())

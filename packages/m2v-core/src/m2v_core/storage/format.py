@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.storage.files import read_json, read_tensors, read_text, write_json
-from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors
+from m2v_core.storage.files import SAVE_ID, read_json, read_tensors, read_text, write_json, write_tensors
+from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors, save_id_of
 from m2v_core.storage.narrow import NARROW_DTYPES
 from m2v_core.vectors import as_ranges
 
@@ -57,12 +56,17 @@ MAPPING_DTYPES = {"I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint3
 READ_EMBEDDING_DTYPES = EMBEDDING_DTYPES | NARROW_DTYPES
 READ_WEIGHT_DTYPES = WEIGHT_DTYPES | NARROW_DTYPES
 
-#: Keys that are not part of a `Config`: other writers store them although they follow from the tensors, or they
-#: describe a head.
-DERIVED_KEYS = frozenset({"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", HEAD_CONFIG})
+#: Keys that are not part of a `Config`: other writers store them although they follow from the tensors, they describe a
+#: head, or the save.
+DERIVED_KEYS = frozenset(
+    {"hidden_dim", "embedding_dtype", "vocabulary_quantization", "seq_length", HEAD_CONFIG, SAVE_ID}
+)
 
 #: Files of a model: a save removes those that it does not write.
 OWNED_FILES = frozenset({CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE, MODULES_FILE, HEAD_FILE, VOCABULARY_FILE})
+
+#: The file that a save replaces last, and that of folders in another layout.
+LAST_FILES = (CONFIG_FILE, MODULES_FILE)
 
 #: Head of older versions of model2vec, as objects of scikit-learn, which core does not load.
 LEGACY_HEAD_FILE = "pipeline.skops"
@@ -282,12 +286,14 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
         ModelNotFoundError: One of the three files is missing.
         ModelFormatError: One of them is damaged.
     """
-    config = Config.from_json(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
+    raw = read_json(folder / CONFIG_FILE)
+    config = Config.from_json(raw, str(folder / CONFIG_FILE))
     tensors = read_tensors(
         folder / TENSOR_FILE,
         required={EMBEDDINGS: READ_EMBEDDING_DTYPES},
         optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES, RANGES: RANGE_DTYPES},
         mapped=(EMBEDDINGS,) if memory_map else (),
+        save_id=save_id_of(raw, folder / CONFIG_FILE),
     )
     mapping = tensors.get(MAPPING)
     if mapping is not None and np.array_equal(mapping, np.arange(len(tensors[EMBEDDINGS]))):
@@ -339,15 +345,15 @@ def write(
         OSError: The folder cannot be written.
         InvalidInputError: The tokenizer has a form that only tokenizers 1.x reads, or cannot be compiled.
     """
-    import shutil  # only saving needs these, and they take memory
-
-    from m2v_core.storage.atomic import replaced_folder
+    from m2v_core.storage.atomic import replaced_folder  # only saving needs these, and they take memory
+    from m2v_core.storage.digest import content_digest
 
     mapping = stored.mapping
     if mapping is None and has_unused:
         mapping = np.arange(len(stored.embeddings), dtype=np.int32)
     arrays = {EMBEDDINGS: stored.embeddings, WEIGHTS: stored.weights, MAPPING: mapping, RANGES: stored.ranges}
-    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+    tensors = {name: array for name, array in arrays.items() if array is not None}
+    layers = {} if head is None else head_tensors(head)
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
     vocabulary = None
     if compiled:
@@ -361,8 +367,9 @@ def write(
             f"save the folder by StaticModelPipeline, or save to another folder.",
             stacklevel=4,
         )
+    save_id = content_digest(json.dumps([config, tokenizer]).encode(), tensors | layers)
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
-        save_file(tensors, staging / TENSOR_FILE)
+        write_tensors(staging / TENSOR_FILE, tensors, {SAVE_ID: save_id})
         (staging / TOKENIZER_FILE).write_bytes(tokenizer.encode())
         if vocabulary is not None:
             (staging / VOCABULARY_FILE).write_bytes(vocabulary)
@@ -370,10 +377,8 @@ def write(
             modules = [STATIC_MODULE, NORMALIZE_MODULE] if stored.config.normalize else [STATIC_MODULE]
             write_json(staging / MODULES_FILE, modules)
         if head is not None:
-            save_file(head_tensors(head), staging / HEAD_FILE)
-        write_json(staging / CONFIG_FILE, config)
-        for file in staging.glob("*.safetensors"):  # safetensors makes files that only their owner may read
-            shutil.copymode(staging / CONFIG_FILE, file)
+            write_tensors(staging / HEAD_FILE, layers, {SAVE_ID: save_id})
+        write_json(staging / CONFIG_FILE, {**config, SAVE_ID: save_id})
 
 
 def tokenizer_for_other_readers(tokenizer_json: str, max_length: int | None) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.storage.files import read_json, read_tensors
+from m2v_core.storage.files import SAVE_ID, read_json, read_tensors
 
 if TYPE_CHECKING:
     from m2v_core.head import MLPHead
@@ -47,6 +48,18 @@ def head_config(head: MLPHead) -> dict[str, Any]:
     return {"n_layers": len(head.layers), "activation": head.activation.value, "classes": classes}
 
 
+def save_id_of(config: Mapping[str, Any], where: Path) -> str | None:
+    """The id of the save that a `config.json` is of, from its content; `None` if it has none.
+
+    Raises:
+        ModelFormatError: It is no text.
+    """
+    found = config.get(SAVE_ID)
+    if not isinstance(found, str | None):
+        raise ModelFormatError(f'{where}: "{SAVE_ID}" should be a string; found {found!r:.100}.')
+    return found
+
+
 def read_head(tensor_file: Path, config_file: Path) -> MLPHead:
     """Read a head from its two files.
 
@@ -57,7 +70,8 @@ def read_head(tensor_file: Path, config_file: Path) -> MLPHead:
     from m2v_core.head import Activation, Layer, MLPHead
 
     where = f'{config_file}: "{HEAD_CONFIG}"'
-    raw = read_json(config_file).get(HEAD_CONFIG)
+    config = read_json(config_file)
+    raw = config.get(HEAD_CONFIG)
     if not isinstance(raw, dict):
         raise ModelFormatError(f"{where} should be an object that describes {tensor_file.name}; found {raw!r:.100}.")
     values: list[Any] = [raw.get(key) for key in ("n_layers", "activation", "classes")]
@@ -69,7 +83,8 @@ def read_head(tensor_file: Path, config_file: Path) -> MLPHead:
     except InvalidInputError as error:
         raise ModelFormatError(str(error)) from None
     names = [tensor_names(number) for number in range(n_layers)]
-    tensors = read_tensors(tensor_file, required={name: HEAD_DTYPES for pair in names for name in pair})
+    required = {name: HEAD_DTYPES for pair in names for name in pair}
+    tensors = read_tensors(tensor_file, required=required, save_id=save_id_of(config, config_file))
     try:
         return MLPHead((Layer(tensors[weight], tensors[bias]) for weight, bias in names), activation, classes)
     except InvalidInputError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.prompts import DOCUMENT, QUERY, resolved
 from m2v_core.storage.atomic import replaced_folder
+from m2v_core.storage.files import write_tensors
 from m2v_core.vectors import unit
 from m2v_core.web.tokenizer import web_tokenizer
 
@@ -87,14 +86,12 @@ def export_web(
         for page in STATIC:
             (staging / page).write_bytes((files("m2v_core.web") / "static" / page).read_bytes())
         (staging / VOCABULARY).write_bytes(vocabulary)
-        save_file(_tensors(model), staging / TABLE)
+        write_tensors(staging / TABLE, _tensors(model))
         if vectors is not None:
             (staging / TEXTS).write_bytes(_json(texts))
-            save_file({"vectors": np.ascontiguousarray(vectors)}, staging / VECTORS)
+            write_tensors(staging / VECTORS, {"vectors": vectors})
         sizes = {file.name: file.stat().st_size for file in staging.iterdir()}
         (staging / SETTINGS).write_bytes(_json(_settings(model, name, sizes)))
-        for file in staging.glob("*.safetensors"):  # safetensors makes files that only their owner may read
-            shutil.copymode(staging / SETTINGS, file)
         sizes[SETTINGS] = (staging / SETTINGS).stat().st_size
     return sizes
 
@@ -111,7 +108,7 @@ def _tensors(model: StaticModel) -> dict[str, NDArray[Any]]:
         found["weights"] = model.weights.astype(np.float64 if table.dtype == np.float64 else np.float32)
     if model.token_mapping is not None:
         found["mapping"] = model.token_mapping.astype(np.uint32)
-    return {key: np.ascontiguousarray(array) for key, array in found.items()}
+    return found
 
 
 def _settings(model: StaticModel, name: str, sizes: Mapping[str, int]) -> dict[str, Any]:

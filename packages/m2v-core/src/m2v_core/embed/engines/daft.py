@@ -22,7 +22,10 @@ def embed_udf(
     batch_size: int | None = 16_384,
     **options: Any,
 ) -> Any:
-    """A function of a column of texts that returns their vectors, `Embedding`; zeros for a null.
+    """A function of a column of texts that returns their vectors, lists of fixed size; zeros for a null.
+
+    Its type is none of `Embedding`, with which Daft 0.7 leaves a UDF in its own process, whatever `use_process` says; a
+    cast makes it one.
 
     Args:
         model: A folder that each worker can read, `org/name`, or a model, which is sent to each.
@@ -38,12 +41,12 @@ def embed_udf(
     Example:
         >>> frame = daft.from_pydict({"text": ["good day", None]})
         >>> embed = embed_udf(tiny_model())
-        >>> [row.tolist() for row in frame.select(embed(frame["text"]).alias("v")).to_pydict()["v"]]
+        >>> frame.select(embed(frame["text"]).alias("v")).to_pydict()["v"]
         [[0.5, 0.5], [0.0, 0.0]]
     """
     embedder = BatchEmbedder(model, **options)
     number = daft.DataType.from_numpy_dtype(embedder.dtype)
-    kind = daft.DataType.embedding(number, embedder.dim)
+    kind = daft.DataType.fixed_size_list(number, embedder.dim)
 
     @daft.cls(max_concurrency=max_concurrency, use_process=use_process)
     class Embed:
