@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,6 +59,13 @@ sys.path[1:1] = filter(None, request["env"].get("PYTHONPATH", "").split(os.paths
 sys.argv = ["-c", *request["arguments"]]
 exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
 """
+
+
+def fork() -> int:
+    """`os.fork` of the tests' own process. Its child must not use JAX, which another test may have started."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads
+        return os.fork()
 
 
 class Forks:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import make_model
+from forks import fork
 from m2v_core import StaticModel
 from m2v_core.storage import exchange, staging
 from m2v_core.storage.atomic import replaced_folder
@@ -27,7 +28,7 @@ def names(folder: Path) -> set[str]:
 
 
 def in_a_fork(work: Callable[[], object]) -> int:
-    process = os.fork()
+    process = fork()
     if not process:
         try:
             work()

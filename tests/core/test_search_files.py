@@ -16,6 +16,7 @@ from m2v_core import InvalidInputError, M2VError, MissingPackageError, ModelForm
 from m2v_core.search import Index, files, lexical
 from m2v_core.search.files import ENTRY_FILE, INDEX_FILE, LEXICAL_FILE, MODEL_FOLDER, OWNED, VECTOR_FILE
 from m2v_core.search.precision import STORED
+from m2v_core.storage.files import UNFINISHED
 
 TEXTS = ["good day", "bad day", "sunny days", "", "a good day in the sun", "unable", "日本 good"]
 QUERIES = ["good", "sunny day", "", "unable 日"]
@@ -319,3 +320,16 @@ def test_the_vocabulary_is_read_as_it_was_written(tmp_path: Path) -> None:
     index.save(tmp_path)
     same(Index.load(tmp_path), index)
     assert lexical.Lexical is type(Index.load(tmp_path)._rows.lexical)
+
+
+def test_an_interrupted_save_is_read_as_a_whole(tmp_path: Path, model: StaticModel) -> None:
+    """Where folders cannot be exchanged: a save that was killed has left the new files in a folder of their own."""
+    for name, texts in (("old", ["good"]), ("new", ["good day", "day"])):
+        index = Index(model)
+        index.add(texts)
+        index.save(tmp_path / name)
+    (tmp_path / "new").rename(tmp_path / "old" / UNFINISHED)
+    (tmp_path / "old" / INDEX_FILE).unlink()
+    found = Index.load(tmp_path / "old")
+    assert len(found) == 2
+    assert found.search("day")[0].id == 1

@@ -16,6 +16,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import GOLDEN, make_model
+from forks import fork
 from m2v_core import Layer, MLPHead, ModelFormatError, StaticModel, StaticModelPipeline, load
 from m2v_core.onnx import add_onnx
 from m2v_core.storage import exchange, staging
@@ -74,7 +75,7 @@ def test_a_save_killed_at_any_step(folder: Path) -> None:
     outcomes = []
     while not outcomes or outcomes[-1] != "done":
         with_head(model_of(1)).save_pretrained(folder)  # which the next save removes
-        process = os.fork()
+        process = fork()
         if not process:
             steps = iter(range(len(outcomes), -1, -1))
 
@@ -105,7 +106,7 @@ def test_a_save_killed_at_any_step(folder: Path) -> None:
 
 @needs_fork
 def test_readers_beside_a_busy_saver(folder: Path) -> None:
-    saver = os.fork()
+    saver = fork()
     if not saver:
         while True:
             for number in range(1, 5):

@@ -17,7 +17,7 @@ from m2v_core.search import precision
 from m2v_core.search.entries import MOST, Lines
 from m2v_core.search.lexical import Scores
 from m2v_core.storage.atomic import replaced_folder
-from m2v_core.storage.files import mapped_bytes, read_consistently, read_json, read_tensors, write_json
+from m2v_core.storage.files import UNFINISHED, mapped_bytes, read_consistently, read_json, read_tensors, write_json
 from m2v_core.storage.tensor_file import Tensor, write_tensors
 
 VERSION = 1
@@ -55,6 +55,7 @@ class StoredIndex:
         dim: D, or `None` before the first vector of an index without a model.
         next_id: The next id that is a number, for texts that come without one.
         model_digest: Digest of the model that embeds queries, or `None`.
+        model_folder: The folder of that model, or `None` if it is not part of the index.
         arrays: The rows' arrays; see `m2v_core.search.precision`.
         zero_rows: [m] int64, the rows without a vector, in ascending order.
         lines: The entries.
@@ -69,6 +70,7 @@ class StoredIndex:
     dim: int | None
     next_id: int
     model_digest: str | None
+    model_folder: Path | None
     arrays: precision.Arrays
     zero_rows: NDArray[np.int64]
     lines: Lines
@@ -121,12 +123,12 @@ def read(folder: Path, *, memory_map: bool = True) -> StoredIndex:
         ModelNotFoundError: There is no index.
         ModelFormatError: A file is damaged, or of a version that this m2v does not read.
     """
-    if not (folder / INDEX_FILE).is_file():
+    if not (folder / INDEX_FILE).is_file() and not (folder / UNFINISHED).is_dir():
         found = "a folder without it" if folder.is_dir() else "no such folder"
         raise ModelNotFoundError(
             f"{folder}: expected the folder of an index, which holds {INDEX_FILE}; found {found}. Index.save makes one."
         )
-    return read_consistently(folder, partial(_read, memory_map=memory_map))
+    return read_consistently(folder, partial(_read, memory_map=memory_map), last=(INDEX_FILE,))
 
 
 def _read(folder: Path, *, memory_map: bool) -> StoredIndex:
@@ -152,6 +154,7 @@ def _read(folder: Path, *, memory_map: bool) -> StoredIndex:
         dim=dim,
         next_id=header["next_id"],
         model_digest=header["model_digest"],
+        model_folder=folder / MODEL_FOLDER if (folder / MODEL_FOLDER).is_dir() else None,
         arrays={name: tensors[name] for name in kinds},
         zero_rows=zero_rows,
         lines=_lines(folder / ENTRY_FILE, ends, n),

@@ -106,8 +106,8 @@ def load(
     stored = files.read(folder, memory_map=memory_map)
     if stored.documents is not None:
         needs_bm25s()
-    if model is None and (folder / files.MODEL_FOLDER).is_dir():
-        model = folder / files.MODEL_FOLDER
+    if model is None:
+        model = stored.model_folder
     if isinstance(model, str | os.PathLike):
         model = StaticModel.from_pretrained(model, memory_map=memory_map)
     if model is not None:
