@@ -322,8 +322,8 @@ def web(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
-    `-- quality ENCODER ...` and `-- embed MODEL` need no peer, and take the arguments of the files; `-- serve` has a
-    peer of its own.
+    `-- quality ENCODER ...`, `-- embed MODEL` and `-- search` need no peer's environment, and take the arguments of the
+    files; `-- serve` has a peer's environment of its own.
     """
     install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
@@ -340,6 +340,10 @@ def bench(session: nox.Session) -> None:
         return
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)
+        return
+    if session.posargs[:1] == ["search"]:
+        session.install("faiss-cpu", "usearch", "vicinity")  # which need numpy alone
+        session.run("python", "benchmarks/search.py", *session.posargs[1:], *data, env=OFFLINE)
         return
     peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
     for name in session.posargs or ("imports", "distill", "encode", "memory", "train"):

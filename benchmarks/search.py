@@ -1,9 +1,9 @@
 """Exact search in a million vectors, beside faiss, usearch and vicinity, in one process and in turn.
 
 The vectors are those of texts that are made of the words of two tweets each, by a student of all-MiniLM-L6-v2 or
-another model; or random ones, which are as far from each other as can be and the worst case for recall. `np.dot` is the
-product with the same bytes, without looking for the best: the limit of what numpy can do. The peers are left out where
-they are missing: pip install faiss-cpu usearch vicinity
+another model; or random ones, which are as far from each other as can be and the worst case for recall. `np.dot` is
+the product with the same bytes, without looking for the best: the limit of what numpy can do. The peers are left out
+where they are missing: pip install faiss-cpu usearch vicinity
 """
 
 from __future__ import annotations

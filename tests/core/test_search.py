@@ -197,6 +197,12 @@ def test_ids_are_not_given_again(model: StaticModel) -> None:
     index.add(["good", "bad"])
     index.remove([1, 1])
     assert index.add("day") == [2]
+    index.remove(np.array([0]))
+    index.remove(np.int64(2))  # type: ignore[arg-type]
+    assert index.add("day") == [3]
+    assert index.add("day", ids=[2**63 - 1]) == [2**63 - 1]
+    with pytest.raises(InvalidInputError, match=f"found {2**63 - 1} again"):
+        index.add("day")
 
 
 def test_filters(model: StaticModel) -> None:
@@ -273,6 +279,7 @@ ADDED: list[tuple[dict[str, Any], str]] = [
     ({"vectors": [[1] * 8, [np.nan] * 8]}, "NaN or infinity in row 1"),
     ({"vectors": [[np.inf] * 8]}, "NaN or infinity in row 0"),
     ({"texts": ["good"], "vectors": [[1] * 8] * 2}, "found 1 texts and 2 vectors"),
+    ({"texts": ["good", 3], "vectors": [[1] * 8] * 2}, "found int at index 1"),
     ({"texts": ["good"], "ids": [1, 2]}, "ids should be 1, one for each text; found 2 or more"),
     ({"texts": ["good"], "ids": []}, "ids should be 1, one for each text; found 0"),
     ({"texts": ["good"], "ids": "a"}, "ids should be a list with an id for each text; found 'a'"),
@@ -340,12 +347,15 @@ def test_what_is_no_index() -> None:
         Index(dtype="float3")
     with pytest.raises(InvalidInputError, match="model should be a StaticModel"):
         Index(3)  # type: ignore[arg-type]
+    for texts in ([3], ["good", None]):
+        with pytest.raises(InvalidInputError, match=r"found .* at index"):
+            Index(make_model()).search(texts)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="adapt=True is for an index with a model"):
         Index(adapt=True)
     bare = Index()
-    for texts in (["good"], "good"):
+    for text in (["good"], "good"):
         with pytest.raises(InvalidInputError, match="no model to embed texts"):
-            bare.add(texts)
+            bare.add(text)
     bare.add(vectors=[[1, 2]])
     with pytest.raises(InvalidInputError, match="no model to embed queries"):
         bare.search("good")

@@ -192,10 +192,13 @@ def test_an_index_that_adapts_weights_tokens(model: StaticModel, weighted: bool)
     assert not np.allclose(index.vectors()[:7], plain.vectors())
 
 
-def test_a_failed_first_add_does_not_adapt(model: StaticModel) -> None:
+def test_it_adapts_to_the_first_texts_that_the_model_embeds(model: StaticModel) -> None:
     index = Index(model, adapt=True)
     with pytest.raises(InvalidInputError):
         index.add(TEXTS, ids=[1])
+    index.add([])
+    index.add(["good"], vectors=[[1] * 8])
+    index.remove(0)
     index.add(TEXTS[:3])
     other = Index(model, adapt=True)
     other.add(TEXTS[:3])

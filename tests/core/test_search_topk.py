@@ -61,7 +61,9 @@ def test_rows_come_back(dtype: str, dim: int) -> None:
     assert not unpacked(arrays)[-1].any()
     if dtype in ("int8", "binary"):
         np.testing.assert_allclose(np.linalg.norm(unpacked(arrays)[:-1], axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(precision.cosines(rows, arrays), rows @ unpacked(arrays).T, atol=1e-6)
+    out = np.empty((len(rows), len(rows)), np.float32)
+    precision.cosines(rows, arrays, out)
+    np.testing.assert_allclose(out, rows @ unpacked(arrays).T, atol=1e-6)
 
 
 def test_float16_are_widened_exactly() -> None:
@@ -72,12 +74,16 @@ def test_float16_are_widened_exactly() -> None:
 
 
 @pytest.mark.parametrize("count", [precision._count, precision._count_by_table])
-@pytest.mark.parametrize("dim", [1, 63, 100])
-def test_bits_agree_where_signs_do(count: object, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dim", [1, 63, 100, 700])
+@pytest.mark.parametrize("n_queries", [3, 20])
+def test_bits_agree_where_signs_do(n_queries: int, dim: int, count: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "_count", count)
-    queries, rows = random_rows(3, dim), random_rows(40, dim, 1)
+    queries, rows = random_rows(n_queries, dim), random_rows(40, dim, 1)
+    rows[3] = -rows[5]
     equal = ((queries > 0)[:, None] == (rows > 0)).sum(axis=2)
-    np.testing.assert_array_equal(agreements(queries, packed(rows, "binary")) + dim, equal)
+    out = np.empty((n_queries, 40), np.float32)
+    agreements(queries, packed(rows, "binary"), out)
+    np.testing.assert_array_equal(out - out[:, :1], equal - equal[:, :1])
 
 
 def test_unit_vectors_of_any_numbers() -> None:
@@ -90,6 +96,7 @@ def test_a_table_is_searched_exactly(dtype: str, monkeypatch: pytest.MonkeyPatch
     """In blocks of few scores, in parts of any size, and with rows that may be no hits."""
     monkeypatch.setattr("m2v_core.search.table._SCORES", 100)
     monkeypatch.setattr("m2v_core.search.table._QUERIES", 4)
+    monkeypatch.setattr("m2v_core.search.table._BYTES", 150)
     rows, queries = random_rows(300, 16), random_rows(9, 16, 1)
     rows[50:60] = rows[:10]  # equal scores
     table = Table(dtype, 16)

@@ -188,8 +188,8 @@ def test_ends_of_pieces(ends: Any, safe: list[str], unsafe: list[str]) -> None:
 @pytest.mark.parametrize(
     ("added", "separator"),
     [
-        ([PAD, special("[UNK]", 1)], ("[PAD]", 0)),
-        ([special("[UNK]", 1), PAD], ("[PAD]", 0)),  # words give [UNK] themselves
+        ([PAD, special("[UNK]", 1)], "[PAD]"),
+        ([special("[UNK]", 1), PAD], "[PAD]"),  # words give [UNK] themselves
         ([special("[UNK]", 1)], None),
         ([], None),
         ([{**PAD, "lstrip": True}], None),
@@ -197,18 +197,21 @@ def test_ends_of_pieces(ends: Any, safe: list[str], unsafe: list[str]) -> None:
         ([{**PAD, "single_word": True}], None),
         ([{**PAD, "normalized": True}], None),
         ([special("[A B]", 0)], None),
-        ([PAD, special("x[P", 1)], ("x[P", 1)),  # would take the beginning of [PAD] after an x
-        ([PAD, special("[", 1)], ("[", 1)),
-        ([PAD, special("AD]", 1)], ("[PAD]", 0)),
+        ([PAD, special("x[P", 1)], "x[P"),  # would take the beginning of [PAD] after an x
+        ([PAD, special("[", 1)], "["),
+        ([PAD, special("AD]", 1)], "[PAD]"),
+        ([special("PAD", 0)], "PAD"),
+        ([special("PAD", 0), {**PAD, "single_word": True}], None),  # "goodPAD[PAD]"
+        ([special("PAD", 0), {**PAD, "single_word": True}, special("<s>", 2)], "<s>"),
     ],
 )
-def test_what_stands_between_words(added: list[dict[str, Any]], separator: tuple[str, int] | None) -> None:
+def test_what_stands_between_words(added: list[dict[str, Any]], separator: str | None) -> None:
     assert splitting_of({**json.loads(wordpiece()), "added_tokens": added}).separator == separator
 
 
 def test_nothing_stands_between_words_where_only_the_first_gets_a_prefix() -> None:
     splitter = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
-    assert splitting_of(json.loads(unigram())).separator == ("<s>", 0)
+    assert splitting_of(json.loads(unigram())).separator == "<s>"
     assert splitting_of(json.loads(edited(unigram(), pre_tokenizer=splitter))).separator is None
 
 

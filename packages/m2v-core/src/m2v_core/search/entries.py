@@ -15,8 +15,8 @@ from m2v_core.errors import InvalidInputError, ModelFormatError
 #: Name of an entry.
 Id: TypeAlias = "int | str"
 
-#: Ids that are whole numbers fit into 64 bits.
-_LIMIT = 1 << 63
+#: The largest id that is a whole number: it fits into 64 bits.
+MOST = (1 << 63) - 1
 
 
 class Lines(NamedTuple):
@@ -143,7 +143,7 @@ class Entries:
 
 
 def _check_id(name: Any) -> None:
-    if type(name) is str or (type(name) is int and -_LIMIT <= name < _LIMIT):
+    if type(name) is str or (type(name) is int and -MOST <= name <= MOST):
         return
     raise InvalidInputError(
         f"An id should be a text (str) or a whole number (int) of 64 bits; found {name!r:.100} "

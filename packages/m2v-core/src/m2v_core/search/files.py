@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.ragged import Ragged
 from m2v_core.search import precision
-from m2v_core.search.entries import Lines
+from m2v_core.search.entries import MOST, Lines
 from m2v_core.search.lexical import Scores
 from m2v_core.storage.atomic import replaced_folder
 from m2v_core.storage.files import UNFINISHED, mapped_bytes, read_consistently, read_json, read_tensors, write_json
@@ -179,7 +179,7 @@ def _header(path: Path) -> dict[str, Any]:
             f"a whole number from 1 to {_MAX_DIM} (or null in an index of nothing)",
         ),
         "dtype": (lambda value: isinstance(value, str) and value in precision.STORED, ", ".join(precision.STORED)),
-        "next_id": (lambda value: _is_whole(value, 0, (1 << 63) - 1), "a whole number of 64 bits"),
+        "next_id": (lambda value: _is_whole(value, 0, MOST), "a whole number of 64 bits"),
         "model_digest": (lambda value: value is None or isinstance(value, str), "a string or null"),
         "lexical": (lambda value: isinstance(value, bool), "true or false"),
         "adapt": (lambda value: isinstance(value, bool), "true or false"),

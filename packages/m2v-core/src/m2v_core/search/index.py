@@ -17,8 +17,17 @@ from m2v_core.ragged import Ragged, concatenated
 from m2v_core.search import ranking
 from m2v_core.search.adapt import collection_weights, with_weights
 from m2v_core.search.collection import Collection, Filter
-from m2v_core.search.entries import Entries, Id
-from m2v_core.search.inputs import batches, default_ids, exactly, given_ids, is_one_vector, unit_vectors
+from m2v_core.search.entries import MOST, Entries, Id
+from m2v_core.search.inputs import (
+    as_model,
+    batches,
+    check_texts,
+    default_ids,
+    exactly,
+    given_ids,
+    is_one_vector,
+    unit_vectors,
+)
 from m2v_core.search.lexical import Lexical
 from m2v_core.search.precision import STORED, as_unit
 from m2v_core.search.table import Table
@@ -96,10 +105,7 @@ class Index:
         checks.one_of("dtype", dtype, STORED)
         checks.flag("lexical", lexical)
         checks.flag("adapt", adapt)
-        if isinstance(model, str | os.PathLike):
-            model = StaticModel.from_pretrained(model)
-        known = model is None or isinstance(model, StaticModel)
-        checks.expect(known, "model", "a StaticModel, a folder, the name of a model, or None", model)
+        model = None if model is None else as_model(model)
         if model is None and adapt:
             raise InvalidInputError("adapt=True is for an index with a model, whose tokens it needs; found none.")
         table = None if model is None else Table(dtype, model.dim)
@@ -202,26 +208,28 @@ class Index:
         if texts is None and self._rows.lexical is not None:
             raise InvalidInputError("A lexical index should get texts; found vectors alone. Give the texts too.")
         weights, embedder = self._weights, self._embedder
-        if texts is not None and (self._adapts and weights is None):
-            assert embedder is not None  # noqa: S101 - an index that adapts has one
+        if self._adapts and weights is None and embedder is not None and texts is not None and rows is None:
             texts = as_texts(texts)
-            weights = collection_weights(Ragged(*embedder.token_ids(texts)), embedder.n_tokens)
-            embedder = with_weights(embedder, weights)
+            if texts:
+                weights = collection_weights(Ragged(*embedder.token_ids(texts)), embedder.n_tokens)
+                embedder = with_weights(embedder, weights)
         table, words = self._table_of(texts, rows, embedder)
         names = default_ids(self._next_id, len(table)) if ids is None else given_ids(ids, len(table))
         about = [None] * len(table) if metadata is None else exactly(metadata, len(table), "metadata")
         self._rows.append(names, about, table, words)
-        self._next_id = max(self._next_id, 1 + max((name for name in names if isinstance(name, int)), default=-1))
+        largest = max((name for name in names if isinstance(name, int)), default=-1)
+        self._next_id = max(self._next_id, min(largest, MOST - 1) + 1)
         self._weights, self._embedder = weights, embedder
         return names
 
     def remove(self, ids: Id | Iterable[Id]) -> None:
-        """Remove entries by their ids, all or none.
+        """Remove entries by one id or many, all or none. Their vectors take memory until the index is saved and loaded.
 
         Raises:
             InvalidInputError: There is no such id.
         """
-        self._rows.remove([ids] if isinstance(ids, str | int) else [plain(name) for name in ids])
+        named: Any = plain(ids)
+        self._rows.remove([named] if isinstance(named, str | int) else [plain(name) for name in named])
 
     def _table_of(
         self, texts: str | Iterable[str] | None, rows: NDArray[np.float32] | None, embedder: StaticModel | None
@@ -241,6 +249,8 @@ class Index:
                     table.append(as_unit(embedder.encode_document(batch)))
                 except BadTextError as error:
                     raise error.moved(n_texts) from None
+            else:
+                check_texts(batch, n_texts)
             if lexical is not None:
                 words.append(lexical.numbers(batch))
             n_texts += len(batch)
@@ -374,6 +384,7 @@ class Index:
             )
         one = isinstance(query, str) if query is not None else is_one_vector(vectors)
         texts = None if query is None else as_texts(query)
+        check_texts(texts or [])
         k, allowed = min(k, len(self._rows)), self._rows.allowed(filter)
         if mode == "lexical":
             return one, ranking.lexical(self._rows, texts or [], k, allowed)

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.data.sources import as_array, as_texts, plain
 from m2v_core.errors import InvalidInputError
+from m2v_core.model import StaticModel
 from m2v_core.search.entries import Id
 from m2v_core.search.precision import as_unit
 
 #: Texts that are embedded at a time.
 _BATCH = 16_384
+
+
+def as_model(model: Any) -> StaticModel:
+    """A model, which is loaded if it is a folder or a name.
+
+    Raises:
+        InvalidInputError: It is something else.
+        M2VError: It cannot be loaded; see `StaticModel.from_pretrained`.
+    """
+    if isinstance(model, str | os.PathLike):
+        return StaticModel.from_pretrained(model)
+    checks.expect(isinstance(model, StaticModel), "model", "a StaticModel, a folder or the name of a model", model)
+    found: StaticModel = model
+    return found
+
+
+def check_texts(texts: Sequence[Any], before: int = 0) -> None:
+    """Raise unless texts, which come after so many others, are texts."""
+    for number, text in enumerate(texts, before):
+        if not isinstance(text, str):
+            raise InvalidInputError(f"Expected texts (str); found {type(text).__name__} at index {number}.")
 
 
 def unit_vectors(vectors: Any, dim: int | None) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from m2v_core import checks
 from m2v_core.data.sources import as_texts
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
+from m2v_core.search.inputs import as_model
 from m2v_core.search.precision import as_unit
 
 #: Texts that are compared at a time, and numbers in a block of cosines.
@@ -39,7 +41,7 @@ def duplicates(
     texts: Iterable[str] | None = None,
     threshold: float = 0.9,
     *,
-    model: StaticModel | None = None,
+    model: StaticModel | str | os.PathLike[str] | None = None,
     vectors: ArrayLike | None = None,
 ) -> Duplicates:
     """Find near-duplicates, in the order of the texts: the first of some similar texts is kept.
@@ -52,7 +54,7 @@ def duplicates(
     Args:
         texts: Any iterable of texts.
         threshold: The least cosine of near-duplicates, above 0 and at most 1.
-        model: The model that embeds the texts.
+        model: The model that embeds the texts, or its folder or name.
         vectors: [n, D] vectors in place of texts and model.
 
     Raises:
@@ -66,7 +68,7 @@ def duplicates(
     checks.number("threshold", threshold, above=0, most=1)
     if (texts is None or model is None) == (vectors is None):
         raise InvalidInputError("Expected texts and a model, or vectors; found neither, or both.")
-    rows = as_unit(_vectors(vectors) if model is None else model.encode_document(as_texts(texts)))
+    rows = as_unit(_vectors(vectors) if model is None else as_model(model).encode_document(as_texts(texts)))
     least = threshold - _ROUNDING
     originals, scores = np.arange(len(rows)), np.ones(len(rows), np.float32)
     kept = np.zeros(0, np.int64)  # their rows are moved to the front of `rows`

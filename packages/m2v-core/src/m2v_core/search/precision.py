@@ -31,6 +31,7 @@ STORED: Mapping[str, Mapping[str, str]] = {
 _LARGEST = 127
 _WORD = 64  # bits
 _ROWS = 4096  # that are scaled at a time
+_MANY = 8  # queries for which bits become numbers
 _WITHOUT_COPIES_OF_THE_SIGN = np.uint32(0x8FFFFFFF).astype(np.int32)
 
 
@@ -102,21 +103,30 @@ def widened(numbers: NDArray[Any]) -> NDArray[np.float32]:
     return moved
 
 
-def cosines(queries: NDArray[np.float32], arrays: Arrays) -> NDArray[np.float32]:
-    """The cosine of each unit query [q, D] with each row, [q, n]."""
-    scores = queries @ widened(arrays[VECTORS]).T
+def cosines(queries: NDArray[np.float32], arrays: Arrays, out: NDArray[np.float32]) -> None:
+    """The cosine of each unit query [q, D] with each row, into [q, n]."""
+    np.matmul(queries, widened(arrays[VECTORS]).T, out=out)
     if SCALES in arrays:
-        scores *= arrays[SCALES]
-    return scores
+        out *= arrays[SCALES]
 
 
-def agreements(queries: NDArray[np.float32], arrays: Arrays) -> NDArray[np.float32]:
-    """The number of signs in which each query [q, D] agrees with each row, [q, n]; less a constant."""
-    words, rows = sign_bits(queries).view(np.uint64), np.ascontiguousarray(arrays[BITS]).view(np.uint64)
-    scores = np.empty((len(queries), len(rows)), np.float32)
-    for query, word in enumerate(words):
-        np.negative(_ones(rows ^ word), out=scores[query])
-    return scores
+def agreements(queries: NDArray[np.float32], arrays: Arrays, out: NDArray[np.float32]) -> None:
+    """The number of signs in which each query [q, D] agrees with each row, less a constant of the query, into [q, n].
+
+    A few queries are compared by the bits that differ, many by a product with the bits as numbers, whose whole numbers
+    are exact.
+    """
+    bits = arrays[BITS]
+    if len(queries) >= _MANY:
+        numbers = np.unpackbits(bits, axis=1, count=queries.shape[1]).astype(np.float32)
+        np.matmul(np.where(queries > 0, np.float32(1), np.float32(-1)), numbers.T, out=out)
+        return
+    rows = np.ascontiguousarray(bits).view(np.uint64)
+    for query, words in enumerate(sign_bits(queries).view(np.uint64)):
+        differing = np.zeros(len(rows), np.uint16)
+        for column, word in enumerate(words):
+            differing += _count(rows[:, column] ^ word)
+        np.negative(differing, out=out[query], dtype=np.float32)
 
 
 def _count_by_table(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
@@ -126,11 +136,6 @@ def _count_by_table(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 _TABLE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 _count: Callable[[NDArray[np.uint64]], NDArray[np.uint8]] = getattr(np, "bitwise_count", _count_by_table)
-
-
-def _ones(words: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """The number of ones in each row of words."""
-    return np.asarray(_count(words).sum(axis=1, dtype=np.float32))
 
 
 def as_unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -16,14 +16,15 @@ from m2v_core.search.topk import NONE, Best
 CANDIDATES, _MOST = 100, 10_000
 
 #: Rows that are scored again beyond the k best, since products of matrices round equal rows differently by their place.
-_SPARE = 64
+_SPARE = 32
 
-#: Queries that are compared at a time, those that are many, and numbers in a block of scores.
-_QUERIES, _MANY, _SCORES = 512, 8, 1 << 22
+#: Queries that are compared at a time; and the scores, and rows, after which the best are kept. The first blocks are
+#: shorter: later ones have few rows that are better.
+_QUERIES, _SCORES, _ROWS, _FIRST = 512, 1 << 22, 1 << 16, 1 << 12
 
-#: Bytes of a block of rows that are not compared as they are, in the form in which they are: it stays in the
-#: processor's cache, and BLAS starts no threads for one query.
-_BYTES = 1 << 20
+#: Bytes of the rows that are compared at a time if their numbers are not compared as they are: few enough for the
+#: processor's cache, and for one query for BLAS not to start threads.
+_BYTES, _MANY = 1 << 20, 8
 
 
 class Table:
@@ -126,27 +127,31 @@ class Table:
         """The rows [q, k] of the best scores by the arrays that are scanned, -1 where there are fewer."""
         best = Best(len(queries), k)
         scored = precision.agreements if self.dtype == "binary" else precision.cosines
-        for first, block in self._blocks(len(queries)):
-            with np.errstate(invalid="ignore", over="ignore"):  # see `cosines`
-                scores = scored(queries, block)
-            if allowed is not None:
-                scores[:, ~allowed[first : first + scores.shape[1]]] = -np.inf
-            best.add(scores, first)
-        return best.rows
-
-    def _blocks(self, n_queries: int) -> Iterator[tuple[int, Arrays]]:
-        """First row and arrays of blocks whose scores, and rows in float32, take little memory."""
-        size = _SCORES // n_queries
-        if self.dtype != "float32":
-            row = self.dim // 8 + 8 if self.dtype == "binary" else 4 * self.dim
-            size = min(size, (_BYTES if n_queries < _MANY else 4 * _BYTES) // row)
         names = (BITS,) if self.dtype == "binary" else precision.STORED[self.dtype]
+        size, step = self._sizes(len(queries))
         first = 0
         for part in self._parts:
-            n_rows = len(part[VECTORS])
-            for start in range(0, n_rows, max(1, size)):
-                yield first + start, {name: part[name][start : start + max(1, size)] for name in names}
+            n_rows, stop = len(part[VECTORS]), 0
+            while stop < n_rows:
+                start, stop = stop, min(stop + min(size, max(_FIRST, first + stop)), n_rows)
+                scores = np.empty((len(queries), stop - start), np.float32)
+                with np.errstate(invalid="ignore", over="ignore"):  # see `cosines`
+                    for low in range(start, stop, step):
+                        high = min(low + step, stop)
+                        scored(queries, {n: part[n][low:high] for n in names}, scores[:, low - start : high - start])
+                if allowed is not None:
+                    scores[:, ~allowed[first + start : first + stop]] = -np.inf
+                best.add(scores, first + start)
             first += n_rows
+        return best.rows
+
+    def _sizes(self, n_queries: int) -> tuple[int, int]:
+        """Rows after which the best are kept, and rows that are compared at a time."""
+        size = max(1, min(_ROWS, _SCORES // n_queries))
+        if self.dtype == "float32":
+            return size, size
+        row = self.dim // 8 + 8 if self.dtype == "binary" and n_queries < _MANY else 4 * self.dim
+        return size, max(1, (_BYTES if n_queries < _MANY else 4 * _BYTES) // row)
 
     def pieces(self, name: str, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[Any]]:
         """An array of all rows, or of some in ascending order, in pieces of a few megabytes."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.storage.hashing import content_digest
+
 if TYPE_CHECKING:
     from m2v_core.storage.format import StoredModel
-
-#: Bytes of an array that are digested at a time, so that a mapped table does not come into memory as a whole.
-_BYTES = 1 << 24
 
 #: Keys of `tokenizer.json` that m2v does not use, and that a save writes anew.
 _UNUSED = ("padding", "truncation")
@@ -53,24 +51,6 @@ def model_digest(stored: StoredModel) -> str:
     text = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode()
     arrays = {"embeddings": stored.embeddings, "weights": stored.weights, "mapping": _other_rows(stored)}
     return content_digest(text, {name: array for name, array in arrays.items() if array is not None})
-
-
-def content_digest(text: bytes, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """BLAKE2b with 16 bytes, in hexadecimal digits, of a text and of names, dtypes, shapes and bytes of arrays.
-
-    Example:
-        >>> content_digest(b"", {"row": np.zeros(2)}) == content_digest(b"", {"row": np.zeros(3)})
-        False
-    """
-    from hashlib import blake2b  # loads OpenSSL
-
-    hashed = blake2b(text, digest_size=16)
-    for name, array in arrays.items():
-        hashed.update(f"\n{name} {array.dtype.name} {list(array.shape)}\n".encode())
-        step = max(1, _BYTES // max(1, array[:1].nbytes))
-        for start in range(0, len(array), step):
-            hashed.update(np.ascontiguousarray(array[start : start + step]).data)
-    return hashed.hexdigest()
 
 
 def _other_rows(stored: StoredModel) -> NDArray[np.generic] | None:

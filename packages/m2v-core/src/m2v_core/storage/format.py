@@ -346,7 +346,7 @@ def write(
         InvalidInputError: The tokenizer has a form that only tokenizers 1.x reads, or cannot be compiled.
     """
     from m2v_core.storage.atomic import replaced_folder  # only saving needs these, and they take memory
-    from m2v_core.storage.digest import content_digest
+    from m2v_core.storage.hashing import content_digest
 
     mapping = stored.mapping
     if mapping is None and has_unused:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,25 @@ from m2v_core.tokenize.bad_texts import CannotSpellError
 #: Whether the library is 1.x, whose calls take options (`padding=None`), while 0.2x keeps them in the object.
 IS_IMMUTABLE = not hasattr(Tokenizer, "from_str")
 
+#: A vocabulary with a gap: rules differ in the id of "c".
+_PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+_GAP = {
+    **dict.fromkeys(("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")),
+    "version": "1.0",
+    "added_tokens": [{"id": 5, "content": "b", **_PLAIN}, {"id": 6, "content": "c", **_PLAIN}],
+    "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 5}, "unk_token": "a"},
+}
+
 _RUN = 2048  # about so many characters of words in a text
 _RUNS = 32  # such texts at a time: the encodings of 0.2x take a hundred times the memory of their ids
+
+
+@cache
+def rule() -> str:
+    """By which rule the installed version numbers added tokens; see `m2v_core.tokenize.vocabulary.Rule`."""
+    if IS_IMMUTABLE:
+        return "sorted"
+    return "largest" if Tokenizer.from_str(json.dumps(_GAP)).token_to_id("c") == 6 else "counting"
 
 
 class Backend:
@@ -33,6 +51,7 @@ class Backend:
     Args:
         tokenizer_json: The text of a `tokenizer.json`.
         where: Name of the tokenizer in errors.
+        n_tokens: Number of ids that there are; `None` if they need no check.
 
     Attributes:
         tokenizer: The `tokenizers.Tokenizer`, without truncation and padding. Do not change it.
@@ -41,7 +60,9 @@ class Backend:
         ModelFormatError: The library does not accept the tokenizer.
     """
 
-    def __init__(self, tokenizer_json: str, where: str) -> None:
+    def __init__(self, tokenizer_json: str, where: str, n_tokens: int | None = None) -> None:
+        self._where, self._n_tokens = where, n_tokens
+        self._separators: dict[str, int | None] = {}
         try:
             self.tokenizer: Any = _build(tokenizer_json)  # Any: stubs know one of the two APIs
         except Exception as error:  # tokenizers 0.2x raises bare Exception
@@ -56,7 +77,17 @@ class Backend:
         Raises:
             TypeError: An element is not a string, or not valid Unicode; see `bad_text`.
             CannotSpellError: The tokenizer has no token for a part of a text, and no unknown token.
+            ModelFormatError: The library gives an id that `tokenizer.json` does not: it numbers added tokens itself.
         """
+        ids = self._ids_of_texts(texts)
+        if self._n_tokens is not None and (largest := int(ids.values.max(initial=-1))) >= self._n_tokens:
+            raise ModelFormatError(
+                f"{self._where}: expected ids from 0 to {self._n_tokens - 1}; tokenizers {tokenizers.__version__} gave "
+                f"a text the id {largest}, which has no row. Use the version of tokenizers that wrote the file."
+            )
+        return ids
+
+    def _ids_of_texts(self, texts: Sequence[str]) -> Ragged:
         if not all(issubclass(kind, str) for kind in set(map(type, texts))):  # the library takes a tuple for a pair
             raise TypeError
         try:
@@ -71,17 +102,19 @@ class Backend:
         flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
         return Ragged.with_lengths(flat, np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
-    def ids_of_words(self, words: list[str], separator: tuple[str, int]) -> Ragged:
+    def ids_of_words(self, words: list[str], separator: str) -> Ragged:
         """The ids of each word. Many words are joined to one text, because a text costs more than a word.
 
         Args:
             words: n words.
-            separator: An added token to put between words, and its id; see `m2v_core.tokenize.splitting`.
+            separator: An added token to put between words; see `m2v_core.tokenize.splitting`.
         """
-        content, separator_id = separator
+        separator_id = self._id_of_separator(separator)
+        if separator_id is None:
+            return self.ids_of_texts(words)
         chars = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
         bounds = [0, *(np.flatnonzero(np.diff(chars // _RUN)) + 1).tolist(), len(words)]
-        runs = [content.join(words[start:stop]) for start, stop in pairwise(bounds)]
+        runs = [separator.join(words[start:stop]) for start, stop in pairwise(bounds)]
         ids = concatenated([self.ids_of_texts(runs[start : start + _RUNS]) for start in range(0, len(runs), _RUNS)])
         is_separator = ids.values == separator_id
         if np.count_nonzero(is_separator) != len(words) - len(runs):  # a word contains the separator
@@ -89,6 +122,13 @@ class Backend:
         word_of = np.cumsum(is_separator) + np.repeat(np.arange(len(runs)), ids.lengths)
         lengths = np.bincount(word_of.compress(~is_separator), minlength=len(words))
         return Ragged.with_lengths(ids.values.compress(~is_separator), lengths)
+
+    def _id_of_separator(self, token: str) -> int | None:
+        """The library's own id of an added token, whatever the file says; `None` if it gives another number of ids."""
+        if token not in self._separators:
+            found = self.ids_of_texts([token]).values.tolist()
+            self._separators[token] = found[0] if len(found) == 1 else None
+        return self._separators[token]
 
     def bad_text(self, texts: Sequence[Any]) -> InvalidInputError:
         """The error for texts that the library refuses, which names the first bad one."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.tokenize.splitting import CannotSplitError, splitting_of
-from m2v_core.tokenize.vocabulary import in_both_orders, numbering, ordinary_unknown, parsed
+from m2v_core.tokenize.splitting import CannotSplitError, check_not_shared, splitting_of
+from m2v_core.tokenize.vocabulary import in_all_versions, numbering, ordinary_unknown, parsed
 
 _CHUNK = 1 << 20
 
@@ -104,6 +104,7 @@ def compiled(content: bytes, where: str) -> CompiledTokenizer:
     raw = parsed(_decoded(content, where), where)
     ids = numbering(raw, where)
     try:
+        check_not_shared(ids)
         splitting_of(raw)
         _check_same_in_all_versions(raw)
         settings, arrays = packed(PieceEncoder(raw).model)
@@ -147,8 +148,8 @@ def digest_of(data: NDArray[np.uint8]) -> str:
 def _check_same_in_all_versions(raw: dict[str, Any]) -> None:
     vocab = raw["model"]["vocab"]
     ids = {token: index for index, (token, _) in enumerate(vocab)} if isinstance(vocab, list) else vocab
-    by_file, by_id = in_both_orders(ids, raw.get("added_tokens") or [])
-    if by_file != by_id:
+    first, *others = in_all_versions(ids, raw.get("added_tokens") or []).values()
+    if any(other != first for other in others):
         raise CannotSplitError("versions of the tokenizers library give different ids to its added tokens")
 
 

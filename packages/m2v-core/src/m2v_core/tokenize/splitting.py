@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
+from m2v_core.tokenize.vocabulary import Numbering
 
 #: Pre-tokenizers that drop all white space, and those that look at neither spaces nor neighbours.
 _DROP_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
@@ -89,13 +90,13 @@ class Splitting:
             control or format character), or a `visible` one (a letter, number, punctuation mark or symbol).
         whole: Added tokens; a text that contains one of them must not be split.
         hidden: Other added tokens; a piece that may contain one of them is not safe.
-        separator: Added token that may be put between pieces to tokenise many as one text, and its id.
+        separator: Added token that may be put between pieces to tokenise many as one text.
     """
 
     spaced: bool
     ends: Literal["any", "solid", "visible"]
     whole: tuple[str, ...] = ()
-    separator: tuple[str, int] | None = None
+    separator: str | None = None
     hidden: Hidden | None = None
 
     def safe(self, pieces: list[str]) -> list[bool]:
@@ -135,6 +136,12 @@ def splitting_of(raw: dict[str, Any]) -> Splitting:
         return _decide(raw)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CannotSplitError(f"tokenizer.json has an unfamiliar form ({type(error).__name__}: {error})") from None
+
+
+def check_not_shared(numbers: Numbering) -> None:
+    """Raise `CannotSplitError` if two tokens have one id: versions of the library differ in what they find then."""
+    if numbers.shares:
+        raise CannotSplitError("two tokens have one id")
 
 
 def _decide(raw: dict[str, Any]) -> Splitting:
@@ -294,8 +301,8 @@ def _hidden(contents: list[str], normalizers: list[dict[str, Any]]) -> Hidden:
     return Hidden(tuple(contents), re.compile("|".join(map(re.escape, [*first, *keys]))))
 
 
-def _separator(added: list[dict[str, Any]], unknown: str | None) -> tuple[str, int] | None:
-    """An added token that is found at any position and never changes the text around it, and its id.
+def _separator(added: list[dict[str, Any]], unknown: str | None) -> str | None:
+    """An added token that is found at any position and never changes the text around it.
 
     The text between two of them is normalised and tokenised by itself.
     """
@@ -305,9 +312,11 @@ def _separator(added: list[dict[str, Any]], unknown: str | None) -> tuple[str, i
         if greedy or content == unknown or any(map(str.isspace, content)):
             continue
         others = [other["content"] for other in added if other is not token]
+        if any(other.get("single_word", True) for other in added) and re.search(r"\A\w|\w\Z", content):
+            continue  # a token that must be a word of its own would not be one beside it
         ends = (other[start:] for other in others for start in range(len(other)))
         if not any(map(content.startswith, ends)):  # else another one could take its beginning
-            return content, token["id"]
+            return str(content)
     return None
 
 

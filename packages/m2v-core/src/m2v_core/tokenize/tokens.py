@@ -24,8 +24,8 @@ from m2v_core.ragged import Ragged, merged
 from m2v_core.tokenize.bad_texts import CannotSpellError, bad_text
 from m2v_core.tokenize.library import library
 from m2v_core.tokenize.pieces import PieceKeys, Pieces, encoded, hashed, split
-from m2v_core.tokenize.splitting import CannotSplitError, Splitting, splitting_of
-from m2v_core.tokenize.vocabulary import Vocabulary, numbering, ordinary_unknown, parsed
+from m2v_core.tokenize.splitting import CannotSplitError, Splitting, check_not_shared, splitting_of
+from m2v_core.tokenize.vocabulary import Numbering, Vocabulary, numbering, ordinary_unknown, parsed
 from m2v_core.tokenize.word_cache import ENTRY_BYTES, MAX_BYTES, UNSAFE, Lookup, SmallTextCache, WordCache
 
 if TYPE_CHECKING:
@@ -92,12 +92,14 @@ class TextTokenizer:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         raw = parsed(tokenizer, where) if isinstance(tokenizer, str) else tokenizer.outline
-        ids = numbering(raw, where) if isinstance(tokenizer, str) else tokenizer
-        self.n_tokens, self.unused_ids, self.unk_id = ids.n_tokens, ids.unused_ids, ids.unk_id
+        numbers = numbering(raw, where) if isinstance(tokenizer, str) else tokenizer
+        self.n_tokens, self.unused_ids, self.unk_id = numbers.n_tokens, numbers.unused_ids, numbers.unk_id
         self.ordinary_unknown = ordinary_unknown(raw) if isinstance(tokenizer, str) else tokenizer.ordinary_unknown
         self.cache_bytes = cache_bytes
         self.splitting: Splitting | CannotSplitError
         try:
+            if isinstance(numbers, Numbering):
+                check_not_shared(numbers)
             self.splitting = splitting_of(raw)
         except CannotSplitError as why:
             self.splitting = why
@@ -107,7 +109,7 @@ class TextTokenizer:
         self._prefers_model = self.n_tokens > LARGE_VOCABULARY or not isinstance(tokenizer, str)
         if self._prefers_model or raw["model"]["type"] in _TAKE_MANY:
             self._build_piece_encoder(raw)
-        del raw, ids  # large, and so is the backend
+        del raw, numbers  # large, and so is the backend
         if self._piece_encoder is None:
             self._library  # noqa: B018 - a file that the library does not accept is an error now
         self._reset_caches()
@@ -161,7 +163,7 @@ class TextTokenizer:
         """The whole tokenizer of the library, built when something first needs it: it takes time and memory."""
         with self._loading:
             if self._backend is None:
-                self._backend = library().Backend(self.json, self._where)
+                self._backend = library().Backend(self.json, self._where, self.n_tokens)
             return self._backend
 
     def __call__(self, texts: Sequence[str], max_length: int | None) -> Ragged:

@@ -9,6 +9,7 @@ import gc
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,13 @@ class Numbering:
         n_tokens: Number of ids, including unused ones.
         unused_ids: [n] int64, ids below the largest that no token has.
         unk_id: Id of the unknown token, or `None`.
+        shares: Whether two tokens have one id.
     """
 
     n_tokens: int
     unused_ids: NDArray[np.int64]
     unk_id: int | None
+    shares: bool = False
 
 
 def numbering(raw: dict[str, Any], where: str) -> Numbering:
@@ -129,11 +132,12 @@ def numbering(raw: dict[str, Any], where: str) -> Numbering:
     n_tokens = int(used.max(initial=-1)) + 1
     is_unused = np.ones(n_tokens, bool)
     is_unused[used] = False
-    return Numbering(n_tokens, np.flatnonzero(is_unused), unk_id)
+    unused = np.flatnonzero(is_unused)
+    return Numbering(n_tokens, unused, unk_id, shares=len(used) + len(unused) > n_tokens)
 
 
 def _used_ids(raw: dict[str, Any]) -> tuple[NDArray[np.int64], int | None]:
-    """Every id that a token has, perhaps more than once, and that of the unknown token; `ValueError` if unsure."""
+    """The id of each token, in any order, and that of the unknown token; `ValueError` if unsure."""
     model, added = raw["model"], raw.get("added_tokens") or []
     vocab, unk_id = model["vocab"], None
     if isinstance(vocab, list):
@@ -163,27 +167,47 @@ def with_added(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> di
 def added_ids(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """The ids of the `added_tokens` that are not among a model's tokens, as the tokenizers library assigns them.
 
-    Such a token gets the next id, whatever the file says: the one after the number of the model's tokens, or after
-    the largest id of an added token. 0.2x takes them in the order of the file, 1.x by id.
+    Such a token gets the next id, whatever the file says; which one that is depends on the installed version.
     """
-    by_file, by_id = in_both_orders(ids, added)
-    if by_file == by_id:
-        return by_file  # without importing the library, which few models need
-    return by_id if library().IS_IMMUTABLE else by_file
+    by_version = in_all_versions(ids, added)
+    first = by_version[Rule.COUNTING]
+    if all(assigned == first for assigned in by_version.values()):
+        return first  # without importing the library, which few models need
+    return by_version[Rule(library().rule())]
 
 
-def in_both_orders(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
-    """What `added_ids` gives for each version of the library: by the order of the file, and by id."""
-    return _assigned(ids, added), _assigned(ids, sorted(added, key=lambda token: int(token["id"])))
+class Rule(Enum):
+    """How versions of the tokenizers library choose the next id of an added token.
+
+    Attributes:
+        LARGEST: After the number of the model's tokens, or the largest id of an added token: to 0.22.1.
+        COUNTING: After the number of the model's tokens and of the added ones before: from 0.22.2.
+        SORTED: The same, by the ids in the file: 1.x.
+    """
+
+    LARGEST = "largest"
+    COUNTING = "counting"
+    SORTED = "sorted"
 
 
-def _assigned(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def in_all_versions(ids: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> dict[Rule, dict[str, int]]:
+    """What `added_ids` gives by each rule."""
+    by_id = sorted(added, key=lambda token: int(token["id"]))
+    counting, sorted_ = _assigned(ids, added), _assigned(ids, by_id)
+    return {Rule.COUNTING: counting, Rule.SORTED: sorted_, Rule.LARGEST: _assigned(ids, added, after_largest=True)}
+
+
+def _assigned(
+    ids: Mapping[str, int], added: Sequence[Mapping[str, Any]], *, after_largest: bool = False
+) -> dict[str, int]:
     others: dict[str, int] = {}
     following = len(ids)
     for token in added:
         content = token["content"]
-        index = ids[content] if content in ids else others.setdefault(content, following)
-        following = max(following, index + 1)
+        if content not in ids:
+            following = max(following, others.setdefault(content, following) + 1)
+        elif after_largest:
+            following = max(following, ids[content] + 1)
     return others
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from m2v_core.tokenize.vocabulary import with_added
+
 #: The parsed content of a `tokenizer.json`, or a part of it.
 Raw = dict[str, Any]
 
@@ -52,7 +54,7 @@ def model_tokens(raw: Raw) -> list[str]:
 
 
 def token_ids(raw: Raw) -> dict[str, int]:
-    """The id of each token: the model's, and added tokens that the model does not have.
+    """The id of each token: the model's, and added tokens that the model does not have, as the library numbers them.
 
     Example:
         >>> model = {"type": "WordLevel", "vocab": {"[UNK]": 0, "cat": 1}, "unk_token": "[UNK]"}
@@ -61,7 +63,7 @@ def token_ids(raw: Raw) -> dict[str, int]:
     """
     vocab = raw["model"]["vocab"]
     ids = {token: index for index, (token, _) in enumerate(vocab)} if isinstance(vocab, list) else dict(vocab)
-    return ids | {token["content"]: token["id"] for token in added_tokens(raw)}
+    return with_added(ids, added_tokens(raw))
 
 
 def added_tokens(raw: Raw) -> list[Raw]:
