@@ -3,10 +3,10 @@
     python benchmarks/embed.py MODEL --data DATA --python PYTHON
 
 200,000 texts (tweets, each with a running number) in Parquet files are embedded and written by each engine in turn, in
-a process of its own. Seconds are those of the job, in which the workers load the model; the start of the engine before
-it is printed beside. CPU seconds and memory are those of all its processes, from start to end, looked at five times a
-second. Memory is private (RssAnon): of a worker, which is a process that has the model mapped, the highest, and of all
-together, with the shared memory of an object store.
+a process of its own. Seconds, and CPU seconds of all its processes, are those of the job, in which the workers load the
+model; the start of the engine before it is printed beside. Processes are looked at five times a second. Memory is
+private (RssAnon): of a worker, which is a process that has the model mapped, the highest, and of all together, with the
+shared memory of an object store.
 """
 
 from __future__ import annotations
@@ -36,9 +36,19 @@ from m2v_core.embed.read import opened, regrouped
 from m2v_core.embed.shard import shard_writer
 
 HERE = Path(__file__).parent
-N_TEXTS, N_FILES = 200_000, 8
+N_FILES = 8
 ENGINES = ("pyarrow", "m2v embed", "polars", "duckdb", "daft", "ray", "spark")
-HEADER = ("engine", "seconds", "overhead", "CPU seconds", "overhead", "MB a worker", "MB together", "start")
+HEADER = (
+    "engine",
+    "seconds",
+    "overhead",
+    "CPU seconds",
+    "overhead",
+    "MB a worker",
+    "MB together",
+    "start",
+    "its CPU seconds",
+)
 
 
 @dataclass
@@ -48,9 +58,13 @@ class Use:
     worker: float = 0.0
     together: float = 0.0
     cpu: dict[int, float] = field(default_factory=dict)
+    before: float = 0.0
 
-    def sample(self, root: int) -> None:
-        """Look at a process and all that it started; workers are those that have the model mapped."""
+    def sample(self, root: int, ready: Path) -> None:
+        """Look at a process and all that it started; workers are those that have the model mapped.
+
+        What is spent before there is a file `ready` is for the start.
+        """
         private, shared, workers = [0.0], [0.0], {}
         for pid in descendants(root):
             try:
@@ -70,6 +84,8 @@ class Use:
             workers.pop(root, None)  # it only plans
         self.worker = max([self.worker, *workers.values()])
         self.together = max(self.together, sum(private) + max(shared))
+        if not ready.exists():
+            self.before = sum(self.cpu.values())
 
 
 def descendants(root: int) -> list[int]:
@@ -86,14 +102,14 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def measured(python: str, engine: str, model: str, inputs: str, cores: int) -> dict[str, float] | None:
+def measured(python: str, engine: str, model: str, inputs: str, cores: int, n_texts: int) -> dict[str, float] | None:
     """Run an engine once; None if it is not installed there."""
     with tempfile.TemporaryDirectory(prefix="m2v-bench-") as folder, tempfile.TemporaryFile("w+") as errors:
         command = [python, str(HERE / "embed_worker.py"), engine, model, inputs, f"{folder}/out", str(cores)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         use = Use()
         while process.poll() is None:
-            use.sample(process.pid)
+            use.sample(process.pid, Path(f"{folder}/out.ready"))
             time.sleep(0.2)
         answer = process.communicate()[0].splitlines()
         errors.seek(0)
@@ -103,15 +119,16 @@ def measured(python: str, engine: str, model: str, inputs: str, cores: int) -> d
         if process.returncode:
             raise SystemExit(f"{' '.join(command)}\nfailed:\n{said}")
         n_rows = sum(parquet.read_metadata(path).num_rows for path in Path(folder).rglob("*.parquet"))
-        if n_rows != N_TEXTS:
+        if n_rows != n_texts:
             raise SystemExit(f"{engine} wrote {n_rows} rows.")
-        return {**json.loads(answer[-1]), "cpu": sum(use.cpu.values()), "worker": use.worker, "together": use.together}
+        spent = {"cpu": sum(use.cpu.values()) - use.before, "start_cpu": use.before}
+        return {**json.loads(answer[-1]), **spent, "worker": use.worker, "together": use.together}
 
 
-def write_inputs(data: Path, folder: Path) -> str:
+def write_inputs(data: Path, folder: Path, n_texts: int) -> str:
     """The texts as Parquet files with a column of numbers; returns the pattern of their names."""
-    texts = [f"{text} {number}" for number, text in enumerate(islice(cycle(tweets(data)), N_TEXTS))]
-    step = N_TEXTS // N_FILES
+    texts = [f"{text} {number}" for number, text in enumerate(islice(cycle(tweets(data)), n_texts))]
+    step = n_texts // N_FILES
     for number in range(N_FILES):
         rows = slice(number * step, (number + 1) * step)
         parquet.write_table(
@@ -160,16 +177,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of real text; see CONTRIBUTING.md")
     parser.add_argument("--python", default=sys.executable, help="the Python of an environment with the engines")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--texts", type=int, default=200_000, help="a multiple of 8")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=ENGINES, default=ENGINES)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="m2v-bench-") as folder:
-        inputs = write_inputs(args.data, Path(folder))
+        inputs = write_inputs(args.data, Path(folder), args.texts)
         for name, microseconds in stages(args.model, inputs).items():
             print(f"{name:<20}{microseconds:8.2f} microseconds of CPU a text")
         turns: list[dict[str, dict[str, float]]] = []
         for _ in range(args.runs):
-            found = {name: measured(args.python, name, args.model, inputs, args.cores) for name in args.only}
+            found = {
+                name: measured(args.python, name, args.model, inputs, args.cores, args.texts) for name in args.only
+            }
             turns.append({name: values for name, values in found.items() if values})
     print("|", " | ".join(HEADER), "|")
     print("|", " | ".join("---" for _ in HEADER), "|")
@@ -177,7 +197,8 @@ def main() -> None:
         values = {key: median(turn[name][key] for turn in turns) for key in turns[0][name]}
         ratios = [median(turn[name][key] / turn[args.only[0]][key] for turn in turns) for key in ("seconds", "cpu")]
         cells = [f"{values['seconds']:.1f}", f"{ratios[0]:.2f}", f"{values['cpu']:.1f}", f"{ratios[1]:.2f}"]
-        cells += [f"{values['worker']:.0f}", f"{values['together']:.0f}", f"{values['start']:.1f}"]
+        cells += [f"{values['worker']:.0f}", f"{values['together']:.0f}"]
+        cells += [f"{values['start']:.1f}", f"{values['start_cpu']:.1f}"]
         print("|", " | ".join([name, *cells]), "|", flush=True)
 
 

@@ -173,6 +173,7 @@ def main() -> None:
     engine, model, inputs, out, cores = sys.argv[1:]
     job = ENGINES[engine](model, int(cores))
     ready = time.perf_counter()
+    Path(f"{out}.ready").touch()
     job(inputs, Path(out))
     print(json.dumps({"start": ready - started, "seconds": time.perf_counter() - ready}), flush=True)
     os._exit(0)  # some engines take long to say goodbye

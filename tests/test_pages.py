@@ -23,7 +23,8 @@ for package in ("m2v_distill", "m2v_train", "m2v_hub"):
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
-    *("../README.md", "quickstart.md", "encoding.md", "searching.md", "serving.md", "exporting.md", "scale.md"),
+    *("../README.md", "quickstart.md", "embedding-a-corpus.md", "encoding.md", "searching.md", "serving.md"),
+    *("exporting.md", "scale.md"),
     *("teachers.md", "training.md"),
 ]
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"

@@ -446,6 +446,30 @@ def test_folders_of_today_stay_usable(golden: Path) -> None:
         assert np.array_equal(vectors(path), model.encode(texts, precision="float16"))
 
 
+def test_a_model_is_loaded_once_in_a_process(folder: Path) -> None:
+    """Each task gets a copy of the embedder; a folder that was saved anew is another model."""
+    sent = pickle.dumps(BatchEmbedder("model"))
+    copies = [pickle.loads(sent) for _ in range(2)]
+    assert len(sent) < 1000
+    assert copies[0].embedder.model is copies[1].embedder.model
+    make_model(dim=5).save_pretrained("model")
+    assert (copies[0].dim, pickle.loads(sent).dim) == (8, 5)
+
+
+def test_a_model_that_changes_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from m2v_core.embed import run
+
+    def opened(*arguments: Any) -> Any:
+        make_model(dim=8, dtype="float16").save_pretrained("model")
+        return before(*arguments)
+
+    before = run.opened_manifest
+    monkeypatch.setattr(run, "opened_manifest", opened)
+    for number in range(2):
+        Path(f"{number}.txt").write_text("good")
+    refused("its files changed meanwhile", "*.txt", workers=2)
+
+
 def test_batches() -> None:
     """Engines send a batch embedder to their workers by pickle."""
     model = make_model()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -262,3 +263,30 @@ def test_spark(folder: Path, tmp_path: Path, spark: Any, ran: Ran) -> None:
         with_vectors(frame, folder, keep=["id"])
     with pytest.raises(InvalidInputError, match="precision should be one that Spark has numbers for; found 'float16'"):
         embed_udf(folder, precision="float16")
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "embedding-a-corpus.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^<!-- not run: nox -s engines runs it -->\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("code", BLOCKS, ids=lambda code: re.split(r"\W", code)[1])
+def test_page(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, ran: Ran, code: str
+) -> None:
+    """The code of the page on engines, where a reader has a model and a lake."""
+    from pyarrow import dataset, parquet
+
+    engine = re.split(r"\W", code)[1]
+    pytest.importorskip(engine)
+    fixture = {"pyspark": "spark", "ray": "ray"}.get(engine)
+    if fixture:  # runs already, with settings for tests
+        request.getfixturevalue(fixture)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, "my-model")
+    parquet.write_table(TABLE.rename_columns(["id", "text"]), "lake.parquet")
+    exec(compile(code, "embedding-a-corpus.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+    (written,) = tmp_path.glob("*-vectors*")
+    found = dataset.dataset(written, format="parquet").to_table().sort_by("id")
+    assert found.column_names == ["id", "vector"]
+    ran(engine, "the page's code", same(as_array(found["vector"]), folder))

@@ -22,9 +22,18 @@ from m2v_core.model import StaticModel
 from m2v_core.prompts import resolved
 from m2v_core.storage.resolve import resolve
 
+#: Name, size and time of each file of a model's folder, by which a change of it shows.
+Files = tuple[tuple[str, int, int], ...]
+
+
+def files_of(folder: Path) -> Files:
+    """The files of a model's folder, as they are now."""
+    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
 
 @lru_cache(maxsize=4)
-def loaded(folder: Path) -> StaticModel:
+def loaded(folder: Path, files: Files) -> StaticModel:  # noqa: ARG001 - other files are another model
     """The model of a folder, loaded once in a process; its table stays in the file, which processes share."""
     return StaticModel.from_pretrained(folder, memory_map=True)
 
@@ -143,7 +152,10 @@ class BatchEmbedder:
             M2VError: The model cannot be loaded, or does not have what the options ask for.
         """
         if self._embedder is None:
-            model = self.model if isinstance(self.model, StaticModel) else loaded(resolve(self.model))
+            model = self.model
+            if not isinstance(model, StaticModel):
+                folder = resolve(model)
+                model = loaded(folder, files_of(folder))
             self._embedder = TextEmbedder.of(model, self.config, self.threads)
         return self._embedder
 

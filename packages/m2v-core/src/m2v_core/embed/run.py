@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_core import checks
-from m2v_core.embed.batches import TextEmbedder
+from m2v_core.embed.batches import Files, TextEmbedder, files_of
 from m2v_core.embed.config import EmbedConfig, check_columns
 from m2v_core.embed.manifest import Job, Shard, check_folder, opened_manifest
 from m2v_core.embed.plan import Paths, Task, input_files, planned
@@ -126,7 +126,7 @@ def embed_files(
     paths = input_files(inputs, folder)
     n_rows = {path: _checked(path, config) for path in paths}
     source = model if isinstance(model, StaticModel) else resolve(model)
-    files = _files(source)
+    files = () if isinstance(source, StaticModel) else files_of(source)
     embedder = TextEmbedder.of(_model(source), config, None)
     job = Job(
         model=model_digest(embedder.model.stored),
@@ -171,7 +171,7 @@ class _Work:
     config: EmbedConfig
     folder: Path
     job: Job
-    files: list[tuple[str, int, int]]
+    files: Files
     threads: int
 
     def __call__(self) -> Callable[[Task, Callable[[int], object]], tuple[str, Shard]]:
@@ -181,7 +181,7 @@ class _Work:
             InvalidInputError: The model in the folder is not that with which the job began.
         """
         model = _model(self.source)
-        if _files(self.source) != self.files:
+        if not isinstance(self.source, StaticModel) and files_of(self.source) != self.files:
             raise InvalidInputError(
                 f"{self.source}: expected the model with which the run began; its files changed meanwhile. Run again."
             )
@@ -206,11 +206,3 @@ def _checked(path: str, config: EmbedConfig) -> int | None:
     if names is not None:
         check_columns(path, names, config)
     return rows
-
-
-def _files(source: StaticModel | Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file of a model's folder, by which a change of it shows."""
-    if isinstance(source, StaticModel):
-        return []
-    stats = ((path.name, path.stat()) for path in sorted(source.iterdir()) if path.is_file())
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

@@ -18,7 +18,7 @@ from m2v_core.errors import InvalidInputError
 BLOCK = 8 * 2**20
 
 #: Bytes that are read to know the columns.
-HEAD = 2**20
+HEAD = 2**18
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from m2v_core.storage.exchange import copy_linked, remove
-from m2v_core.storage.files import UNFINISHED
 from m2v_core.storage.staging import new_name
 
 _PART = ".part"  # in the unfinished folder: a file on its way
@@ -30,6 +29,8 @@ def put_in_place(staging: Path, folder: Path, *, owned: Collection[str], last: s
         owned: Names of what is replaced or removed.
         last: The file without which other programs take the folder for empty: it goes first, and comes last.
     """
+    from m2v_core.storage.files import UNFINISHED  # imports numpy, which the parser of the command does without
+
     try:
         staging.rename(folder / UNFINISHED)
     except OSError as error:
@@ -44,6 +45,8 @@ def put_in_place(staging: Path, folder: Path, *, owned: Collection[str], last: s
 
 def finish(folder: Path, *, owned: Collection[str], last: str) -> None:
     """Finish `put_in_place`, if it was not, in a folder whose lock is held; arguments are those of `put_in_place`."""
+    from m2v_core.storage.files import UNFINISHED  # as above
+
     unfinished = folder / UNFINISHED
     if unfinished.is_symlink() or not unfinished.is_dir():
         return
