@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2v_core.search import precision
+from m2v_core.search import precision, topk
 from m2v_core.search.precision import STORED, agreements, as_unit, packed, unpacked
 from m2v_core.search.table import Table
 from m2v_core.search.topk import NONE, Best, first_largest
@@ -29,9 +31,10 @@ def reference(scores: np.ndarray, k: int) -> tuple[list[int], list[float]]:
 def test_the_best_of_blocks_are_those_of_a_sort(columns: list[list[float]], k: int, sizes: list[int]) -> None:
     scores = np.array(columns, np.float32).reshape(-1, 3).T
     best, start = Best(3, k), 0
-    for size in [*sizes, 1000]:
-        best.add(scores[:, start : start + size], start)
-        start += size
+    with patch.object(topk, "_FIRST", 5):
+        for size in [*sizes, 1000]:
+            best.add(scores[:, start : start + size], start)
+            start += size
     for query in range(3):
         rows, values = reference(scores[query], k)
         assert best.rows[query].tolist() == rows + [NONE] * (k - len(rows))

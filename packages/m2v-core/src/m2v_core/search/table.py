@@ -18,9 +18,8 @@ CANDIDATES, _MOST = 100, 10_000
 #: Rows that are scored again beyond the k best, since products of matrices round equal rows differently by their place.
 _SPARE = 32
 
-#: Queries that are compared at a time; and the scores, and rows, after which the best are kept. The first blocks are
-#: shorter: later ones have few rows that are better.
-_QUERIES, _SCORES, _ROWS, _FIRST = 512, 1 << 22, 1 << 16, 1 << 12
+#: Queries that are compared at a time, and the scores after which the best are kept.
+_QUERIES, _SCORES = 512, 1 << 22
 
 #: Bytes of the rows that are compared at a time if their numbers are not compared as they are: few enough for the
 #: processor's cache, and for one query for BLAS not to start threads.
@@ -131,9 +130,9 @@ class Table:
         size, step = self._sizes(len(queries))
         first = 0
         for part in self._parts:
-            n_rows, stop = len(part[VECTORS]), 0
-            while stop < n_rows:
-                start, stop = stop, min(stop + min(size, max(_FIRST, first + stop)), n_rows)
+            n_rows = len(part[VECTORS])
+            for start in range(0, n_rows, size):
+                stop = min(start + size, n_rows)
                 scores = np.empty((len(queries), stop - start), np.float32)
                 with np.errstate(invalid="ignore", over="ignore"):  # see `cosines`
                     for low in range(start, stop, step):
@@ -147,7 +146,7 @@ class Table:
 
     def _sizes(self, n_queries: int) -> tuple[int, int]:
         """Rows after which the best are kept, and rows that are compared at a time."""
-        size = max(1, min(_ROWS, _SCORES // n_queries))
+        size = max(1, _SCORES // n_queries)
         if self.dtype == "float32":
             return size, size
         row = self.dim // 8 + 8 if self.dtype == "binary" and n_queries < _MANY else 4 * self.dim

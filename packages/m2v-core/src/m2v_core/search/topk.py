@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 #: Row of a place that no hit takes.
 NONE = -1
 
+#: Scores of a query that are looked through at first.
+_FIRST = 4096
+
 
 class Best:
     """The k highest scores of each query among the blocks of scores seen so far.
@@ -35,7 +38,17 @@ class Best:
         self.scores = np.full((n_queries, k), -np.inf, np.float32)
 
     def add(self, scores: NDArray[np.float32], first_row: int) -> None:
-        """Take the scores [q, n] of n rows, the first of which is `first_row`; rows come in ascending order."""
+        """Take the scores [q, n] of n rows, the first of which is `first_row`; rows come in ascending order.
+
+        The first scores are looked through in small parts, so that few of the others are better than the best so far.
+        """
+        start, n = 0, scores.shape[1]
+        while start < n:
+            stop = start + max(_FIRST, first_row + start)
+            self._add(scores[:, start:stop], first_row + start)
+            start = stop
+
+    def _add(self, scores: NDArray[np.float32], first_row: int) -> None:
         better = scores > self.scores[:, -1:]
         for query in np.flatnonzero(better.any(axis=1)):
             columns = np.flatnonzero(better[query])
