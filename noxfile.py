@@ -71,7 +71,6 @@ LIGHT_TESTS = (
 #: Engines that embed a corpus; pyspark does not yet know pandas 3, and Ray reads files by fsspec, which needs aiohttp.
 ENGINES = ("aiohttp", "daft>=0.7", "duckdb", "pandas>=2.2,<3", "polars", "pyspark>=4.1", "ray[data]>=2.60")
 LIGHT_ENGINES = ("duckdb", "polars")
-SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true", "DAFT_ANALYTICS_ENABLED": "0"}  # they tell nobody
 BROWSER = "selenium>=4.30"  # drives Debian's Chromium, whose chromedriver is a package too
 OLDER_SENTENCE_TRANSFORMERS = "sentence-transformers==6.1.0"  # the last that ignores mapping and weights
 OLDER_CLIENT = "huggingface_hub>=1.3,<2"
@@ -297,7 +296,7 @@ def engines(session: nox.Session) -> None:
     install(session, *(LIGHT_ENGINES if smoke else ENGINES), *GROUPS["test"])
     install_teacher(session)
     files = ("tests/integration/test_engines.py", "tests/test_examples.py")
-    session.run("pytest", "-q", "-m", "engines", *chosen(session, files, files), env={**TESTING, **SILENT})
+    session.run("pytest", "-q", "-m", "engines", *chosen(session, files, files), env=TESTING)
     if not session.posargs:
         session.run("pytest", "-q", "tests/core/test_embed_kills.py", "--kills", "50", env=TESTING)
 

@@ -12,8 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Engines send nothing to anybody.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true", "DAFT_ANALYTICS_ENABLED": "0"}
+#: Engines tell nobody that they are used, and Ray listens to this machine alone.
+SETTINGS = {
+    "DAFT_ANALYTICS_ENABLED": "0",
+    "DO_NOT_TRACK": "true",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 Job = Callable[[str, Path], None]
 
@@ -105,7 +110,6 @@ def ray(model: str, cores: int) -> Job:
     engine.init(
         num_cpus=cores,
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
         log_to_driver=False,
         object_store_memory=2**30,
     )
@@ -168,7 +172,7 @@ def files(pattern: str) -> list[Path]:
 
 def main() -> None:
     """Print one line of JSON."""
-    os.environ.update(QUIET)
+    os.environ.update(SETTINGS)
     started = time.perf_counter()
     engine, model, inputs, out, cores = sys.argv[1:]
     job = ENGINES[engine](model, int(cores))

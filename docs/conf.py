@@ -13,7 +13,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autoclass_content = "class"
 napoleon_use_ivar = True
-autodoc_mock_imports = [  # libraries with an adapter, or of an extra, which are not installed here
+autodoc_mock_imports = [  # libraries with an adapter, which are not installed here
     "bertopic",
     "chonkie",
     "daft",
@@ -27,7 +27,6 @@ autodoc_mock_imports = [  # libraries with an adapter, or of an extra, which are
     "orjson",
     "polars",
     "prometheus_client",
-    "pyarrow",
     "pydantic",
     "pyspark",
     "spacy",

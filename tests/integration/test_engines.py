@@ -25,6 +25,7 @@ from m2v_core.embed import BatchEmbedder, embed_files
 pytestmark = pytest.mark.engines
 
 pa = pytest.importorskip("pyarrow")
+from pyarrow import dataset, parquet
 
 N = 4000
 TEXTS = [None if n % 97 == 5 else f"good {'day ' * (n % 7)}{'bad' if n % 3 else 'sunny!'}" for n in range(N)]
@@ -33,25 +34,28 @@ TABLE = pa.table({"n": range(N), "text": TEXTS})
 Ran = Callable[..., None]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def silent() -> Iterator[None]:
-    """Engines tell nobody that they are used."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "DO_NOT_TRACK": "true",
-            "DAFT_ANALYTICS_ENABLED": "0",
-        }.items():
-            patch.setenv(name, value)
-        yield
+#: Engines tell nobody that they are used; Ray listens to this machine alone; Daft runs without Ray where both are there.
+SETTINGS = {
+    "DAFT_ANALYTICS_ENABLED": "0",
+    "DAFT_RUNNER": "native",
+    "DO_NOT_TRACK": "true",
+    "PYSPARK_PYTHON": sys.executable,
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model's folder."""
-    path = tmp_path_factory.mktemp("engines") / "model"
-    make_model(dim=16, normalize=True).calibrate(["good day", "bad", "sunny"]).save_pretrained(path)
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model's folder, in the working directory of a reader, with a lake; engines find both from where they start."""
+    place = tmp_path_factory.mktemp("engines")
+    make_model(dim=16, normalize=True).calibrate(["good day", "bad", "sunny"]).save_pretrained(place / "my-model")
+    parquet.write_table(TABLE.rename_columns(["id", "text"]), place / "lake.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
+        yield place / "my-model"
 
 
 def expected(folder: Path, **options: Any) -> np.ndarray:
@@ -126,8 +130,6 @@ def test_duckdb(folder: Path, ran: Ran) -> None:
 
 def test_shards_are_read_by_engines(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: Ran) -> None:
     """The folder of `embed_files` as a whole, and the manifest in it disturbs none."""
-    from pyarrow import dataset, parquet
-
     monkeypatch.chdir(tmp_path)
     for number in range(2):
         parquet.write_table(TABLE.slice(number * N // 2, N // 2), f"{number}.parquet")
@@ -141,14 +143,13 @@ def test_shards_are_read_by_engines(folder: Path, tmp_path: Path, monkeypatch: p
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
+def ray(folder: Path) -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray.init(
             num_cpus=2,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",
             object_store_memory=100 * 2**20,
             log_to_driver=False,
         )
@@ -214,13 +215,12 @@ def test_daft_with_a_process_killed(folder: Path, tmp_path: Path, ran: Ran) -> N
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
+def spark(folder: Path) -> Iterator[Any]:
     pytest.importorskip("pyspark")
     if shutil.which("java") is None:
         pytest.skip("Spark needs a Java (Debian: apt-get install openjdk-17-jre-headless)")
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
         from pyspark.sql import SparkSession
 
         settings = {
@@ -271,22 +271,15 @@ BLOCKS = re.findall(r"^<!-- not run: nox -s engines runs it -->\n```python\n(.*?
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("code", BLOCKS, ids=lambda code: re.split(r"\W", code)[1])
-def test_page(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, ran: Ran, code: str
-) -> None:
+def test_page(folder: Path, request: pytest.FixtureRequest, ran: Ran, code: str) -> None:
     """The code of the page on engines, where a reader has a model and a lake."""
-    from pyarrow import dataset, parquet
-
     engine = re.split(r"\W", code)[1]
     pytest.importorskip(engine)
     fixture = {"pyspark": "spark", "ray": "ray"}.get(engine)
     if fixture:  # runs already, with settings for tests
         request.getfixturevalue(fixture)
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(folder, "my-model")
-    parquet.write_table(TABLE.rename_columns(["id", "text"]), "lake.parquet")
     exec(compile(code, "embedding-a-corpus.md", "exec"), {"__name__": "__main__"})  # noqa: S102
-    (written,) = tmp_path.glob("*-vectors*")
+    (written,) = folder.parent.glob(f"{fixture or engine}-vectors*")
     found = dataset.dataset(written, format="parquet").to_table().sort_by("id")
     assert found.column_names == ["id", "vector"]
     ran(engine, "the page's code", same(as_array(found["vector"]), folder))

@@ -41,8 +41,8 @@ def create_function(
     Example:
         >>> connection = duckdb.connect()
         >>> create_function(connection, tiny_model())
-        >>> connection.sql("SELECT embed('good day')").fetchone()
-        ((0.5, 0.5),)
+        >>> connection.sql("SELECT embed('good day')").fetchall()
+        [((0.5, 0.5),)]
     """
     embedder = BatchEmbedder(model, **options)
     if embedder.dtype.name not in _TYPES:
