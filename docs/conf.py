@@ -24,9 +24,13 @@ autodoc_mock_imports = [  # libraries with an adapter, which are not installed h
     "langchain_core",
     "llama_index",
     "mteb",
+    "orjson",
     "polars",
+    "prometheus_client",
     "pydantic",
     "pyspark",
     "spacy",
+    "starlette",
+    "uvicorn",
 ]
 doctest_test_doctest_blocks = ""  # pytest runs the examples: tests/test_examples.py and tests/test_pages.py

@@ -23,11 +23,14 @@ for package in ("m2v_distill", "m2v_train", "m2v_hub"):
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
-    *("../README.md", "quickstart.md", "embedding-a-corpus.md", "encoding.md", "search.md", "exporting.md", "scale.md"),
+    *("../README.md", "quickstart.md", "embedding-a-corpus.md", "encoding.md", "searching.md", "serving.md"),
+    *("exporting.md", "scale.md"),
     *("teachers.md", "training.md"),
 ]
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
-BLOCK = re.compile(r"^((?:<!--|%) not run: .+\n)?```(?:python|pycon|\{doctest\})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^((?:<!--|%) not run: [^\n]+\n)?```(?:python|pycon|\{doctest\})\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def blocks_of(page: str) -> list[tuple[int, str]]:

@@ -6,13 +6,14 @@ import json
 import struct
 import threading
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import make_model
-from m2v_core import Config, ModelFormatError, ModelNotFoundError, StaticModel, quantize_model
+from m2v_core import Config, InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel, quantize_model
 from tokenizer_files import byte_bpe, wordlevel
 
 TEXTS = ["good day", "bad, sunny days!", "", "unable"]
@@ -70,6 +71,65 @@ def test_round_trip(
     before = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
     loaded.save_pretrained(tmp_path / "again")
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
+
+
+WRONG = {
+    "normalize": (1, np.True_, "yes"),
+    "max_length": (0, 1.5, True, np.int64(3)),
+    "prompts": ({"a": 1}, [("a", "b")]),
+    "base_model": (3, b"bytes"),
+    "language": (3, [3], ["en"], {"en": 1}),
+    "license": (["mit"],),
+    "apply_pca": (b"auto", True),
+    "sif_coefficient": ("1", True, np.float32(1)),
+    "distillation_settings": ({"a": object()}, {"a": {1, 2}}, [1], {"a": 10**5000}),
+    "package_versions": ({"a": np.int64(3)},),
+    "extra": ({"normalize": "x"}, {"a": object()}, [1], {"max_length": 3}),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_what_could_not_be_saved_and_loaded_cannot_be_made(name: str, value: object) -> None:
+    with pytest.raises(InvalidInputError, match=name):
+        Config(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(license="\ud800", extra={"a\udfff": ["\ud800 b"]}),
+        Config(distillation_settings={"prompt": "\udcff"}, base_model="日本"),
+        Config(max_length=int(1e30)),
+        Config(prompts=MappingProxyType({"query": "a "}), extra=MappingProxyType({"a": None})),
+        Config(sif_coefficient=np.float64(1e-4), extra={"a": float("inf")}),
+    ],
+)
+def test_what_can_be_made_can_be_saved_and_loaded(tmp_path: Path, config: Config) -> None:
+    model = make_model(config=config)
+    model.save_pretrained(tmp_path / "m")
+    loaded = StaticModel.from_pretrained(tmp_path / "m")
+    assert loaded.config == model.config
+    assert loaded.tokenizer.get_vocab_size() == model.n_tokens  # the library reads it too
+    assert np.array_equal(loaded.encode(TEXTS), model.encode(TEXTS))
+
+
+def test_no_limit_of_transformers(tmp_path: Path) -> None:
+    saved(tmp_path / "m")
+    model = StaticModel.from_pretrained(tmp_path / "m", max_length=int(1e30))
+    assert model.max_length is None
+    model.max_length = int(1e30)
+    assert model.max_length is None
+    assert len(model.encode("good day " * 600, max_length=int(1e30))) == model.dim
+
+
+@pytest.mark.parametrize("options", [{"base_model_name": 3}, {"language": [3]}, {"language": 3}, {"normalize": 1}])
+def test_settings_of_the_wrong_kind(tmp_path: Path, options: dict) -> None:
+    with pytest.raises(InvalidInputError, match=next(iter(options)).removesuffix("_name")):
+        make_model(**options)
+    saved(tmp_path / "m")
+    if "normalize" in options:
+        with pytest.raises(InvalidInputError, match="normalize should be True, False or None"):
+            StaticModel.from_pretrained(tmp_path / "m", **options)
 
 
 def test_the_bytes_of_a_model(tmp_path: Path) -> None:
@@ -353,9 +413,9 @@ def test_others_may_read_it(tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_old_model(tmp_path: Path, monkeypatch) -> None:
     folder = saved(tmp_path / "m")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    bad = make_model(config=Config(extra={"no json": object()}))
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        bad.save_pretrained(folder)
+    monkeypatch.setattr("m2v_core.storage.format.write_json", lambda *_: (folder / "no/such/folder").touch())
+    with pytest.raises(FileNotFoundError, match="no/such/folder"):
+        make_model(dim=3).save_pretrained(folder)
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert names(tmp_path) == {"m"}
 

@@ -24,6 +24,48 @@ def test_vectors_stay_close(source: str, dtype: str, tolerance: float) -> None:
     assert model.weights is None
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("source", "dtype", "large"),
+    [
+        ("float32", "float16", 65_520),
+        ("float32", "float16", 3e38),
+        ("float64", "float16", 1e20),
+        ("float64", "float32", 1e39),
+    ],
+)
+def test_values_that_a_dtype_cannot_hold(
+    source: str, dtype: str, large: float, normalize: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their rows have a scale in the weights; other rows are as before."""
+    table = np.array([[1, 0.5], [large, -large / 4], [3, np.inf], [0.1, 70_000 / 1000]], source)
+    model = StaticModel(table, wordlevel(), weights=np.array([1, 0.5, 1, 1], source), normalize=normalize)
+    small = quantize_model(model, quantize_to=dtype)
+    assert small.embedding_dtype == dtype
+    assert "1 rows have values above" in caplog.text
+    restored = small.embedding.astype(np.float64) * small.weights[:, None].astype(np.float64)
+    np.testing.assert_allclose(restored, table.astype(np.float64) * [[1], [0.5], [1], [1]], rtol=1e-3)
+    np.testing.assert_array_equal(small.embedding[3], table[3].astype(dtype))
+    if large < 1e19:  # else its square, or the number itself, is too large for vectors of float32
+        np.testing.assert_allclose(small.encode("good"), model.encode("good"), rtol=1e-3)
+    small.save_pretrained(tmp_path)
+    assert np.array_equal(StaticModel.from_pretrained(tmp_path).encode("bad"), small.encode("bad"))
+
+
+def test_values_that_no_scale_can_hold() -> None:
+    model = StaticModel(np.array([[1], [1e300], [0], [2]]), wordlevel())
+    with pytest.raises(InvalidInputError, match=r"values that float16 with a scale of float32 can hold; found 1e\+300"):
+        quantize_model(model, quantize_to="float16")
+
+
+def test_large_values_of_clusters() -> None:
+    mapping = np.array([0, 1, 1, 0])
+    model = StaticModel(np.array([[1, 2], [1e5, -1e5]], np.float32), wordlevel(), token_mapping=mapping)
+    small = quantize_model(model, quantize_to="float16")
+    assert small.weights.tolist() == [1, 4, 4, 1]
+    np.testing.assert_allclose(small.encode(["good", "bad"]), model.encode(["good", "bad"]), rtol=1e-3)
+
+
 def test_int8_has_a_scale_for_each_row() -> None:
     table = np.array([[1, 0.5], [1000, -250], [0, 0], [1e-5, 1e-6]], np.float32)
     model = StaticModel(table, wordlevel())

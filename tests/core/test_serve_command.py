@@ -103,8 +103,9 @@ def test_stopped_in_the_middle_of_a_thousand_requests(folder: Path) -> None:
                 answered.append(answer.status)
             except Exception as error:
                 cut.append(repr(error))
-            if len(answered) >= 300:
+            if len(answered) >= 100:
                 halfway.set()
+        connection.close()
 
     with serving(folder) as server:
         clients = [threading.Thread(target=client, args=[server]) for _ in range(16)]
@@ -117,7 +118,7 @@ def test_stopped_in_the_middle_of_a_thousand_requests(folder: Path) -> None:
     assert cut == []
     assert set(answered) == {200}
     assert len(answered) + len(lost) == 1000
-    assert 300 <= len(answered) < 1000
+    assert 100 <= len(answered) < 1000
     assert (code, last) == (0, f"Stopped: {len(answered)} of {len(answered)} requests answered")
 
 
@@ -137,7 +138,6 @@ def test_a_request_that_is_still_coming_is_answered(folder: Path) -> None:
         connection.sendall(body[10:].encode())
         answer = read_all(connection)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert b"connection: close\r\n" in answer
         code, last = server.end()
         assert code == 0
         assert re.fullmatch(r"Stopped: (\d+) of \1 requests answered", last)
@@ -157,7 +157,7 @@ def test_a_stop_has_an_end(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def limited(folder: Path) -> Iterator[Server]:
-    with serving(folder, "--max-body", 10_000, "--max-texts", 50, "--body-seconds", 0.5) as server:
+    with serving(folder, "--max-body", 10_000, "--max-texts", 50, "--body-seconds", 2) as server:
         yield server
 
 
@@ -193,7 +193,7 @@ def test_a_body_that_is_announced_as_too_large_is_not_asked_for(limited: Server)
 def test_a_slow_body(limited: Server) -> None:
     answer = read_all(limited.raw(chunked(b'{"inputs":')))
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"in 0.5 seconds; found 10 bytes until then" in answer
+    assert b"in 2 seconds; found 10 bytes until then" in answer
 
 
 def test_clients_that_leave_and_bytes_that_are_no_http(limited: Server) -> None:

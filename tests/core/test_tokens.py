@@ -19,12 +19,12 @@ from m2v_core import InvalidInputError, ModelFormatError, StaticModel
 from m2v_core.cli.info import describe
 from m2v_core.storage import vocabulary_format
 from m2v_core.tokenize import tokens
-from m2v_core.tokenize.backend import json_of
+from m2v_core.tokenize.backend import Backend, json_of
 from m2v_core.tokenize.compiled import compiled
 from m2v_core.tokenize.splitting import CannotSplitError
 from m2v_core.tokenize.tokens import TextTokenizer
 from m2v_core.tokenize.vocabulary import Vocabulary
-from tokenizer_files import KINDS, SPACES, special, unigram, wordlevel, wordpiece
+from tokenizer_files import KINDS, SPACES, file, special, unigram, wordlevel, wordpiece
 
 NEW_API = not hasattr(tokenizers.Tokenizer, "from_str")
 TOKENIZERS = {kind: TextTokenizer(make()) for kind, make in SPACES.items()}
@@ -379,3 +379,21 @@ def test_an_unknown_token_that_is_an_ordinary_piece(caplog: pytest.LogCaptureFix
     model = StaticModel(np.zeros((len(raw["model"]["vocab"]), 2), np.float32), json.dumps(raw))
     assert "looks like an ordinary piece" in caplog.text
     assert describe(model)["unknown_token"] == "▁good (an ordinary piece, removed from every text)"
+
+
+@pytest.mark.parametrize(("repeats", "size"), [(256, 255), (257, 255), (256, 256), (600, 256), (300, 400)])
+def test_a_piece_with_more_ids_than_the_cache_counts(repeats: int, size: int) -> None:
+    """A normalizer makes more than 65,535 ids of a short word; each batch finds them, the second one in the cache."""
+    empty = dict.fromkeys(("dropout", "continuing_subword_prefix", "end_of_word_suffix", "unk_token"))
+    tokenizer = file(
+        {"type": "BPE", "vocab": {"b": 0, "c": 1}, "merges": [], "fuse_unk": False, "byte_fallback": False, **empty},
+        normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "b" * repeats},
+        pre_tokenizer={"type": "WhitespaceSplit"},
+    )
+    ours, texts = TextTokenizer(tokenizer), [f"c {'a' * size} c", "cc c", *["c"] * 30]
+    expected = Backend(tokenizer, "x").ids_of_texts(texts)
+    for _ in range(2):
+        found = ours(texts, None)
+        assert np.array_equal(found.values, expected.values)
+        assert np.array_equal(found.offsets, expected.offsets)
+    assert np.array_equal(ours.one(texts[0], None), expected[0])

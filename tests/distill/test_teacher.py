@@ -109,6 +109,7 @@ def test_what_is_no_model() -> None:
     [
         ("---\nlanguage: en\nlicense: apache-2.0\n---\n# x", ("en",), "apache-2.0"),
         ("---\nlanguage:\n- de\n- fr\n---\n", ("de", "fr"), None),
+        ('---\nlanguage: ["\\ud800", en]\nlicense: "\\ud800"\n---\n', ("en",), None),
         ("---\nlanguage: [en, 3]\nlicense: [mit]\n---\n", ("en",), None),
         ("---\nlanguage: {a: b}\n---\n", None, None),
         ("---\n: : :\n - [\n---\n", None, None),

@@ -11,6 +11,7 @@ import pytest
 from conftest import make_model
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_train import StaticModelForClassification
+from m2v_train.engine import loop
 from m2v_train.engine.checkpoint import FILE
 from training_texts import FAST, LABELS, TEXTS
 
@@ -55,7 +56,23 @@ def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
     resumed.fit(TEXTS, LABELS)
     assert resumed.history_ == whole.history_
     np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_the_result_stays_until_another_training_replaces_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where training ends by itself, between two epochs."""
+    options = {**FAST, "max_epochs": None, "validation_steps": 1, "early_stopping_patience": 2}
+    first = StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **options).fit(TEXTS, LABELS)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_take_steps", lambda *_: pytest.fail("The training was done."))
+        again = StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **options).fit(TEXTS, LABELS)
+    assert again.history_ == first.history_
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
+    other = StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **{**options, "learning_rate": 0.5})
+    assert other.fit(TEXTS, LABELS).history_ != first.history_
+    assert "the state of another training, which has ended, is replaced" in caplog.text
 
 
 def test_a_damaged_checkpoint(tmp_path: Path) -> None:

@@ -76,6 +76,29 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_training_survives_a_save_that_fails(
+    model: Path, tmp_path: Path, train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state of training goes when the model is written; until then the same command gives it again at once."""
+    file, state, out = write_csv(tmp_path / "train.csv", ROWS), tmp_path / "state", tmp_path / "out"
+    command = ("classify", model, file, out, "--label-column", "category", "--checkpoint-dir", state, *FAST)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("m2v_core.pipeline.save", full)
+        code, _, err = train(*command)
+    assert code == 1
+    assert "No space left on device" in err
+    assert [path.name for path in state.iterdir()] == ["training.safetensors"]
+    with monkeypatch.context() as patch:
+        patch.setattr("m2v_train.engine.loop.Trainer._take_steps", lambda *_: pytest.fail("The training was done."))
+        assert train(*command)[0] == 0
+    assert StaticModelPipeline.from_pretrained(out).classes_ is not None
+    assert list(state.iterdir()) == []
+
+
 def test_classify(model: Path, tmp_path: Path, train: Run) -> None:
     file, out = write_csv(tmp_path / "train.csv", ROWS), tmp_path / "out"
     options = ("--label-column", "category", "--seed", 3, "--test-size", "0.2", "--plot", tmp_path / "plots")

@@ -105,7 +105,9 @@ class StaticModel:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         base = config if isinstance(config, Config) else Config.from_json(config or {}, "config")
-        languages = (language,) if isinstance(language, str) else None if language is None else tuple(language)
+        languages: Any = (language,) if isinstance(language, str) else language
+        if isinstance(languages, Iterable) and not isinstance(languages, Mapping):
+            languages = tuple(languages)
         stated = {"normalize": normalize, "base_model": base_model_name, "language": languages}
         changes: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
         if not isinstance(max_length, Unset):
@@ -215,6 +217,7 @@ class StaticModel:
             ...     StaticModel.from_pretrained(folder, quantize_to="int8").embedding_dtype
             'int8'
         """
+        checks.flag("normalize", normalize, or_none=True)
         folder = resolve(path, subfolder=subfolder, token=token, revision=revision, force_download=force_download)
         stored = read_consistently(folder, partial(foreign.read_any, memory_map=memory_map), last=format.LAST_FILES)
         changes: dict[str, Any] = {} if normalize is None else {"normalize": normalize}

@@ -19,7 +19,7 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.prompts import DOCUMENT, resolved
 from m2v_core.storage.atomic import replaced_folder
-from m2v_core.storage.files import write_json, write_tensors
+from m2v_core.storage.files import json_bytes, write_json, write_tensors
 from m2v_core.storage.foreign import EMBEDDING_WEIGHT, NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import (
     CONFIG_FILE,
@@ -94,7 +94,7 @@ def save_sentence_transformers(model: StaticModel, path: str | os.PathLike[str],
         (staging / NESTED).mkdir()
         write_tensors(staging / NESTED / TENSOR_FILE, _compact(model) if compact else _expanded(model))
         text = tokenizer_for_other_readers(model.stored.tokenizer_json, model.max_length)
-        (staging / NESTED / TOKENIZER_FILE).write_bytes(text.encode())
+        (staging / NESTED / TOKENIZER_FILE).write_bytes(json_bytes(text))
         write_json(staging / SENTENCE_TRANSFORMERS_CONFIG, _settings(model, compact=compact))
         write_json(staging / MODULES_FILE, modules)
 

@@ -212,8 +212,9 @@ def _prepared(config: DistillConfig) -> DistillConfig:
 
 
 def _student(teacher: Teacher, config: DistillConfig) -> StaticModel:
+    facts = _student_config(teacher, config)  # its errors come before the expensive forward pass
     vocabulary = _vocabulary(teacher, config)
-    check_clusters(config.vocabulary_quantization, len(vocabulary.tokens))  # before the expensive forward pass
+    check_clusters(config.vocabulary_quantization, len(vocabulary.tokens))  # and so do these
     frequencies = _frequencies(config, vocabulary.tokens)
     weights: ndarray = np.ones(len(frequencies))
     if config.sif_coefficient is not None:
@@ -223,7 +224,7 @@ def _student(teacher: Teacher, config: DistillConfig) -> StaticModel:
     if vocabulary.unknown_id is not None:
         # Here the unknown token never counts. Zeros keep it from counting in programs that average all ids too.
         table[vocabulary.unknown_id] = 0
-    student = StaticModel(table, vocabulary.tokenizer_json, config=_student_config(teacher, config))
+    student = StaticModel(table, vocabulary.tokenizer_json, config=facts)
     return quantize_model(
         student, vocabulary_quantization=config.vocabulary_quantization, quantize_to=config.quantize_to
     )

@@ -52,6 +52,7 @@ class TrainConfig:
         device: "auto" or `None` for all devices of the best kind that JAX finds; "cpu", "gpu" or "tpu" for all of that
             kind; "gpu:1" for one of them; or a PyTorch device, for the one of that name.
         checkpoint_dir: Folder for the state of training, written after each epoch; the same `fit` continues from it.
+            The last state stays, until another training replaces it.
         show_progress_bar: Show a progress bar on stderr; `None` shows it on a terminal only.
     """
 

@@ -16,7 +16,7 @@ from m2v_core.pipeline import StaticModelPipeline, load
 from m2v_core.storage.atomic import check_output, replaced_folder
 from m2v_core.storage.compile import compile_vocabulary
 from m2v_core.storage.exchange import copy_linked
-from m2v_core.storage.files import check_is_finished, read_json, write_json
+from m2v_core.storage.files import check_is_finished, json_bytes, read_json, write_json
 from m2v_core.storage.format import CONFIG_FILE, OWNED_FILES, TENSOR_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 
 #: Where the Hub and transformers.js expect the file.
@@ -116,7 +116,7 @@ def _write(folder: Path, file: str, content: bytes, tokenizer: ExportedTokenizer
             copy_linked(folder / name, staging / name)
         (staging / file).parent.mkdir(exist_ok=True)
         (staging / file).write_bytes(content)
-        (staging / TOKENIZER_FILE).write_bytes(tokenizer.json.encode())
+        (staging / TOKENIZER_FILE).write_bytes(json_bytes(tokenizer.json))
         write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer.config)
         write_json(staging / SPECIAL_TOKENS_FILE, tokenizer.special_tokens_map)
         write_json(staging / CONFIG_FILE, {**config, "pad_token_id": tokenizer.filler["id"], **_TRANSFORMERS_JS})

@@ -20,7 +20,7 @@ from m2v_core.pipeline import StaticModelPipeline
 from m2v_core.serve.batcher import Batcher
 from m2v_core.serve.config import ServeConfig
 from m2v_core.serve.errors import RequestError
-from m2v_core.serve.gate import Gate, State, json_response, refused
+from m2v_core.serve.gate import Gate, State, json_response, refusal
 from m2v_core.serve.metrics import Metrics
 from m2v_core.serve.models import Models
 from m2v_core.serve.openapi import OPERATIONS, SEARCHING, document, page
@@ -125,4 +125,4 @@ async def _no_route(_: Request, error: Exception) -> Response:
     else:
         message = "There is no such path; GET /docs lists them."
     headers = dict(error.headers or {})
-    return refused(None, RequestError(HTTPStatus(error.status_code), message, code="not_found", headers=headers))
+    return refusal(RequestError(HTTPStatus(error.status_code), message, code="not_found", headers=headers))

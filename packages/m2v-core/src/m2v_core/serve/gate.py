@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from m2v_core.serve.config import ServeConfig
@@ -55,9 +55,8 @@ def json_response(content: Any, status: int = HTTPStatus.OK, headers: dict[str, 
     return Response(body, status, headers, media_type="application/json")
 
 
-def refused(_: Request | None, error: Exception) -> Response:
-    """The response of a `RequestError`."""
-    assert isinstance(error, RequestError)  # noqa: S101 - Starlette calls it for this class
+def refusal(error: RequestError) -> Response:
+    """The response to a request that is refused."""
     return json_response(error.content(), error.status, error.headers)
 
 
@@ -110,7 +109,7 @@ class Gate:
             self._check(scope, path)
             await self._app(scope, receive, counted)
         except RequestError as error:
-            await refused(None, error)(scope, receive, counted)
+            await refusal(error)(scope, receive, counted)
         except ClientDisconnect:
             status = _GONE
         except Exception as error:  # noqa: BLE001 - its message may hold a text, so nobody else may log it
@@ -123,7 +122,7 @@ class Gate:
             )
             if not status:
                 failed = RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says where.")
-                await refused(None, failed)(scope, receive, counted)
+                await refusal(failed)(scope, receive, counted)
         finally:
             seconds = perf_counter() - started
             self._state.answered += bool(status)

@@ -71,7 +71,7 @@ OPERATIONS: Mapping[str, Operation] = {
 SEARCHING: Mapping[str, Operation] = {
     "/search": Operation(
         summary="Search the index",
-        answer='{"hits": [{"id": ID, "score": S, "metadata": ...}, ...]} the best hit first, for one query; a list '
+        answer='{"hits": [{"id": ID, "score": S, "metadata": ...}, ...]}, the best hit first, for one query; a list '
         "of such lists for a list of queries",
         fields=SEARCH,
     )

@@ -99,7 +99,17 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
 
 def write_json(path: Path, content: object) -> None:
     """Write a file of indented JSON."""
-    path.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_bytes(json_bytes(json.dumps(content, indent=4, ensure_ascii=False) + "\n"))
+
+
+def json_bytes(text: str) -> bytes:
+    r"""The bytes of JSON; what UTF-8 cannot spell is escaped, and read again as it was.
+
+    Example:
+        >>> json_bytes(json.dumps("\ud800", ensure_ascii=False))
+        b'"\\ud800"'
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def read_tensors(

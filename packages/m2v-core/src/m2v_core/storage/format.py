@@ -7,6 +7,7 @@ of a model, and only `head_format` those of a head. `foreign` reads other layout
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
-from m2v_core.storage.files import SAVE_ID, read_json, read_tensors, read_text, write_json, write_tensors
+from m2v_core.storage.files import SAVE_ID, json_bytes, read_json, read_tensors, read_text, write_json, write_tensors
 from m2v_core.storage.head_format import HEAD_CONFIG, head_config, head_tensors, save_id_of
 from m2v_core.storage.narrow import NARROW_DTYPES
 from m2v_core.vectors import as_ranges
@@ -84,8 +85,8 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "str | None": ((str,), "a string"),
     "int | float | str | None": ((int, float, str), "a number or a string"),
     "tuple[str, ...] | None": ((tuple,), "a language code or a list of them"),
-    "Mapping[str, str] | None": ((dict,), "an object with a text for each name"),
-    "Mapping[str, Any] | None": ((dict,), "an object"),
+    "Mapping[str, str] | None": ((Mapping,), "an object with a text for each name"),
+    "Mapping[str, Any] | None": ((Mapping,), "an object"),
 }
 
 
@@ -95,7 +96,8 @@ class Config:
 
     Attributes:
         normalize: Whether `encode` scales vectors to unit length (L2).
-        max_length: Number of tokens at which a text is truncated; `None` for no limit.
+        max_length: Number of tokens at which a text is truncated; `None` for no limit. A number that no machine can
+            count to, such as transformers' int(1e30), becomes `None`.
         prompts: Texts that `encode_query` and `encode_document` put before a text, by name; `None` for none.
         similarity_fn_name: What `similarity` computes: cosine, dot, euclidean or manhattan; `None` for cosine.
         base_model: Teacher: a Hub id, or the name of its folder.
@@ -110,6 +112,9 @@ class Config:
         distillation_settings: Other settings of the distillation, by option.
         package_versions: Versions of the packages that made the model, by package.
         extra: Keys that m2v does not know; they are kept.
+
+    Raises:
+        InvalidInputError: A value is of the wrong kind, or no JSON: what can be made can be saved, and loaded again.
 
     Example:
         >>> config = Config.from_json({"model_type": "model2vec", "normalize": True})
@@ -136,8 +141,19 @@ class Config:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if type(self.max_length) is int and self.max_length > sys.maxsize:
+            object.__setattr__(self, "max_length", None)
         checks.whole("max_length", self.max_length, 1, or_none=True)
+        for f in _fields():
+            value = getattr(self, f.name)
+            if value is not None:
+                checks.expect(_is_of_kind(f, value), f.name, _KINDS[str(f.type)][1], value)
         _check_prompts(self.prompts)
+        checks.expect(isinstance(self.extra, Mapping), "extra", "a mapping", self.extra)
+        for name in ("distillation_settings", "package_versions", "extra"):
+            _check_json(name, getattr(self, name))
+        if known := sorted({f.name for f in _fields()} & set(self.extra)):
+            raise InvalidInputError(f"extra should hold keys that m2v does not know; found {', '.join(known)}.")
         checks.one_of("similarity_fn_name", self.similarity_fn_name, SIMILARITIES, or_none=True)
 
     @classmethod
@@ -174,7 +190,7 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `config.json`. Fields that are `None` are left out, unless their default is another value."""
-        own = self.by_name()
+        own = {name: dict(value) if isinstance(value, Mapping) else value for name, value in self.by_name().items()}
         if self.language is not None:
             own["language"] = list(self.language)
         stated = {f.name: own[f.name] for f in _fields() if own[f.name] is not None or f.default is not None}
@@ -192,11 +208,26 @@ def _fields() -> list[Field[Any]]:
 def _checked(f: Field[Any], value: Any, where: str) -> Any:
     """A value of `config.json` for a field, checked."""
     if f.name == "language":
-        value = (value,) if isinstance(value, str) else tuple(value) if _are_strings(value) else value
-    kinds, expected = _KINDS[str(f.type)]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise ModelFormatError(f'{where}: "{f.name}" should be {expected}, found {value!r}.')
+        value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    if not _is_of_kind(f, value):
+        found = list(value) if isinstance(value, tuple) else value
+        raise ModelFormatError(f'{where}: "{f.name}" should be {_KINDS[str(f.type)][1]}, found {found!r:.200}.')
     return value
+
+
+def _is_of_kind(f: Field[Any], value: Any) -> bool:
+    kinds = _KINDS[str(f.type)][0]
+    if isinstance(value, tuple):
+        return tuple in kinds and all(isinstance(item, str) for item in value)
+    return isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+
+
+def _check_json(name: str, value: Any) -> None:
+    """Raise `InvalidInputError` unless a value can be written as JSON."""
+    try:
+        json.dumps(dict(value or {}))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{name} should hold values of JSON alone; found others: {error}.") from None
 
 
 def _check_prompts(prompts: Any) -> None:
@@ -206,10 +237,6 @@ def _check_prompts(prompts: Any) -> None:
     for pair in (prompts or {}).items():
         valid = all(isinstance(text, str) and checks.lone_surrogate(text) is None for text in pair)
         checks.expect(valid, "prompts", expected, dict([pair]))
-
-
-def _are_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 @dataclass(frozen=True)
@@ -359,7 +386,7 @@ def write(
     if compiled:
         from m2v_core.storage import vocabulary_format
 
-        vocabulary = vocabulary_format.compiled_from(tokenizer.encode(), TOKENIZER_FILE)
+        vocabulary = vocabulary_format.compiled_from(json_bytes(tokenizer), TOKENIZER_FILE)
     config = stored.config.to_json() | ({} if head is None else {HEAD_CONFIG: head_config(head)})
     if head is None and (folder / HEAD_FILE).is_file():
         warnings.warn(
@@ -370,7 +397,7 @@ def write(
     save_id = content_digest(json.dumps([config, tokenizer]).encode(), tensors | layers)
     with replaced_folder(folder, owned=OWNED_FILES, last=CONFIG_FILE) as staging:
         write_tensors(staging / TENSOR_FILE, tensors, {SAVE_ID: save_id})
-        (staging / TOKENIZER_FILE).write_bytes(tokenizer.encode())
+        (staging / TOKENIZER_FILE).write_bytes(json_bytes(tokenizer))
         if vocabulary is not None:
             (staging / VOCABULARY_FILE).write_bytes(vocabulary)
         if sentence_transformers_agrees(stored, unk_id):

@@ -347,13 +347,17 @@ class TextTokenizer:
         return starts, counts, store
 
     def _ids_of_pieces(self, pieces: list[str], rule: Splitting) -> tuple[Ids, Ids]:
-        """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for one that is not safe."""
+        """The ids of all safe pieces, flat, and the number of ids of each piece, `UNSAFE` for others and too many."""
         is_safe = rule.safe(pieces)
         pieces = list(compress(pieces, is_safe))
         ids = self._by_model(pieces, rule) if self._takes_many else self._by_library(pieces, rule)
         ids = ids.without(self.unk_id)
+        lengths = ids.lengths
+        if lengths.max(initial=0) >= UNSAFE:  # more than the cache counts, as by a normalizer that repeats
+            ids = ids.take(np.flatnonzero(lengths < UNSAFE))
+            lengths = np.minimum(lengths, UNSAFE)
         counts = np.full(len(is_safe), UNSAFE)
-        counts[np.array(is_safe, bool)] = ids.lengths
+        counts[np.array(is_safe, bool)] = lengths
         return ids.values, counts
 
     def _by_model(self, pieces: list[str], rule: Splitting) -> Ragged:

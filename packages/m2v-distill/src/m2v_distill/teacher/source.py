@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from m2v_core.checks import lone_surrogate
 from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.redact import redacted
 from m2v_core.storage.files import read_json
@@ -194,5 +195,10 @@ def _card(readme: Path) -> tuple[tuple[str, ...] | None, str | None]:
         return None, None
     language, licence = metadata.get("language"), metadata.get("license")
     listed = [language] if isinstance(language, str) else language if isinstance(language, list) else []
-    codes = tuple(code for code in listed if isinstance(code, str))
-    return codes or None, licence if isinstance(licence, str) else None
+    codes = tuple(code for code in listed if _is_text(code))
+    return codes or None, licence if _is_text(licence) else None
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a text of valid Unicode; YAML can spell others too."""
+    return isinstance(value, str) and lone_surrogate(value) is None

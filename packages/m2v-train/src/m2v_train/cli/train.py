@@ -237,6 +237,10 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         estimator.fit(**examples, **{f"{name}_val": column for name, column in (validation or {}).items()})
     pipeline = estimator.to_pipeline()
     (pipeline if pipeline.head.layers else pipeline.model).save_pretrained(options.out)
+    if settings.get("checkpoint_dir") is not None:
+        from m2v_train.engine.checkpoint import discard
+
+        discard(settings["checkpoint_dir"])
     seconds = time.perf_counter() - started
     n_examples = len(next(iter(examples.values())))
     if validation is None:

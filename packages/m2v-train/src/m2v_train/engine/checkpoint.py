@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,8 @@ from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.atomic import replaced_file
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
+
+logger = logging.getLogger("m2v_train")
 
 FILE = "training.safetensors"
 
@@ -76,13 +80,13 @@ class Checkpoint:
             file.write(save(leaves, metadata={"run": self.run, "progress": json.dumps(progress)}))
 
     def read(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
-        """Read the arrays and the progress; `None` if there is no file.
+        """Read the arrays and the progress; `None` if there is no file, or that of another run which has ended.
 
         Args:
             like: Arrays in the same structure.
 
         Raises:
-            InvalidInputError: The file is of another run.
+            InvalidInputError: The file is of another run, which has not ended.
             ModelFormatError: The file is damaged.
         """
         if not self.path.exists():
@@ -90,20 +94,24 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="numpy") as file:
                 metadata = file.metadata() or {}
+                progress = json.loads(metadata["progress"])
                 if metadata.get("run") != self.run:
+                    if progress["training"]["ended"]:
+                        logger.warning("%s: the state of another training, which has ended, is replaced", self.path)
+                        return None
                     raise InvalidInputError(
                         f"{self.path}: expected the state of the same training (data, options, model); found that of "
                         f"another. Choose another checkpoint_dir, or remove the file to start again."
                     )
                 initial, structure = jax.tree.flatten(like)
                 leaves = [jax.numpy.asarray(file.get_tensor(str(i))) for i in range(len(initial))]
-                progress = json.loads(metadata["progress"])
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise ModelFormatError(f"{self.path} is damaged ({error}). Remove it to start again.") from None
         return jax.tree.unflatten(structure, leaves), progress
 
-    def remove(self) -> None:
-        """Remove the file after training."""
-        self.path.unlink(missing_ok=True)
+
+def discard(checkpoint_dir: str | os.PathLike[str]) -> None:
+    """Remove the state of a training, which is needed until its result is saved."""
+    (Path(checkpoint_dir) / FILE).unlink(missing_ok=True)

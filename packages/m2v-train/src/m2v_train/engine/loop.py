@@ -183,7 +183,7 @@ class Trainer:
         Returns:
             The trained arrays with the best validation, and one record per validation.
         """
-        show = self.config.show_progress_bar
+        show, was_ended = self.config.show_progress_bar, self.training.ended
         with (
             prefetched(_events(self.loader, self.config, self.training.epoch, self.mesh)) as events,
             progress_bar("Training", unit="steps", total=self.n_batches, show=show) as bar,
@@ -200,8 +200,8 @@ class Trainer:
                     bar.set_postfix({name: f"{value:.3f}" for name, value in self._validate().items()})
                 if event.ends_epoch:
                     self._finish_epoch()
-        if self.checkpoint is not None:
-            self.checkpoint.remove()
+        if not was_ended:
+            self._write_checkpoint()  # until the model is saved, this is all that there is of it
         return self.best, self.training.history
 
     def _take_steps(self, block: Block) -> int:
@@ -227,7 +227,11 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         self.training.finish_epoch(self.config)
-        if self.checkpoint is not None and not self.training.ended:
+        if not self.training.ended:
+            self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        if self.checkpoint is not None:
             progress = {"training": asdict(self.training), "shape": asdict(self.loader.shape)}
             self.checkpoint.write((self.state, self.best), progress)
 
