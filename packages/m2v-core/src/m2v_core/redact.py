@@ -1,8 +1,10 @@
-"""Remove access tokens from texts of others before they reach an error, a log or a file."""
+"""Check access tokens, and remove them from texts of others before they reach an error, a log or a file."""
 
 from __future__ import annotations
 
 import re
+
+from m2v_core.errors import InvalidInputError
 
 #: A Hub token, an authorization header, or a URL query with values, which may be a signature that grants access.
 SECRET = re.compile(r"\b(?:hf|api_org)_\w{6,}|(?<=Bearer )[^\s'\"]+|(?<=\?)[^\s'\"]*=[^\s'\"]*")
@@ -24,10 +26,33 @@ def redacted(text: object, *secrets: str | None, limit: int = 300) -> str:
         'token *** is not valid; see https://host/file?***'
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
-    for secret in filter(None, secrets):
-        line = line.replace(secret, "***")
+    for word in {word for secret in filter(None, secrets) for word in (secret.strip(), *secret.split()) if word}:
+        line = line.replace(word, "***")  # as it is, or as a message breaks it
     line = SECRET.sub("***", line)
     return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def checked_token(token: str | None) -> str | None:
+    r"""Return `token` without white space around it.
+
+    An HTTP client refuses a token with a line break inside, and its error shows the token.
+
+    Raises:
+        InvalidInputError: It is empty, or holds anything but printable ASCII. The error does not show it.
+
+    Example:
+        >>> checked_token("a-token\n")
+        'a-token'
+    """
+    if token is None:
+        return None
+    word = token.strip()
+    if not (word and word.isascii() and word.isprintable() and " " not in word):
+        raise InvalidInputError(
+            f"A Hub token is one word of ASCII letters, digits and punctuation; found {len(word)} characters, some of "
+            f"them others, or none. Copy the token again (HF_TOKEN, or hf auth login)."
+        )
+    return word
 
 
 def has_hub_token(text: str) -> bool:
