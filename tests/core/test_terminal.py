@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +98,16 @@ def test_letters_of_all_scripts_stay(tmp_path: Path, capsys: pytest.CaptureFixtu
     StaticModelPipeline(model, MLPHead([layer], "softmax", labels)).save_pretrained(tmp_path / "m")
     assert main(["info", str(tmp_path / "m")]) == 0
     assert ", ".join(labels) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(folder: Path, closed: str) -> None:
+    """No traceback, and nothing of the output in the files that are opened next."""
+    command = f"{sys.executable} -m m2v_core"
+    script = (
+        f"echo good | {command} encode m {closed}; {command} encode m texts.txt --out x.npy {closed}; echo $? >code"
+    )
+    done = subprocess.run(["sh", "-c", script], cwd=folder.parent, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert (folder.parent / "code").read_text() == "0\n"
+    assert np.load(folder.parent / "x.npy").shape == (2, 8)
