@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from m2v_core.redact import has_hub_token, redacted
+from m2v_core import InvalidInputError
+from m2v_core.redact import checked_token, has_hub_token, redacted
 
 TOKEN = "hf_" + "Sesame" * 6
 
@@ -35,3 +36,23 @@ def test_a_whole_token_is_found() -> None:
     assert has_hub_token(f"a {TOKEN}.")
     assert has_hub_token("api_org_" + "x" * 34)
     assert not has_hub_token("from huggingface_hub import hf_hub_download")
+
+
+@pytest.mark.parametrize("secret", ["open-sesame\n", " open sesame ", "open\nsesame", "open\tsesame"])
+def test_a_secret_of_several_words(secret: str) -> None:
+    """White space of a text is replaced before its secrets are."""
+    for text in (f"a {secret} b", f"a {secret.strip()!r} b", f"a {' '.join(secret.split())} b"):
+        assert "sesame" not in redacted(text, secret, " ", "\n")
+    assert redacted("a b", " ") == "a b"
+
+
+def test_white_space_around_a_token_is_removed() -> None:
+    assert checked_token("  a-token\n") == "a-token"
+    assert checked_token(None) is None
+
+
+@pytest.mark.parametrize("token", ["", " ", "hf_a b", "hf_a\nb", "hf_é", "hf_\x00", "hf_\x1b"])
+def test_what_is_no_token(token: str) -> None:
+    with pytest.raises(InvalidInputError, match="one word") as caught:
+        checked_token(token)
+    assert token.strip() == "" or token not in str(caught.value)

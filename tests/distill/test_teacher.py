@@ -229,3 +229,13 @@ def test_the_tokenizer_is_loaded_once(teacher_folder: Path, monkeypatch: pytest.
     teacher.pooled("max").encode("good")
     distill_from_model(teacher, teacher.tokenizer, corpus=["good day", "bad"], rounds=1, pca_dims=4, pooling="first")
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("token", ["open sesame", "open\nsesame", "\n", "ópen-sesame"])
+def test_a_malformed_token_is_not_shown(token: str) -> None:
+    """And not sent: an HTTP client that refuses it may show it."""
+    for load in (distill, Teacher.from_pretrained):
+        with pytest.raises(InvalidInputError, match="A Hub token is one word") as caught:
+            load("org/name", token=token)
+        assert "sesame" not in str(caught.value)
+        assert caught.value.__context__ is None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from m2v_core.data.sources import is_missing, plain, plain_rows, rows_of, shown
 from m2v_core.errors import InvalidInputError
 from m2v_core.head import MLPHead
+from m2v_core.redact import printable
 
 #: Types that hold the labels of a text that may have several.
 LISTS = (list, tuple, set, frozenset)
@@ -80,15 +81,16 @@ def report_table(report: Mapping[str, Any]) -> str:
         macro avg         0.750   0.750     0.667        3
         weighted avg      0.833   0.667     0.667        3
     """
-    width = max(map(len, report))
+    shown_names = [printable(str(name)) for name in report]
+    width = max(map(len, shown_names))
     lines = [f"{'':<{width}}  precision  recall  f1-score  support"]
-    for name, entry in report.items():
+    for shown_name, (name, entry) in zip(shown_names, report.items(), strict=True):
         if name == "accuracy" and not isinstance(entry, Mapping):
             support = report["macro avg"]["support"]
             lines += ["", f"{name:<{width}}  {'':9}  {'':6}  {entry:8.3f}  {support:7.0f}"]
         else:
             precision, recall, f1, support = (entry[column] for column in _COLUMNS)
-            lines.append(f"{name:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:8.3f}  {support:7.0f}")
+            lines.append(f"{shown_name:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:8.3f}  {support:7.0f}")
     return "\n".join(lines)
 
 

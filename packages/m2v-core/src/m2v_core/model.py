@@ -201,7 +201,8 @@ class StaticModel:
             force_download: Whether to ask the Hub for the newest version; if False, a cached model is used as it is.
             revision: Branch, tag or commit on the Hub.
             memory_map: Whether to leave the table in its file, and read rows when they are used. The file must then
-                not be overwritten; a save by m2v replaces it instead. (A compiled vocabulary always stays in its file.)
+                not be overwritten: other numbers give other vectors, and reading what was cut off ends the process
+                (SIGBUS). A save by m2v replaces the file instead. (A compiled vocabulary always stays in its file.)
             cache_bytes: See `StaticModel`.
 
         Raises:

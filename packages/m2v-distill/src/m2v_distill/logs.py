@@ -6,13 +6,23 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from m2v_core.redact import printable_lines
+
 logger = logging.getLogger("m2v_distill")
+
+
+class _Printable(logging.Formatter):
+    """Messages that cannot steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 @contextmanager
 def notes_on_stderr() -> Iterator[None]:
     """Show the package's notes on stderr."""
     handler, level = logging.StreamHandler(), logger.level
+    handler.setFormatter(_Printable())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 
 from m2v_core.errors import InvalidInputError, M2VError, ModelNotFoundError, TransferError
-from m2v_core.redact import redacted
+from m2v_core.redact import checked_token, redacted
 from m2v_hub.__about__ import __version__
 from m2v_hub.names import MAIN
 
@@ -161,30 +161,6 @@ class Client:
         said = f' It says: "{self.shown(message)}".' if message else ""
         remedy = _REMEDIES.get(status, "Try again later." if status >= 500 else "")
         return f"the Hub answered with status {status}.{said} {remedy}".rstrip()
-
-
-def checked_token(token: str | None) -> str | None:
-    r"""Return `token` without white space around it.
-
-    An HTTP client refuses a token with a line break inside, and its error shows the token.
-
-    Raises:
-        InvalidInputError: It is empty, or holds anything but printable ASCII. The error does not show it.
-
-    Example:
-        >>> from m2v_hub.client import checked_token
-        >>> checked_token("a-token\n")
-        'a-token'
-    """
-    if token is None:
-        return None
-    word = token.strip()
-    if not (word and word.isascii() and word.isprintable() and " " not in word):
-        raise InvalidInputError(
-            f"A Hub token is one word of ASCII letters, digits and punctuation; found {len(word)} characters, some of "
-            f"them others, or none. Copy the token again (HF_TOKEN, or hf auth login)."
-        )
-    return word
 
 
 def _reason(error: Exception) -> Exception:

@@ -31,6 +31,7 @@ from m2v_core.cli import (
 from m2v_core.cli.parser import Parser, Subcommands, in_words_of_the_command
 from m2v_core.cli.streams import escaping_streams
 from m2v_core.errors import InvalidInputError, M2VError
+from m2v_core.redact import printable_lines
 
 COMMANDS = "m2v.commands"
 
@@ -106,15 +107,18 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except M2VError as error:
-        print(f"m2v: error: {in_words_of_the_command(str(error), flags)}", file=sys.stderr)
-        return 1
+        return _failed(in_words_of_the_command(str(error), flags))
     except OSError as error:
         known = error.strerror and error.filename
-        print(f"m2v: error: {f'{error.filename}: {error.strerror}' if known else error}", file=sys.stderr)
-        return 1
+        return _failed(f"{error.filename}: {error.strerror}" if known else str(error))
     except KeyboardInterrupt:
         print("m2v: interrupted", file=sys.stderr)
         return 130
+
+
+def _failed(message: str) -> int:
+    print(f"m2v: error: {printable_lines(message)}", file=sys.stderr)
+    return 1
 
 
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.redact import escaped, printable
 from m2v_core.storage.atomic import check_output, replaced_file
 
 #: Takes the next rows of an output.
@@ -77,15 +78,16 @@ def vector_output(path: Path | None, dim: int, dtype: str) -> Iterator[Write]:
 def label_output(path: Path | None, names: Sequence[str] | None) -> Iterator[Write]:
     """Take rows of `(label, probabilities)`; the latter are `None`, or a number for each of `names`.
 
-    stdout and `.txt` get a line for each: the label, a JSON array of labels, or with probabilities a JSON object.
-    `.jsonl` gets objects, `.csv` and `.parquet` the column `label` and, with probabilities, one for each name.
+    stdout and `.txt` get a line for each: the label as one printable line, a JSON array of labels, or with
+    probabilities a JSON object. `.jsonl` gets objects, `.csv` and `.parquet` the column `label` and, with
+    probabilities, one for each name.
     """
     kind = "" if path is None else path.suffix.lower()
     if kind == ".csv":
         with _text(path) as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["label", *(names or ())])
-            yield lambda rows: table.writerows([_plain(label, file), *(values or ())] for label, values in rows)
+            yield lambda rows: table.writerows([_field(label, file), *(values or ())] for label, values in rows)
     elif kind == ".parquet":
         pa, _ = _parquet()
         held: list[Any] = []
@@ -109,8 +111,12 @@ def label_output(path: Path | None, names: Sequence[str] | None) -> Iterator[Wri
             yield lambda rows: file.writelines(f"{line(*row)}\n" for row in rows)
 
 
-def _plain(label: Any, file: Any) -> str:
+def _field(label: Any, file: Any) -> str:
     return json_line(label, file) if isinstance(label, list) else str(label)
+
+
+def _plain(label: Any, file: Any) -> str:
+    return json_line(label, file) if isinstance(label, list) else printable(str(label))
 
 
 @contextmanager
@@ -132,14 +138,16 @@ def _parquet_rows(path: Path, schema: Any) -> Iterator[Callable[[list[Any]], Non
 
 
 def json_line(value: object, out: Any) -> str:
-    r"""A value as JSON, with the escapes of JSON if the encoding of `out` lacks a character.
+    r"""A value as JSON, with the escapes of JSON for what the encoding of `out` lacks, and what could steer a terminal.
 
     Example:
         >>> import io
         >>> json_line("é", io.TextIOWrapper(io.BytesIO(), "ascii"))
         '"\\u00e9"'
+        >>> json_line("calm" + chr(0x9B) + "31m", sys.stdout)
+        '"calm\\u009b31m"'
     """
-    line = json.dumps(value, ensure_ascii=False)
+    line = escaped(json.dumps(value, ensure_ascii=False), lambda sign: json.dumps(sign)[1:-1])
     try:
         line.encode(getattr(out, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -161,13 +169,3 @@ def shown_table(facts: Mapping[str, object]) -> str:
         text = "-" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         rows.append(f"{name:<{width}}  {printable(text)}")
     return "\n".join(rows)
-
-
-def printable(text: str) -> str:
-    r"""A text as one line that cannot steer a terminal: what is not printable is escaped.
-
-    Example:
-        >>> printable("calm" + chr(27) + "[31m" + chr(10))
-        'calm\\x1b[31m\\n'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

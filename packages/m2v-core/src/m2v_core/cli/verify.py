@@ -6,11 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from m2v_core.cli.outputs import json_line, printable
+from m2v_core.cli.outputs import json_line
 from m2v_core.cli.parser import Subcommands, add_json, add_model, set_run
 
 if TYPE_CHECKING:
     from m2v_core.verification import Reading, Verification
+from m2v_core.redact import printable
 
 
 def register(commands: Subcommands) -> None:

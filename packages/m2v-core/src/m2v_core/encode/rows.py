@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.forking import is_held, renew_in_forks
+
 _MISSING = 2**62  # no position in any array
 _CONVERTED = 1024  # rows at a time
 _SUM_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -98,6 +100,13 @@ class Rows:
         self._capacity = max_bytes // (_sum_dtype(table).itemsize * table.shape[1])
         self._lock, self._used = threading.Lock(), 0
         if not self._is_direct:
+            self._reset()
+            renew_in_forks(self)
+
+    def after_fork(self) -> None:
+        """Begin anew if a thread of the parent process held the lock."""
+        if is_held(self._lock):
+            self._lock = threading.Lock()
             self._reset()
 
     @property

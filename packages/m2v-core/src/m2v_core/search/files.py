@@ -18,7 +18,7 @@ from m2v_core.search.entries import MOST, Lines
 from m2v_core.search.lexical import Scores
 from m2v_core.storage.atomic import replaced_folder
 from m2v_core.storage.files import UNFINISHED, mapped_bytes, read_consistently, read_json, read_tensors, write_json
-from m2v_core.storage.tensor_file import Tensor, write_tensors
+from m2v_core.storage.tensor_pieces import Tensor, write_tensors
 
 VERSION = 1
 

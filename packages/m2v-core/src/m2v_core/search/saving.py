@@ -19,7 +19,7 @@ from m2v_core.search.entries import Entries
 from m2v_core.search.lexical import Lexical, needs_bm25s
 from m2v_core.search.table import Table
 from m2v_core.storage.digest import model_digest
-from m2v_core.storage.tensor_file import Tensor
+from m2v_core.storage.tensor_pieces import Tensor
 
 
 def save(

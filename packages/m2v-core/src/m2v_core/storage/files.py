@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 import stat
-import struct
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
+from m2v_core.storage.tensor_file import opened, opened_tensors
 
 T = TypeVar("T")
 
@@ -30,9 +28,6 @@ SAVE_ID = "save_id"
 
 #: In a folder: the files of a save that is not finished; see `m2v_core.storage.unfinished`.
 UNFINISHED = ".unfinished-save"
-
-#: The longest header that safetensors reads, in bytes.
-MAX_HEADER = 100_000_000
 
 
 def read_text(path: Path) -> str:
@@ -43,7 +38,8 @@ def read_text(path: Path) -> str:
         ModelFormatError: The file is not UTF-8.
     """
     try:
-        return path.read_bytes().decode()
+        with opened(path) as file:
+            return file.read().decode()
     except FileNotFoundError:
         found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:20]) if path.parent.is_dir() else "no folder"
         raise ModelNotFoundError(
@@ -90,6 +86,8 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
         raise ModelFormatError(f"{path}: expected JSON; found an error in line {error.lineno}: {error.msg}.") from None
     except RecursionError:
         raise ModelFormatError(f"{path}: expected JSON of a sane depth; it is nested too deeply.") from None
+    except ValueError as error:  # a whole number of too many digits
+        raise ModelFormatError(f"{path}: expected JSON; found a value that Python does not read: {error}.") from None
     if not isinstance(raw, kind):
         names: dict[type[Any], str] = {dict: "an object", list: "an array"}
         found = names.get(type(raw), repr(raw))
@@ -139,39 +137,31 @@ def read_tensors(
     """
     if not path.is_file():
         read_text(path)  # raises the error that lists what the folder holds
-    try:
-        with safe_open(path, framework="numpy") as file:
-            found = (file.metadata() or {}).get(SAVE_ID)
-            if save_id is not None and found is not None and found != save_id:
-                raise ModelFormatError(
-                    f"{path}: expected the file of save {save_id!r:.40}, of which {SAVE_ID} in config.json is; found "
-                    f"that of {found!r:.40}. Files of two models are mixed, as by a copy that was interrupted: save "
-                    f"or copy the model again. If they belong together, remove {SAVE_ID} from config.json."
-                )
-            names = set(file.keys())
-            if missing := sorted(set(required) - names):
-                raise ModelFormatError(
-                    f"{path}: expected the tensor {', '.join(missing)}; found {', '.join(sorted(names)) or 'none'}."
-                )
-            wanted = {**required, **{name: kinds for name, kinds in optional.items() if name in names}}
-            dtypes = {name: file.get_slice(name).get_dtype() for name in wanted}
-            for name, kinds in wanted.items():
-                if dtypes[name] not in kinds:
-                    expected = ", ".join(dict.fromkeys(kinds.values()))
-                    raise ModelFormatError(
-                        f"{path}: the tensor {name} should be one of {expected}; found {dtypes[name]}."
-                    )
-            plain = [name for name in wanted if name not in mapped and dtypes[name] not in NARROW_DTYPES]
-            tensors = {name: file.get_tensor(name) for name in plain}
-        return tensors | {
-            name: widened(_stored(path, name, raw_dtype(dtype)), dtype)
-            if dtype in NARROW_DTYPES
-            else _stored(path, name, np.dtype(wanted[name][dtype]), mapped=True)
-            for name, dtype in dtypes.items()
-            if name not in tensors
-        }
-    except SafetensorError as error:
-        raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
+    with opened_tensors(path) as file:
+        found = file.metadata.get(SAVE_ID)
+        if save_id is not None and found is not None and found != save_id:
+            raise ModelFormatError(
+                f"{path}: expected the file of save {save_id!r:.40}, as {SAVE_ID} in config.json says; found that "
+                f"of {found!r:.40}. Files of two models are mixed, as by a copy that was interrupted: save or copy "
+                f"the model again. If they belong together, remove {SAVE_ID} from config.json."
+            )
+        if missing := sorted(set(required) - set(file.entries)):
+            raise ModelFormatError(
+                f"{path}: expected the tensor {', '.join(missing)}; found {', '.join(sorted(file.entries)) or 'none'}."
+            )
+        tensors = {}
+        for name, kinds in {**optional, **required}.items():
+            if name not in file.entries:
+                continue
+            dtype = file.entries[name].dtype
+            if dtype not in kinds:
+                expected = ", ".join(dict.fromkeys(kinds.values()))
+                raise ModelFormatError(f"{path}: the tensor {name} should be one of {expected}; found {dtype}.")
+            if dtype in NARROW_DTYPES:
+                tensors[name] = widened(file.read(name, raw_dtype(dtype)), dtype)
+            else:
+                tensors[name] = (file.mapped if name in mapped else file.read)(name, np.dtype(kinds[dtype]))
+        return tensors
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
@@ -180,7 +170,8 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
     Raises:
         OSError: The file cannot be written.
     """
-    from safetensors.numpy import save_file  # only saving needs it
+    from safetensors import SafetensorError  # only saving needs these
+    from safetensors.numpy import save_file
 
     path.touch()
     permissions = path.stat().st_mode
@@ -194,54 +185,12 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
     path.chmod(permissions)  # safetensors makes files that only their owner may read
 
 
-def _stored(path: Path, name: str, dtype: np.dtype[Any], *, mapped: bool = False) -> NDArray[Any]:
-    """A tensor of an undamaged safetensors file; if `mapped`, a read-only view of the file."""
-    with path.open("rb") as file:
-        data = _data_start(file)
-        entry = json.loads(file.read(data - 8))[name]
-    start, shape, stored = data + entry["data_offsets"][0], tuple(entry["shape"]), dtype.newbyteorder("<")
-    usable = not start % stored.itemsize and 0 not in shape and stored.isnative  # else numpy copies it at each use
-    if not (mapped and usable):
-        return np.fromfile(path, stored, math.prod(shape), offset=start).reshape(shape).astype(dtype)
-    return np.asarray(np.memmap(path, dtype, mode="r", offset=start, shape=shape))
-
-
 def mapped_bytes(path: Path) -> NDArray[np.uint8] | None:
     """A read-only view of a file's bytes; `None` if there is no such file, or nothing in it."""
     if not path.is_file() or not path.stat().st_size:
         return None
-    return np.asarray(np.memmap(path, np.uint8, mode="r"))
-
-
-def _data_start(file: IO[bytes]) -> int:
-    """Position of the first tensor: after eight bytes that hold the header's length, and the header."""
-    (length,) = struct.unpack("<Q", file.read(8))
-    return 8 + int(length)
-
-
-def describe_damage(path: Path) -> str | None:
-    """Reason why a safetensors file cannot be read, in bytes expected and found; `None` if its sizes are right."""
-    size = path.stat().st_size
-    if size < 8:
-        return f"expected a safetensors file; found only {size} bytes. Copy or download it again."
-    with path.open("rb") as file:
-        data = _data_start(file)
-        if data > size:
-            return (
-                f"expected a safetensors header of {data - 8} bytes; found a file of {size}. "
-                f"It is truncated, or not safetensors: copy or download it again."
-            )
-        if data - 8 > MAX_HEADER:
-            return f"expected a safetensors header of {MAX_HEADER} bytes at the most; found {data - 8}."
-        try:
-            header: dict[str, Any] = json.loads(file.read(data - 8))
-            ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError):
-            return "expected a safetensors header; found something else. Copy or download the file again."
-    expected = data + max(ends, default=0)
-    if expected != size:
-        return f"expected {expected} bytes by its header; found {size}. Copy or download the file again."
-    return None
+    with opened(path) as file:
+        return np.asarray(np.memmap(file, np.uint8, mode="r"))
 
 
 def read_consistently(folder: Path, reader: Callable[[Path], T], *, last: Collection[str]) -> T:

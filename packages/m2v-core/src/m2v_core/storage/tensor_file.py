@@ -1,85 +1,208 @@
-"""Safetensors files that are written piece by piece, so that large arrays need no copy in memory."""
+"""A safetensors file, opened once: its header is checked against its size, and its tensors are read or mapped.
+
+What is read is never mapped: a mapped file that another program cuts off ends the process that reads it (SIGBUS), and
+a file that is read gives an error. The format is https://huggingface.co/docs/safetensors.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import os
+import stat
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_NAMES = {
-    "float16": "F16",
-    "float32": "F32",
-    "int8": "I8",
-    "int32": "I32",
-    "int64": "I64",
-    "uint8": "U8",
+from m2v_core.errors import ModelFormatError
+
+#: The longest header that safetensors reads, in bytes.
+MAX_HEADER = 100_000_000
+
+_METADATA = "__metadata__"
+
+#: Bits of a number of each dtype. Those of others are not compared with the bytes of their tensors.
+_BITS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
 
-#: What the place of the first tensor is a multiple of, in bytes.
-_ALIGNED = 64
+
+_MOST_AXES = 32
+_MOST_NUMBERS = sys.maxsize // 16
 
 
-class Tensor(NamedTuple):
-    """A tensor to be written.
+class DamagedError(ValueError):
+    """A file is no whole safetensors file; the message says what was expected and found."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor in a file.
 
     Attributes:
-        dtype: Name of the dtype in numpy.
-        shape: Shape.
-        pieces: Arrays of that dtype that are its rows, one after the other.
+        dtype: Its name in safetensors.
+        shape: Its shape.
+        start: Position of its first byte in the file.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    pieces: Iterable[NDArray[Any]]
-
-    @classmethod
-    def of(cls, array: NDArray[Any]) -> Tensor:
-        """An array as a tensor of one piece."""
-        return cls(array.dtype.name, array.shape, (array,))
-
-    @property
-    def nbytes(self) -> int:
-        """Number of bytes."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+    start: int
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file; tensors of wide numbers come first, so that each is aligned.
+@dataclass(frozen=True)
+class TensorFile:
+    """An open file.
+
+    Attributes:
+        path: Its path.
+        file: The file.
+        entries: The tensors by name.
+        metadata: The texts of the header by name.
+    """
+
+    path: Path
+    file: BufferedReader
+    entries: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+
+    def read(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """A tensor in memory, of the dtype of its bytes.
+
+        Raises:
+            ModelFormatError: The file was cut off meanwhile.
+        """
+        entry = self.entries[name]
+        array = np.empty(entry.shape, dtype.newbyteorder("<"))
+        self.file.seek(entry.start)
+        found = self.file.readinto(array.reshape(-1).view(np.uint8).data) if array.size else 0
+        if found != array.nbytes:
+            raise ModelFormatError(
+                f"{self.path}: expected {array.nbytes} bytes of the tensor {name}; found {found}. Another program "
+                f"wrote to the file meanwhile: load the model again."
+            )
+        return array.astype(dtype, copy=False)
+
+    def mapped(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """A tensor that stays in the file, read-only; in memory if numpy would have to copy it at each use."""
+        entry, stored = self.entries[name], dtype.newbyteorder("<")
+        if entry.start % stored.itemsize or 0 in entry.shape or not stored.isnative:
+            return self.read(name, dtype)
+        return np.asarray(np.memmap(self.file, dtype, mode="r", offset=entry.start, shape=entry.shape))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file for reading; what is none could be read for ever.
 
     Raises:
-        OSError: The file cannot be written.
-        ValueError: The pieces of a tensor are not all of it.
-
-    Example:
-        >>> import tempfile
-        >>> from safetensors.numpy import load_file
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_tensors(Path(folder) / "x", {"a": Tensor.of(np.arange(3, dtype=np.int8))})
-        ...     load_file(Path(folder) / "x")
-        {'a': array([0, 1, 2], dtype=int8)}
+        FileNotFoundError: There is no such file.
+        ModelFormatError: It is no regular file.
     """
-    order = sorted(tensors, key=lambda name: (-np.dtype(tensors[name].dtype).itemsize, name))
-    header, start = {}, 0
-    for name in order:
-        tensor = tensors[name]
-        stop = start + tensor.nbytes
-        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
-        start = stop
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGNED)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
-            tensor, written = tensors[name], 0
-            for piece in tensor.pieces:
-                stored = np.ascontiguousarray(piece, np.dtype(tensor.dtype).newbyteorder("<"))
-                if stored.size:
-                    file.write(stored.data)
-                written += stored.nbytes
-            if written != tensor.nbytes:
-                raise ValueError(f"{name}: {written} bytes of {tensor.nbytes}")
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ModelFormatError(f"{path}: expected a regular file; found a device, a pipe or a folder.")
+        yield file
+
+
+@contextmanager
+def opened_tensors(path: Path) -> Iterator[TensorFile]:
+    """Open a safetensors file; sizes and offsets of all tensors are checked.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFormatError: It is damaged, or no regular file.
+    """
+    with opened(path) as file:
+        try:
+            entries, metadata = read_header(file)
+        except DamagedError as error:
+            raise ModelFormatError(f"{path}: {error}") from None
+        yield TensorFile(path, file, entries, metadata)
+
+
+def describe_damage(path: Path) -> str | None:
+    """Reason why a safetensors file cannot be read, in bytes expected and found; `None` if there is none."""
+    with opened(path) as file:
+        try:
+            read_header(file)
+        except DamagedError as error:
+            return str(error)
+    return None
+
+
+def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The tensors and the metadata of an open file.
+
+    Raises:
+        DamagedError: The header does not describe the file.
+    """
+    size = os.fstat(file.fileno()).st_size
+    first = file.read(8)
+    if len(first) < 8:
+        raise DamagedError(f"expected a safetensors file; found only {size} bytes. Copy or download it again.")
+    (length,) = struct.unpack("<Q", first)
+    if 8 + length > size:
+        raise DamagedError(
+            f"expected a safetensors header of {length} bytes; found a file of {size}. It is truncated, or not "
+            f"safetensors: copy or download it again."
+        )
+    if length > MAX_HEADER:
+        raise DamagedError(f"expected a safetensors header of {MAX_HEADER} bytes at the most; found {length}.")
+    try:
+        header = json.loads(file.read(length), object_pairs_hook=_without_repeats)
+        metadata = header.pop(_METADATA, None) or {}
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise TypeError
+        entries = {name: _entry(raw, 8 + length) for name, raw in header.items()}
+        spans = sorted((entry.start, entry.start + _n_bytes(entry, header[name])) for name, entry in entries.items())
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise DamagedError(
+            "expected a safetensors header; found something else. Copy or download the file again."
+        ) from None
+    end = 8 + length
+    for start, stop in spans:
+        if start != end:
+            raise DamagedError(
+                f"expected a tensor at byte {end} by its header; found one at {start}. Copy or download the file again."
+            )
+        end = stop
+    if end != size:
+        raise DamagedError(f"expected {end} bytes by its header; found {size}. Copy or download the file again.")
+    return entries, metadata
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _entry(raw: Mapping[str, Any], data: int) -> Entry:
+    dtype, shape, (start, _) = raw["dtype"], tuple(raw["shape"]), raw["data_offsets"]
+    if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in (*shape, *raw["data_offsets"])):
+        raise TypeError
+    if len(shape) > _MOST_AXES or math.prod(max(n, 1) for n in shape) > _MOST_NUMBERS:
+        raise ValueError  # numpy refuses it, even of tensors without data
+    return Entry(dtype, shape, data + start)
+
+
+def _n_bytes(entry: Entry, raw: Mapping[str, Any]) -> int:
+    start, stop = raw["data_offsets"]
+    bits = _BITS.get(entry.dtype)
+    if stop < start or (bits is not None and (stop - start) * 8 != math.prod(entry.shape) * bits):
+        raise ValueError
+    return int(stop - start)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError
-from m2v_core.storage.files import describe_damage, mapped_bytes, read_tensors
+from m2v_core.storage.files import mapped_bytes, read_tensors
+from m2v_core.storage.tensor_file import opened_tensors
 from m2v_core.tokenize.compiled import CompiledTokenizer, MappedText, compiled, digest_of
 from m2v_core.tokenize.words import packed
 
@@ -130,11 +130,8 @@ def _checked(path: Path, source: MappedText, checksum: str) -> CompiledTokenizer
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise ModelFormatError(describe_damage(path) or str(error)) from None
+    with opened_tensors(path) as file:
+        return file.metadata
 
 
 def _source(path: Path) -> MappedText | None:

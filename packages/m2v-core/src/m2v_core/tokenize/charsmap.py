@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from m2v_core.forking import cached
 
 _LEAF, _VALUE, _LABEL = 1 << 8, 1 << 31, 1 << 31 | 0xFF
 _MAX_DEPTH = 64
@@ -92,7 +93,7 @@ class CharsMap:
                 return self._text(bases[unit])
         return char
 
-    @cached_property
+    @cached
     def _plain(self) -> tuple[memoryview, memoryview, memoryview]:
         """Labels, bases and ends for Python's own integers, which are quicker for one character."""
         return self.labels.data, self.bases.data, self.ends.data

@@ -11,7 +11,6 @@ import re
 import threading
 from array import array
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from m2v_core.cache_budget import DEFAULT_CACHE_BYTES, cache_budget
 from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.forking import cached, is_held, renew_in_forks
 from m2v_core.ragged import Ragged, merged
 from m2v_core.tokenize.bad_texts import CannotSpellError, bad_text
 from m2v_core.tokenize.library import library
@@ -104,6 +104,7 @@ class TextTokenizer:
         except CannotSplitError as why:
             self.splitting = why
         self._source, self._where, self._loading = tokenizer, where, threading.Lock()
+        self._adding = threading.Lock()
         self._backend: Backend | None = None
         self._piece_encoder: PieceEncoder | None = None
         self._prefers_model = self.n_tokens > LARGE_VOCABULARY or not isinstance(tokenizer, str)
@@ -113,13 +114,20 @@ class TextTokenizer:
         if self._piece_encoder is None:
             self._library  # noqa: B018 - a file that the library does not accept is an error now
         self._reset_caches()
+        renew_in_forks(self)
+
+    def after_fork(self) -> None:
+        """Replace locks that threads of the parent process held. They guard what is set in one step."""
+        if is_held(self._loading):
+            self._loading = threading.Lock()
+        if is_held(self._adding):
+            self._adding = threading.Lock()
 
     def _reset_caches(self) -> None:
         budget = cache_budget(self.cache_bytes)
         self._small_texts, self._words = SmallTextCache(), WordCache(budget.words)
         self._cached_bytes = budget.small_texts + budget.words
         self._small_misses = self._missed_pieces = 0
-        self._adding = threading.Lock()
 
     @property
     def _room(self) -> int:
@@ -134,7 +142,7 @@ class TextTokenizer:
         """The text of `tokenizer.json`."""
         return self._source if isinstance(self._source, str) else self._source.text()
 
-    @cached_property
+    @cached
     def vocabulary(self) -> Vocabulary:
         """The tokens, read when they are first asked for, because they take memory and few callers need them."""
         return Vocabulary.from_json(self.json)

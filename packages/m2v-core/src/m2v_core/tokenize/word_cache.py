@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.forking import is_held, renew_in_forks
 from m2v_core.tokenize.pieces import BLOCK, Blocks, PieceKeys, Positions, hash_of, strings
 
 #: Longer pieces, in bytes, are not cached.
@@ -67,6 +68,12 @@ class WordCache:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._table = _Table(max_bytes)
+        renew_in_forks(self)
+
+    def after_fork(self) -> None:
+        """Begin anew if a thread of the parent process held the lock."""
+        if is_held(self._lock):
+            self._lock, self._table = threading.Lock(), _Table(self._max_bytes)
 
     @property
     def nbytes(self) -> int:
@@ -156,6 +163,12 @@ class SmallTextCache:
         self.known: dict[str, bytes | None] = {}
         self.nbytes = self._phase = 0
         self._lock = threading.Lock()
+        renew_in_forks(self)
+
+    def after_fork(self) -> None:
+        """Begin anew if a thread of the parent process held the lock."""
+        if is_held(self._lock):
+            self._lock, self.known, self.nbytes = threading.Lock(), {}, 0
 
     def add(self, new: Mapping[str, bytes | None], max_bytes: int) -> None:
         """Add pieces, but for long ones, and keep within about so many bytes."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
-from m2v_core.storage.files import describe_damage, read_json
+from m2v_core.storage.files import read_json
+from m2v_core.storage.tensor_file import describe_damage
 from m2v_distill.teacher.pickled import open_pickled
 
 SINGLE_FILE = "model.safetensors"

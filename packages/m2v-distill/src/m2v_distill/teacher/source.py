@@ -13,7 +13,7 @@ from typing import Any
 
 from m2v_core.checks import lone_surrogate
 from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFoundError, TransferError
-from m2v_core.redact import redacted
+from m2v_core.redact import checked_token, redacted
 from m2v_core.storage.files import read_json
 from m2v_core.storage.format import MODEL_TYPE
 from m2v_distill.teacher.pickled import has_torch
@@ -61,7 +61,9 @@ def find_teacher(
         ModelNotFoundError: There is no such folder, and the Hub gave no such model.
         TransferError: The download broke off, or the files cannot be written.
         MissingPackageError: The weights are pickled, and PyTorch, which reads them, is not installed.
+        InvalidInputError: The token is malformed.
     """
+    token = checked_token(token)
     folder, name = Path(name_or_path), os.fspath(name_or_path)
     if folder.is_dir():
         check_not_static(folder)

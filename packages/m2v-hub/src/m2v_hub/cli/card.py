@@ -8,6 +8,7 @@ from pathlib import Path
 
 from m2v_core.cli.parser import Subcommands, add_quiet, set_run
 from m2v_core.options import add_options
+from m2v_core.redact import printable_lines
 from m2v_hub.card.options import CardOptions
 from m2v_hub.cli.options import card_options
 
@@ -45,6 +46,9 @@ def _card(arguments: argparse.Namespace) -> int:
         **options,
         existing=read_card(existing) if existing.is_file() else None,
     ).encode("utf-8")
+    if arguments.out is None and sys.stdout.isatty():
+        print(printable_lines(card.decode()), end="")  # a card holds texts of others
+        return 0
     if arguments.out is None:
         sys.stdout.buffer.write(card)
         return 0

@@ -22,6 +22,7 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.evaluation import report_table
 from m2v_core.measures import measures_table, number_measures, pair_measures
 from m2v_core.options import add_options, chosen, flag_of, options_of
+from m2v_core.redact import printable
 from m2v_core.storage.atomic import check_output
 from m2v_core.storage.files import read_json
 from m2v_core.vectors import unit
@@ -355,7 +356,7 @@ def _notes(names: Mapping[str, str], *, quiet: bool) -> Iterator[None]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             kind = "warning" if record.levelno >= logging.WARNING else "note"
-            print(f"m2v: {kind}: {_translated(record.getMessage(), names)}", file=sys.stderr)
+            print(f"m2v: {kind}: {printable(_translated(record.getMessage(), names))}", file=sys.stderr)
 
     logger, handler = logging.getLogger("m2v_train"), logging.NullHandler() if quiet else Handler()
     level, propagate = logger.level, logger.propagate

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.forking import cached
 from m2v_core.ragged import Ragged
 from m2v_core.tokenize.words.table import FACTOR, MASK, Ids, inserted, shift_of, slots_of
 
@@ -87,7 +87,7 @@ class Trie:
         held[places[first + fresh - 1]] = ids[order]
         return cls(slots, held)
 
-    @cached_property
+    @cached
     def _shift(self) -> np.uint64:
         return shift_of(len(self.slots))
 
@@ -108,7 +108,7 @@ class Trie:
             rest = rest.compress(match < (held != 0))
         return places, found
 
-    @cached_property
+    @cached
     def first(self) -> tuple[Ids, NDArray[np.bool_]]:
         """[256] `step` from the root by each byte."""
         return self.step(np.zeros(256, np.int64), np.arange(256, dtype=np.uint8))
@@ -127,7 +127,7 @@ class Trie:
             rest = rest.compress(~known)
         return ids
 
-    @cached_property
+    @cached
     def plain(self) -> tuple[memoryview, memoryview, int, int]:
         """Slots, ids, shift and last slot, for Python's own integers, which are quicker for one word."""
         return self.slots.data, self.ids.data, int(self._shift), len(self.slots) - 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core.forking import cached
 from m2v_core.tokenize.words.table import FACTOR, MASK, Ids
 from m2v_core.tokenize.words.trie import Trie
 from m2v_core.tokenize.words.word_bytes import END, ByBytes, WordBytes
@@ -159,7 +159,7 @@ class WordPiece(ByBytes):
             root, offset = self.continuing, self.prefix_bytes
         return found
 
-    @cached_property
+    @cached
     def _plain(self) -> tuple[memoryview, memoryview, int, int, memoryview]:
         """The trie and the sizes for Python's own integers, which are quicker for one word."""
         return *self.trie.plain, self.sizes.data
