@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from m2v_core.cli.outputs import json_line, printable
+from m2v_core.cli.outputs import json_line
 from m2v_core.cli.parser import MODEL, Subcommands, add_json, add_quiet, set_run, whole
 from m2v_core.errors import InvalidInputError
+from m2v_core.redact import printable
 from m2v_core.storage.atomic import check_output
 
 if TYPE_CHECKING:
