@@ -85,7 +85,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "str | None": ((str,), "a string"),
     "int | float | str | None": ((int, float, str), "a number or a string"),
     "tuple[str, ...] | None": ((tuple,), "a language code or a list of them"),
-    "Mapping[str, str] | None": ((Mapping,), "an object with a text for each name"),
+    "Mapping[str, str] | None": ((Mapping,), "a mapping with a text for each name"),
     "Mapping[str, Any] | None": ((Mapping,), "an object"),
 }
 
