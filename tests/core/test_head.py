@@ -193,3 +193,14 @@ def test_what_is_no_layer(weight: np.ndarray, bias: np.ndarray, part: str) -> No
 def test_what_is_no_threshold(threshold: Any) -> None:
     with pytest.raises(InvalidInputError, match="from 0 to 1"):
         m2v_core.head.check_threshold(threshold)
+
+
+def test_many_classes_are_checked_at_once() -> None:
+    """A file of strangers names them; each was compared with all others."""
+    layer = Layer(np.zeros((200_000, 1), np.float32), np.zeros(200_000, np.float32))
+    with pytest.raises(InvalidInputError, match="all be different; found 5 twice"):
+        MLPHead([layer], "softmax", [*range(199_999), 5])
+    names = [f"class {number}" for number in range(199_999)]
+    with pytest.raises(InvalidInputError, match=r"classes should take 1073741824 bytes at the most.*found 8000000000"):
+        MLPHead([layer], "softmax", [*names, "x" * 10_000])
+    assert len(MLPHead([layer], "softmax", [*names, "x"]).classes_) == 200_000

@@ -11,6 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from conftest import GOLDEN
 from m2v_core import InvalidInputError, ModelFormatError, ModelNotFoundError, StaticModel, TransferError
 from m2v_distill import Teacher, distill, distill_from_model
 from m2v_distill.teacher.families.fields import activation_of
@@ -239,3 +240,15 @@ def test_a_malformed_token_is_not_shown(token: str) -> None:
             load("org/name", token=token)
         assert "sesame" not in str(caught.value)
         assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("number", [10**6, 10**9, 2**63])
+@pytest.mark.parametrize(
+    ("case", "name"), [("bert", "num_hidden_layers"), ("t5", "num_layers"), ("mistral-left", "num_hidden_layers")]
+)
+def test_more_layers_than_weights_are_not_built(tmp_path: Path, case: str, name: str, number: int) -> None:
+    shutil.copytree(GOLDEN / "teachers" / case, tmp_path / "t")
+    path = tmp_path / "t/config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: number}))
+    with pytest.raises(ModelFormatError, match=rf'"{name}" of \d+ at the most, the number of tensors.*found {number}'):
+        Teacher.from_pretrained(tmp_path / "t")

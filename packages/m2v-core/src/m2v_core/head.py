@@ -20,6 +20,9 @@ ROWS = 4096
 #: dtypes of a layer's arrays.
 LAYER_DTYPES = ("float16", "float32", "float64")
 
+#: Memory that the names of classes may take, of a file of strangers too.
+_MOST_CLASS_BYTES = 1 << 30
+
 
 class Activation(StrEnum):
     """Activation of a head's last layer, which decides what the head predicts.
@@ -230,11 +233,17 @@ def _activation(value: Any) -> Activation:
 def _class_array(classes: ArrayLike) -> NDArray[Any]:
     """Classes as a numpy array that holds exactly the given values."""
     found = classes if isinstance(classes, Iterable) and not isinstance(classes, str) else [None]
-    items = [item.item() if isinstance(item, np.generic) else item for item in found]
+    items: list[Any] = [item.item() if isinstance(item, np.generic) else item for item in found]
     kinds = set(map(type, items))
     if kinds not in ({str}, {int}, {bool}):
         raise InvalidInputError(
             f"A head's classes should be strings, whole numbers or booleans, all of one kind; found {classes!r:.100}."
+        )
+    n_bytes = 4 * len(items) * max(map(len, items), default=0) if kinds == {str} else 0  # an array pads its strings
+    if n_bytes > _MOST_CLASS_BYTES:
+        raise InvalidInputError(
+            f"A head's classes should take {_MOST_CLASS_BYTES} bytes at the most, all of them as long as the longest; "
+            f"found {n_bytes}. Give them shorter names."
         )
     array = np.array(items)  # it drops zeros at the end of strings, and has no whole numbers above 64 bits
     is_unicode = checks.lone_surrogate("".join(map(str, items))) is None
@@ -244,6 +253,7 @@ def _class_array(classes: ArrayLike) -> NDArray[Any]:
             f"{classes!r:.100}."
         )
     if len(set(items)) != len(items):
-        twice = next(item for item in items if items.count(item) > 1)
-        raise InvalidInputError(f"A head's classes should all be different; found {twice!r} twice.")
+        seen: set[Any] = set()
+        twice = next(item for item in items if item in seen or seen.add(item))  # type: ignore[func-returns-value]
+        raise InvalidInputError(f"A head's classes should all be different; found {twice!r:.100} twice.")
     return array

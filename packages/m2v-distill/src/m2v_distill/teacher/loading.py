@@ -23,6 +23,9 @@ from m2v_distill.teacher.pickled import has_torch
 from m2v_distill.teacher.torch_encoder import TorchEncoder
 from m2v_distill.teacher.transformers_io import load_config
 
+#: Names of the number of layers in configs of transformers.
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "num_decoder_layers")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
@@ -128,7 +131,10 @@ def _flax_encoder(found: Architecture, raw: dict[str, Any], source: _Source, opt
     family = family_of(model_type, settings)
     devices_of(options.device)  # an error if only PyTorch has the device, which the placement ignores
     _located(settings, _check_quantization, raw)
-    config, tensors = found.config(raw, source.config, settings), source.checkpoint()
+    tensors = source.checkpoint()
+    _located(settings, _check_layers, raw, len(tensors))
+    config = found.config(raw, source.config, settings)
+    _located(settings, _check_layers, config, len(tensors))
     pooler = family.pooler is not None and family.table.prefix_of(tensors) + family.pooler in tensors
     sizes = _located(settings, lambda: family.config(config, pooler=pooler))
     return fill(lambda: family.module(sizes), tensors, family.table, source.weights, options.placement.weight)
@@ -155,6 +161,17 @@ def _check_quantization(raw: Mapping[str, Any]) -> None:
             f'expected no "quantization_config"; found one of {method!r}, which changes weights or products. Take the '
             f"weights in float32, float16 or bfloat16 that it was made of, or another teacher."
         )
+
+
+def _check_layers(raw: Mapping[str, Any], n_tensors: int) -> None:
+    """Raise `ModelFormatError` for more layers than there are weights: building them could take for ever."""
+    for name in _LAYERS:
+        value = raw.get(name)
+        if isinstance(value, int) and value > n_tensors:
+            raise ModelFormatError(
+                f'expected "{name}" of {n_tensors} at the most, the number of tensors in the weights; found {value}. '
+                f"Is the file whole? Else choose another teacher."
+            )
 
 
 def _host_copy(tensor: Any) -> Callable[[], np.ndarray]:
