@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import make_model
+from forks import fork
 from m2v_core import StaticModel, quantize_model
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -20,7 +21,7 @@ TEXTS = ["good day", "bad, sunny days!", "unable", "a b c", *(f"w{number} good" 
 
 
 def outcome_of_child(work: Callable[[], bool]) -> str:
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             os._exit(0 if work() else 1)
