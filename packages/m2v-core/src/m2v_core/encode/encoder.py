@@ -43,7 +43,12 @@ class Encoder:
     def vector(self, text: str, max_length: int | None, normalize: bool) -> NDArray[np.float32]:
         """The vector [D] of one text."""
         checks.whole("max_length", max_length, 1, or_none=True)
-        return pool.embed_one(self.rows.take(self.tokenizer.one(text, max_length)), normalize=normalize)
+        return self._one(text, max_length, normalize)[0]
+
+    def _one(self, text: str, max_length: int | None, normalize: bool) -> tuple[NDArray[np.float32], int]:
+        """The vector [D] of one text, and the number of its tokens."""
+        ids = self.tokenizer.one(text, max_length)
+        return pool.embed_one(self.rows.take(ids), normalize=normalize), len(ids)
 
     def vectors(
         self,
@@ -72,10 +77,9 @@ class Encoder:
 
         if len(texts) == 1 and output is None and isinstance(texts[0], str):  # a quarter of the time of a batch
             check_batching(batching)
-            ids = self.tokenizer.one(texts[0], max_length)
-            vectors[0] = pool.embed_one(self.rows.take(ids), normalize=normalize)
+            vectors[0], n_tokens = self._one(texts[0], max_length, normalize)
             if counts is not None:
-                counts[0] = len(ids)
+                counts[0] = n_tokens
             return vectors
         in_batches(embed, texts, batching, self.tokenizer.bad_text)
         return vectors

@@ -6,37 +6,14 @@ All of them take a model, or a folder or `org/name` that they load, and the opti
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from m2v_core.errors import InvalidInputError, MissingPackageError
+from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
-
-
-@contextmanager
-def needs(requirement: str) -> Iterator[None]:
-    """Imports of another library; where it is missing, the error says what to install.
-
-    Raises:
-        MissingPackageError: A module is not installed.
-
-    Example:
-        >>> with needs("not-there"):
-        ...     import not_there
-        Traceback (most recent call last):
-        ...
-        m2v_core.errors.MissingPackageError: This needs not-there, which is not installed: pip install 'not-there'
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"This needs {requirement}, which is not installed: pip install '{requirement}'"
-        ) from error
 
 
 @dataclass(frozen=True)

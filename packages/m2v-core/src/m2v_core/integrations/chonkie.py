@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from m2v_core.integrations import Embedder, needs
+from m2v_core.extras import needs
+from m2v_core.integrations import Embedder
 from m2v_core.model import StaticModel
 
 with needs("chonkie"):

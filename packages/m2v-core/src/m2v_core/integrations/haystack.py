@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 from m2v_core.errors import InvalidInputError
-from m2v_core.integrations import Embedder, needs
+from m2v_core.extras import needs
+from m2v_core.integrations import Embedder
 from m2v_core.model import StaticModel
 
 with needs("haystack-ai"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from m2v_core.integrations import needs
+from m2v_core.extras import needs
 from m2v_core.integrations.backends import Backend
 
 with needs("keybert"):

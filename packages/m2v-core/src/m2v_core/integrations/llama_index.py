@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from m2v_core.integrations import Embedder, needs
+from m2v_core.extras import needs
+from m2v_core.integrations import Embedder
 from m2v_core.model import StaticModel
 
 with needs("llama-index-core"):

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError
-from m2v_core.integrations import Embedder, needs
+from m2v_core.extras import needs
+from m2v_core.integrations import Embedder
 from m2v_core.model import StaticModel
 
 with needs("scikit-learn"):

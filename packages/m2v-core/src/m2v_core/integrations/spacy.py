@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from m2v_core.integrations import Embedder, needs
+from m2v_core.extras import needs
+from m2v_core.integrations import Embedder
 from m2v_core.model import StaticModel
 
 with needs("spacy"):

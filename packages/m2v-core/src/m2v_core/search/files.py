@@ -18,7 +18,7 @@ from m2v_core.search.entries import MOST, Lines
 from m2v_core.search.lexical import Scores
 from m2v_core.storage.atomic import replaced_folder
 from m2v_core.storage.files import UNFINISHED, mapped_bytes, read_consistently, read_json, read_tensors, write_json
-from m2v_core.storage.tensor_pieces import Tensor, write_tensors
+from m2v_core.storage.tensor_pieces import SAFE_NAMES, Tensor, write_tensors
 
 VERSION = 1
 
@@ -41,7 +41,6 @@ VOCABULARY, WORDS, OFFSETS, VALUES, DOCUMENTS, STARTS = (
     "starts",
 )
 
-_SAFE_NAMES = {"float16": "F16", "float32": "F32", "int8": "I8", "int32": "I32", "int64": "I64", "uint8": "U8"}
 _MAX_DIM = 1 << 20
 _MAX_ROWS = (1 << 31) - 1
 
@@ -240,7 +239,7 @@ def _vocabulary(path: Path, text: NDArray[np.uint8]) -> list[str]:
 
 
 def _kind(dtype: str) -> dict[str, str]:
-    return {_SAFE_NAMES[dtype]: dtype}
+    return {SAFE_NAMES[dtype]: dtype}
 
 
 def _is_whole(value: Any, least: int, most: int) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_NAMES = {
+#: numpy's name of a dtype -> that of safetensors.
+SAFE_NAMES = {
     "float16": "F16",
     "float32": "F32",
     "int8": "I8",
@@ -68,7 +69,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name in order:
         tensor = tensors[name]
         stop = start + tensor.nbytes
-        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
+        header[name] = {"dtype": SAFE_NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
         start = stop
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % _ALIGNED)

@@ -7,8 +7,8 @@ from typing import Any
 
 from m2v_core.embed.arrow import fixed_size_list
 from m2v_core.embed.batches import BatchEmbedder
-from m2v_core.embed.engines import needs
 from m2v_core.errors import InvalidInputError
+from m2v_core.extras import needs
 from m2v_core.model import StaticModel
 
 with needs("duckdb"):

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from m2v_core.embed.batches import BatchEmbedder
-from m2v_core.embed.engines import needs
+from m2v_core.extras import needs
 from m2v_core.model import StaticModel
 
 with needs("polars"):

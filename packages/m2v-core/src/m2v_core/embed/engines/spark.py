@@ -10,8 +10,8 @@ import numpy as np
 
 from m2v_core.embed.arrow import pa
 from m2v_core.embed.batches import BatchEmbedder
-from m2v_core.embed.engines import needs
 from m2v_core.errors import InvalidInputError
+from m2v_core.extras import needs
 from m2v_core.model import StaticModel
 
 with needs("pyspark"):

@@ -9,7 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from m2v_core.integrations import Embedder, needs
+from m2v_core.extras import needs
+from m2v_core.integrations import Embedder
 from m2v_core.model import StaticModel
 from m2v_core.storage.digest import model_digest
 

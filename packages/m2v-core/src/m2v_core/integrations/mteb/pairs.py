@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_core.errors import InvalidInputError
-from m2v_core.integrations import needs
+from m2v_core.extras import needs
 
 with needs("m2v-core[mteb]"):
     from datasets import Dataset

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from m2v_core.errors import InvalidInputError
-from m2v_core.integrations import needs
+from m2v_core.extras import needs
 from m2v_core.integrations.mteb.encoder import StaticModelEncoder
 from m2v_core.integrations.mteb.tasks import task_type
 from m2v_core.model import StaticModel

@@ -8,7 +8,7 @@ from typing import Any
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError
-from m2v_core.integrations import needs
+from m2v_core.extras import needs
 from m2v_core.integrations.mteb.pairs import PHRASES, WORDS, pair_task
 
 with needs("m2v-core[mteb]"):
