@@ -61,6 +61,7 @@ def register(commands: Subcommands) -> None:
     )
     parser.add_argument("--text-column", metavar="NAME", help="column, or key, of the texts of a table (default: text)")
     parser.add_argument("--dtype", choices=DTYPES, help="numbers of the vectors of a new index (default: float32)")
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="threads of a search (default: one for each CPU)")
     add_json(parser)
     add_quiet(parser)
     set_run(parser, _run)
@@ -80,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     for path, parts in places:
         if index.model is not None:
             _add(index, index.model, path, parts, options)
-    hits = index.search(options.query, k=options.k, mode=options.mode)
+    hits = index.search(options.query, k=options.k, mode=options.mode, threads=options.threads)
     if options.save is not None:
         index.save(options.save)
         if not options.quiet:

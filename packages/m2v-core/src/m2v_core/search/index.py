@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from m2v_core import checks
+from m2v_core.blas import blas_threads
 from m2v_core.data.sources import as_texts, plain
 from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.model import StaticModel
@@ -269,6 +270,7 @@ class Index:
         filter: Filter | None = ...,
         *,
         mode: str | None = ...,
+        threads: int | None = ...,
     ) -> list[Hit]: ...
 
     @overload
@@ -280,6 +282,7 @@ class Index:
         filter: Filter | None = ...,
         *,
         mode: str | None = ...,
+        threads: int | None = ...,
     ) -> list[list[Hit]]: ...
 
     @overload
@@ -291,6 +294,7 @@ class Index:
         filter: Filter | None = ...,
         *,
         mode: str | None = ...,
+        threads: int | None = ...,
     ) -> list[Hit] | list[list[Hit]]: ...
 
     def search(
@@ -301,6 +305,7 @@ class Index:
         filter: Filter | None = None,
         *,
         mode: str | None = None,
+        threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best entries for a query, or for each of many.
 
@@ -314,6 +319,8 @@ class Index:
             filter: Which entries may be hits: a mapping with a value, or a list of values, for keys of the metadata;
                 or a function of id and metadata.
             mode: "dense" (cosines), "lexical" (BM25) or "hybrid" (both). Default: hybrid for a lexical index.
+            threads: Number of threads; needs threadpoolctl, which comes with `m2v-core[search]`. Default: one for each
+                CPU that this process may use (without threadpoolctl, a limit of its container does not count).
 
         Returns:
             The hits of one query, the best first; for many, a list of such lists.
@@ -321,6 +328,7 @@ class Index:
         Raises:
             InvalidInputError: An option is out of range, the vectors have another width than the index, or the mode
                 needs what the index or the call lacks.
+            MissingPackageError: threadpoolctl is not installed, which `threads` needs.
 
         Example:
             >>> index = Index(tiny_model())
@@ -330,7 +338,7 @@ class Index:
             >>> [len(hits) for hits in index.search(["good", "never seen"])]
             [2, 0]
         """
-        one, best = self._best(query, k, vectors, filter, mode)
+        one, best = self._best(query, k, vectors, filter, mode, threads)
         found = [
             [Hit(name, score, about) for row, score in pairs for name, about in (self._rows.entries[row],)]
             for pairs in _pairs(best)
@@ -345,6 +353,7 @@ class Index:
         filter: Filter | None = None,
         *,
         mode: str | None = None,
+        threads: int | None = None,
     ) -> Hits:
         """The hits of `search` as arrays: positions in `list(index)` and in `vectors()`, and scores.
 
@@ -356,7 +365,7 @@ class Index:
                    [-1, -1]]), scores=array([[  1.,   0.],
                    [-inf, -inf]], dtype=float32))
         """
-        one, best = self._best(query, k, vectors, filter, mode)
+        one, best = self._best(query, k, vectors, filter, mode, threads)
         rows, left = best.rows, self._rows.left()
         if left is not None:
             rows = np.where(rows == NONE, NONE, np.searchsorted(left, rows))
@@ -369,6 +378,7 @@ class Index:
         vectors: ArrayLike | None,
         filter: Filter | None,
         mode: str | None,
+        threads: int | None,
     ) -> tuple[bool, Best]:
         """Whether there is one query, and the best rows."""
         checks.whole("k", k, 1)
@@ -386,21 +396,24 @@ class Index:
         texts = None if query is None else as_texts(query)
         check_texts(texts or [])
         k, allowed = min(k, len(self._rows)), self._rows.allowed(filter)
-        if mode == "lexical":
-            return one, ranking.lexical(self._rows, texts or [], k, allowed)
-        queries = self._query_vectors(texts, vectors)
-        if mode == "dense":
-            return one, ranking.dense(self._rows, queries, k, allowed)
-        return one, ranking.hybrid(self._rows, queries, texts or [], k, allowed)
+        with blas_threads(threads):
+            if mode == "lexical":
+                return one, ranking.lexical(self._rows, texts or [], k, allowed)
+            queries = self._query_vectors(texts, vectors, threads)
+            if mode == "dense":
+                return one, ranking.dense(self._rows, queries, k, allowed)
+            return one, ranking.hybrid(self._rows, queries, texts or [], k, allowed)
 
-    def _query_vectors(self, texts: list[str] | None, vectors: ArrayLike | None) -> NDArray[np.float32]:
+    def _query_vectors(
+        self, texts: list[str] | None, vectors: ArrayLike | None, threads: int | None
+    ) -> NDArray[np.float32]:
         if vectors is None:
             if self._embedder is None:
                 raise InvalidInputError(
                     "This index has no model to embed queries; found a text. Search by vectors=, or load the index "
                     "with Index.load(folder, model=...)."
                 )
-            vectors = self._embedder.encode_query(texts or [])
+            vectors = self._embedder.encode_query(texts or [], threads=threads)
         checked = unit_vectors(vectors, self.dim)
         if texts is not None and len(texts) != len(checked):
             raise InvalidInputError(

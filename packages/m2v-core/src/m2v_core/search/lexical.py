@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import MissingPackageError
+from m2v_core.forking import is_held, renew_in_forks
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.search.words import words
 
@@ -53,6 +54,12 @@ class Lexical:
         self._parts = [] if documents is None else [documents]
         self._scores = scores
         self._lock = threading.Lock()
+        renew_in_forks(self)
+
+    def after_fork(self) -> None:
+        """In a child: a lock that another thread held; what it guards is replaced as a whole."""
+        if is_held(self._lock):
+            self._lock = threading.Lock()
 
     @property
     def vocabulary(self) -> Sequence[str]:

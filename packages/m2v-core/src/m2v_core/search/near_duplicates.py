@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from m2v_core import checks
+from m2v_core.blas import blas_threads
 from m2v_core.data.sources import as_texts
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
@@ -43,6 +44,7 @@ def duplicates(
     *,
     model: StaticModel | str | os.PathLike[str] | None = None,
     vectors: ArrayLike | None = None,
+    threads: int | None = None,
 ) -> Duplicates:
     """Find near-duplicates, in the order of the texts: the first of some similar texts is kept.
 
@@ -56,9 +58,11 @@ def duplicates(
         threshold: The least cosine of near-duplicates, above 0 and at most 1.
         model: The model that embeds the texts, or its folder or name.
         vectors: [n, D] vectors in place of texts and model.
+        threads: Number of threads; see `Index.search`.
 
     Raises:
-        InvalidInputError: The threshold is out of range, or there is neither model and texts nor vectors.
+        InvalidInputError: An option is out of range, or there is neither model and texts nor vectors.
+        MissingPackageError: threadpoolctl is not installed, which `threads` needs.
 
     Example:
         >>> found = duplicates(["good day", "day good", "day", "never seen"], model=tiny_model())
@@ -68,8 +72,15 @@ def duplicates(
     checks.number("threshold", threshold, above=0, most=1)
     if (texts is None or model is None) == (vectors is None):
         raise InvalidInputError("Expected texts and a model, or vectors; found neither, or both.")
-    rows = as_unit(_vectors(vectors) if model is None else as_model(model).encode_document(as_texts(texts)))
-    least = threshold - _ROUNDING
+    rows = as_unit(
+        _vectors(vectors) if model is None else as_model(model).encode_document(as_texts(texts), threads=threads)
+    )
+    with blas_threads(threads):
+        return _duplicates(rows, threshold - _ROUNDING)
+
+
+def _duplicates(rows: NDArray[np.float32], least: float) -> Duplicates:
+    """The duplicates among unit rows [n, D], which it moves."""
     originals, scores = np.arange(len(rows)), np.ones(len(rows), np.float32)
     kept = np.zeros(0, np.int64)  # their rows are moved to the front of `rows`
     for start in range(0, len(rows), _TEXTS):

@@ -129,7 +129,9 @@ class Routes:
         fields = await self._fields(request, SEARCH)
         queries: Texts = fields["query"]
         wanted = None if fields["filter"] is None else orjson.dumps(fields["filter"], option=orjson.OPT_SORT_KEYS)
-        task = Search(index=self._index, k=fields["k"], mode=fields["mode"], filter=wanted)
+        task = Search(
+            index=self._index, k=fields["k"], mode=fields["mode"], filter=wanted, threads=self._config.threads
+        )
         (found,) = await self._computed(task, queries.texts, self._searcher)
         self._metrics.texts(len(queries.texts))
         hits = [[hit._asdict() for hit in row] for row in found]

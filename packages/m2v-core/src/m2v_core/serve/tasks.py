@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from m2v_core.blas import blas_threads
 from m2v_core.encode.batches import Batching
 from m2v_core.head import MLPHead
 from m2v_core.model import UNSET, StaticModel
@@ -86,7 +87,8 @@ class Predict:
     def __call__(self, texts: list[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """[n, outputs] float32 or float64, and [n] int64."""
         vectors, counts = Embed(model=self.model, threads=self.threads)(texts)
-        outputs = self.head.logits(vectors)
+        with blas_threads(self.threads):
+            outputs = self.head.logits(vectors)
         return (outputs if self.raw else self.head.probabilities(outputs)), counts
 
 
@@ -99,14 +101,16 @@ class Search:
         k: Number of hits.
         mode: See `Index.search`.
         filter: The filter of `Index.search` as JSON, which unlike an object can be compared; `None` for none.
+        threads: Threads for a large product.
     """
 
     index: Index
     k: int = 10
     mode: str | None = None
     filter: bytes | None = None
+    threads: int | None = None
 
     def __call__(self, texts: list[str]) -> tuple[list[list[Hit]]]:
         """A list for each query."""
         wanted = None if self.filter is None else orjson.loads(self.filter)
-        return (self.index.search(texts, self.k, filter=wanted, mode=self.mode),)
+        return (self.index.search(texts, self.k, filter=wanted, mode=self.mode, threads=self.threads),)
