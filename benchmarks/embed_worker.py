@@ -112,6 +112,7 @@ def ray(model: str, cores: int) -> Job:
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=2**30,
+        _temp_dir="/tmp/ray",  # noqa: S108 - Ray's own default; nox's TMPDIR is in an environment, which Ray refuses
     )
     import ray.data
 

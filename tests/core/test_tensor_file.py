@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import SafetensorError, deserialize
-from safetensors.numpy import save
+from safetensors.numpy import save, save_file
 
 from conftest import make_model
 from m2v_core import ModelFormatError, StaticModel
-from m2v_core.storage.tensor_file import describe_damage, opened_tensors
+from m2v_core.storage.tensor_file import lazy_tensors, opened_tensors, read_all
 
 
 def content_of(header: dict[str, Any] | str, data: bytes = b"") -> bytes:
@@ -56,7 +56,9 @@ def test_a_header_that_lies(name: str, tmp_path: Path) -> None:
     path.write_bytes(WRONG[name])
     with pytest.raises(ModelFormatError, match=r"x\.safetensors: expected"), opened_tensors(path):
         pass
-    assert describe_damage(path) is not None
+    for read in read_all, lazy_tensors:
+        with pytest.raises(ModelFormatError, match=r"x\.safetensors: expected"):
+            read(path)
     if not name.startswith("the shape") and name != "the same name twice":  # safetensors takes these
         with pytest.raises(SafetensorError):
             deserialize(WRONG[name])
@@ -124,3 +126,44 @@ def test_a_number_of_many_digits(tmp_path: Path) -> None:
     (tmp_path / "m/config.json").write_text('{"max_length": %s}' % ("9" * 5000))
     with pytest.raises(ModelFormatError, match=r"config\.json: expected JSON; found a value that Python does not read"):
         StaticModel.from_pretrained(tmp_path / "m")
+
+
+def test_tensors_are_read_later(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensors = {"a": np.arange(6, dtype=np.float16).reshape(2, 3), "b": np.zeros((), np.int64), "c": np.zeros((0, 4))}
+    save_file(tensors, path, {"k": "v"})
+    whole, metadata = read_all(path)
+    later = lazy_tensors(path)
+    for name, tensor in tensors.items():
+        for found in whole[name], later[name]():
+            assert (found.dtype, found.shape, found.tolist()) == (tensor.dtype, tensor.shape, tensor.tolist())
+    assert metadata == {"k": "v"}
+    assert set(whole) == set(later) == set(tensors)
+
+
+@pytest.mark.parametrize("change", ["cut", "replaced", "rewritten", "gone"])
+def test_a_file_that_changes_between_two_reads(tmp_path: Path, change: str) -> None:
+    """No tensors of two files are mixed, and a shorter file does not end the process."""
+    path, other = tmp_path / "x.safetensors", tmp_path / "y.safetensors"
+    save_file({"a": np.zeros(100_000)}, path)
+    save_file({"a": np.ones(100_000)}, other)
+    tensors = lazy_tensors(path)
+    tensors["a"]()
+    if change == "cut":
+        os.truncate(path, 1000)
+    elif change == "replaced":
+        other.replace(path)
+    elif change == "rewritten":
+        os.utime(path, ns=(0, 0))
+        path.write_bytes(other.read_bytes())
+    else:
+        path.unlink()
+    with pytest.raises(FileNotFoundError if change == "gone" else ModelFormatError, match=r"x\.safetensors"):
+        tensors["a"]()
+
+
+def test_numbers_that_numpy_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content_of({"a": entry("F99", [1], [0, 8])}, bytes(8)))
+    with pytest.raises(ModelFormatError, match=r"x\.safetensors: expected numbers that numpy has; found .* a of F99"):
+        read_all(path)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import m2v_distill.teacher.engine.resume
 from conftest import GOLDEN
+from m2v_core.storage.tensor_file import checksum, read_all
 from m2v_distill import Teacher
 from m2v_distill.teacher.engine.resume import ChunkStore
 
@@ -116,3 +118,28 @@ def test_only_chunks_are_removed(tmp_path: Path) -> None:
     ChunkStore(tmp_path).discard()
     assert (tmp_path / "mine.txt").exists()
     ChunkStore(tmp_path / "none").discard()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"rows": np.array([1])},
+        {"rows": np.array([40]), "vectors": np.ones((1, 4), np.float32)},
+        {"rows": np.array([-1]), "vectors": np.ones((1, 4), np.float32)},
+        {"rows": np.array([[1]]), "vectors": np.ones((1, 4), np.float32)},
+        {"rows": np.array([1]), "vectors": np.ones((1, 5), np.float32)},
+        {"rows": np.array([1.0]), "vectors": np.ones((1, 4), np.float32)},
+        {"rows": np.array([1]), "vectors": np.ones((1, 4), np.int32)},
+    ],
+)
+def test_a_chunk_that_fits_nothing_is_ignored(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """With a checksum that holds."""
+    table = np.zeros((40, 4), np.float32)
+    store = ChunkStore(tmp_path, interval=0.0)
+    store.read(SEQUENCES, table)
+    store.add(np.array([1]), np.ones((1, 4), np.float32))
+    (path,) = store.found()
+    assert ChunkStore(tmp_path).read(SEQUENCES, table).sum() == 1
+    _, metadata = read_all(path)
+    save_file(tensors, path, {**metadata, "sha256": checksum(tensors)})
+    assert not ChunkStore(tmp_path).read(SEQUENCES, np.zeros((40, 4), np.float32)).any()

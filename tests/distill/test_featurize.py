@@ -22,10 +22,10 @@ from safetensors.numpy import load_file, save_file
 
 from forks import Forks
 from m2v_core import InvalidInputError, ModelFormatError
+from m2v_core.storage.tensor_file import checksum
 from m2v_distill import FeatureStore, Teacher, featurize
 from m2v_distill.corpus.shards import pack, read_shard, starts_with, unpack, write_shard
 from m2v_distill.corpus.store import is_store
-from m2v_distill.teacher.engine.resume import checksum
 
 TEXTS = [f"{'good ' * (i % 5)}day {'bad' * (i % 3)} {i}" for i in range(22)]
 

@@ -152,6 +152,7 @@ def ray(folder: Path) -> Iterator[Any]:
             include_dashboard=False,
             object_store_memory=100 * 2**20,
             log_to_driver=False,
+            _temp_dir="/tmp/ray",  # noqa: S108 - Ray's own default; nox's TMPDIR is in an environment, which Ray refuses
         )
         import ray.data
 

@@ -76,6 +76,16 @@ def test_the_result_stays_until_another_training_replaces_it(
 
 
 def test_a_damaged_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b"\x08\0\0\0\0\0\0\0garbage!")
-    with pytest.raises(ModelFormatError, match="damaged"):
-        StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **FAST).fit(TEXTS, LABELS)
+    path, fit = tmp_path / FILE, StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **FAST).fit
+    fit(TEXTS, LABELS)
+    whole = path.read_bytes()
+    at = whole.index(b"learning_rate")
+    for content in (
+        b"\x08\0\0\0\0\0\0\0garbage!",
+        whole[:-1],
+        whole[:-1] + bytes([whole[-1] ^ 1]),
+        whole[:at] + b"L" + whole[at + 1 :],
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ModelFormatError, match=r"training\.safetensors: .*damaged: remove it"):
+            fit(TEXTS, LABELS)

@@ -12,9 +12,11 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,16 @@ _BITS = {
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
 
+#: dtype in safetensors -> that of numpy. numpy has bfloat16 and float8 where ml_dtypes is imported.
+_NUMPY = {
+    "BOOL": "bool",
+    **{f"{kind}{bits}": f"{name}{bits}" for kind, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    "BF16": "bfloat16",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
 
 _MOST_AXES = 32
 _MOST_NUMBERS = sys.maxsize // 16
@@ -94,6 +106,21 @@ class TensorFile:
             )
         return array.astype(dtype, copy=False)
 
+    def tensor(self, name: str) -> NDArray[Any]:
+        """A tensor in memory, of its own dtype.
+
+        Raises:
+            ModelFormatError: numpy has no such dtype, or the file was cut off meanwhile.
+        """
+        stored = self.entries[name].dtype
+        try:
+            dtype = np.dtype(_NUMPY.get(stored, stored))
+        except TypeError:
+            raise ModelFormatError(
+                f"{self.path}: expected numbers that numpy has; found the tensor {name} of {stored}."
+            ) from None
+        return self.read(name, dtype)
+
     def mapped(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
         """A tensor that stays in the file, read-only; in memory if numpy would have to copy it at each use."""
         entry, stored = self.entries[name], dtype.newbyteorder("<")
@@ -133,14 +160,59 @@ def opened_tensors(path: Path) -> Iterator[TensorFile]:
         yield TensorFile(path, file, entries, metadata)
 
 
-def describe_damage(path: Path) -> str | None:
-    """Reason why a safetensors file cannot be read, in bytes expected and found; `None` if there is none."""
-    with opened(path) as file:
-        try:
-            read_header(file)
-        except DamagedError as error:
-            return str(error)
-    return None
+def read_all(path: Path) -> tuple[dict[str, NDArray[Any]], Mapping[str, str]]:
+    """All tensors of a file, in memory and of their own dtypes, and its metadata.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFormatError: It is damaged, no regular file, or has numbers that numpy lacks.
+    """
+    with opened_tensors(path) as file:
+        return {name: file.tensor(name) for name in file.entries}, file.metadata
+
+
+def lazy_tensors(path: Path) -> dict[str, Callable[[], NDArray[Any]]]:
+    """The tensors of a file by name, each a function that reads it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFormatError: It is damaged, or no regular file; functions raise this too, also if the file is not the same
+            any more.
+    """
+    with opened_tensors(path) as file:
+        first = _state(file)
+
+    def read(name: str) -> NDArray[Any]:
+        with opened_tensors(path) as file:
+            if _state(file) != first:
+                raise ModelFormatError(
+                    f"{path}: expected the file that was opened first; found another, or one that was changed "
+                    f"meanwhile. Load the model again."
+                )
+            return file.tensor(name)
+
+    return {name: partial(read, name) for name in file.entries}
+
+
+def checksum(tensors: Mapping[str, NDArray[Any]], text: str = "") -> str:
+    """SHA-256 of names, dtypes, shapes and bytes of tensors, and of a text.
+
+    Example:
+        >>> checksum({"a": np.zeros(2)}) == checksum({"a": np.zeros(2)}) != checksum({"a": np.zeros(3)})
+        True
+    """
+    digest = sha256(text.encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _state(file: TensorFile) -> tuple[object, ...]:
+    """What tells a file from another, and from itself after a change."""
+    found = os.fstat(file.file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]:

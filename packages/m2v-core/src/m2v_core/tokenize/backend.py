@@ -5,6 +5,7 @@ The tokenizer object is made once, without truncation and padding, and never cha
 
 from __future__ import annotations
 
+import binascii
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -19,7 +20,8 @@ from tokenizers import Tokenizer
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize import bad_texts
-from m2v_core.tokenize.bad_texts import CannotSpellError
+from m2v_core.tokenize.bad_texts import CannotSpellError, is_panic
+from m2v_core.tokenize.parts import flattened
 
 #: Whether the library is 1.x, whose calls take options (`padding=None`), while 0.2x keeps them in the object.
 IS_IMMUTABLE = not hasattr(Tokenizer, "from_str")
@@ -65,7 +67,9 @@ class Backend:
         self._separators: dict[str, int | None] = {}
         try:
             self.tokenizer: Any = _build(tokenizer_json)  # Any: stubs know one of the two APIs
-        except Exception as error:  # tokenizers 0.2x raises bare Exception
+        except BaseException as error:  # tokenizers 0.2x raises bare Exception
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             raise ModelFormatError(
                 f"{where}: tokenizers {tokenizers.__version__} cannot read it ({error}). "
                 f"Check that the file is whole, or try another version of tokenizers."
@@ -96,7 +100,9 @@ class Backend:
             encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
         except (TypeError, UnicodeEncodeError, MemoryError):
             raise
-        except Exception as error:  # 0.2x raises bare Exception, 1.x ValueError
+        except BaseException as error:  # 0.2x raises bare Exception, 1.x ValueError
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             raise CannotSpellError(str(error)) from None
         arrays = [encoding.ids_array for encoding in encodings]
         flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
@@ -171,7 +177,23 @@ def _ids_of_encodings(encodings: Sequence[Any]) -> Ragged:
     return Ragged.with_lengths(np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum())), lengths)
 
 
+def check_character_maps(tokenizer_json: str) -> None:
+    """Raise `ValueError` if a character map states a size that it has not.
+
+    The library reserves as much memory as the map states, and ends the process where it cannot have it.
+    """
+    if "charsmap" not in tokenizer_json and "\\u" not in tokenizer_json:
+        return
+    for part in flattened(json.loads(tokenizer_json).get("normalizer"), "normalizers"):
+        encoded = part.get("precompiled_charsmap")
+        if isinstance(encoded, str):
+            data = binascii.a2b_base64(encoded[:8])
+            if int.from_bytes(data[:4], "little") > len(encoded):
+                raise ValueError("a character map states a larger size than it has")
+
+
 def _build(tokenizer_json: str) -> Any:
+    check_character_maps(tokenizer_json)
     if not IS_IMMUTABLE:
         backend = Tokenizer.from_str(tokenizer_json)
         backend.no_truncation()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from m2v_core.checks import lone_surrogate
@@ -11,10 +13,21 @@ from m2v_core.errors import BadTextError, InvalidInputError
 
 _SEARCHED = 1024  # texts that are tried together in the search for a bad one
 _SHOWN = 40  # characters of a text in an error
+_SECONDS = 1.0  # of the search for the bad part of a text
 
 
 class CannotSpellError(Exception):
     """A text has something that is not in the vocabulary, and there is no unknown token."""
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code of the library panicked, of which Python gets a `BaseException` that is no `Exception`.
+
+    Example:
+        >>> is_panic(ValueError())
+        False
+    """
+    return type(error).__name__ == "PanicException"
 
 
 #: Why the tokenizer cannot spell texts; `None` if it can.
@@ -53,16 +66,19 @@ def _invalid_text(texts: Sequence[Any]) -> InvalidInputError:
 
 
 def _cannot_spell(text: str, index: int, complaint: Complaint) -> BadTextError:
-    words = (word for word in re.finditer(r"\S+", text) if complaint([word[0]]))
-    start, stop = next((word.span() for word in words), (0, len(text)))
+    deadline = time.monotonic() + _SECONDS
+    why = complaint([text])
+    words = takewhile(lambda _: time.monotonic() < deadline, re.finditer(r"\S+", text))
+    start, stop = next((word.span() for word in words if complaint([word[0]])), (0, len(text)))
     first = start  # a text without spaces is one long word: halve it until its first bad part is short
-    while stop - start > _SHOWN:
+    while stop - start > _SHOWN and time.monotonic() < deadline:
         middle = (start + stop) // 2
         start, stop = (start, middle) if complaint([text[first:middle]]) else (middle, stop)
+    bad = text[start : min(stop, start + _SHOWN)]
     return BadTextError(
         "The tokenizer cannot spell text ",
         index,
-        f", {text[:_SHOWN]!r}{'...' * (len(text) > _SHOWN)}, and has no unknown token for {text[start:stop]!r} "
-        f"({complaint([text])}). Take that out of the text, or name the unknown token in tokenizer.json "
+        f", {text[:_SHOWN]!r}{'...' * (len(text) > _SHOWN)}, and has no unknown token for {bad!r} "
+        f"({why}). Take that out of the text, or name the unknown token in tokenizer.json "
         f"(unk_id or unk_token of its model): unknown tokens are left out.",
     )

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
+from m2v_core.tokenize.parts import flattened
 from m2v_core.tokenize.vocabulary import Numbering
 
 #: Pre-tokenizers that drop all white space, and those that look at neither spaces nor neighbours.
@@ -173,17 +174,6 @@ def _decide(raw: dict[str, Any]) -> Splitting:
         separator=None if by_position else _separator(tokens, raw["model"].get("unk_token")),
         hidden=_hidden(hidden, normalizers) if hidden else None,
     )
-
-
-def flattened(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
-    """The normalizers or pre-tokenizers of a `tokenizer.json` without the sequences that hold them."""
-    if part is None:
-        return
-    if part["type"] == "Sequence":
-        for member in part[inner]:
-            yield from flattened(member, inner)
-    else:
-        yield part
 
 
 def _check_model(model: dict[str, Any]) -> None:

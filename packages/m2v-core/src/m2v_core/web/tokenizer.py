@@ -11,7 +11,8 @@ from typing import Any
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
-from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2, flattened
+from m2v_core.tokenize.parts import flattened
+from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2
 from m2v_core.tokenize.vocabulary import numbering, parsed, with_added
 from m2v_core.tokenize.words.build import byte_tokens, merge_pairs
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 from numpy import ndarray
-from safetensors import safe_open
 from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged
 from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.files import read_tensors
-from m2v_distill.teacher.engine.resume import checksum
+from m2v_core.storage.tensor_file import checksum, opened_tensors
 
 _TENSORS = {"vectors": {"F16": "float16"}, "text": {"U8": "uint8"}, "ends": {"I64": "int64"}}
 REMEDY = "Run featurize again with the same corpus and folder: it computes missing and damaged shards again."
@@ -94,8 +93,8 @@ def read_shard(path: Path, dim: int, *, verify: bool = True) -> tuple[Ragged, Fl
             f"{ends.shape}. {REMEDY}"
         )
     if verify:
-        with safe_open(path, framework="numpy") as file:
-            stated = (file.metadata() or {}).get("sha256")
+        with opened_tensors(path) as file:
+            stated = file.metadata.get("sha256")
         if stated != checksum(tensors):
             raise ModelFormatError(f"{path}: the checksum does not match, so the file is damaged. {REMEDY}")
     if len(ends) == 0 or ends[0] < 0 or ends[-1] != len(text) or (ends[1:] < ends[:-1]).any():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +12,10 @@ import ml_dtypes  # noqa: F401 - adds bfloat16 to NumPy, for safetensors
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.storage.files import read_json
-from m2v_core.storage.tensor_file import describe_damage
+from m2v_core.storage.tensor_file import lazy_tensors
 from m2v_distill.teacher.pickled import open_pickled
 
 SINGLE_FILE = "model.safetensors"
@@ -165,12 +163,7 @@ def _open(path: Path, index: str) -> Checkpoint:
         raise ModelNotFoundError(f"{path} is missing: {index} names it. Download the model again.")
     if index in (PICKLED_FILE, PICKLED_INDEX):
         return open_pickled(path)
-    try:
-        file: Any = safe_open(path, framework="numpy")
-        names = list(file.keys())
-    except SafetensorError as error:
-        raise ModelFormatError(f"{path}: {describe_damage(path) or error}") from None
-    return {name: partial(file.get_tensor, name) for name in names}
+    return lazy_tensors(path)
 
 
 def fill(

@@ -19,7 +19,8 @@ from tokenizers import Encoding, Tokenizer, normalizers
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.files import read_json, read_text
-from m2v_core.tokenize.backend import Backend
+from m2v_core.tokenize.backend import Backend, check_character_maps
+from m2v_core.tokenize.bad_texts import is_panic
 from m2v_distill.logs import logger
 from m2v_distill.teacher.modules_json import TextSettings
 from m2v_distill.teacher.transformers_io import load_tokenizer
@@ -266,7 +267,9 @@ class TeacherTokenizer:
     def _encodings(self, library: Tokenizer, texts: Sequence[str], *, special: bool = True) -> list[Encoding]:
         try:
             return library.encode_batch_fast(texts, add_special_tokens=special)
-        except Exception:  # tokenizers raises bare Exception
+        except BaseException as error:  # tokenizers raises bare Exception
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             raise Backend(self.json, "tokenizer.json").bad_text(texts) from None
 
 
@@ -309,8 +312,11 @@ def read_tokenizer(
             settings=settings,
             encoder_limit=encoder_limit,
         )
+        check_character_maps(text)
         _ = tokenizer.library, tokenizer.ids, tokenizer.before
-    except Exception as error:  # tokenizers raises bare Exception
+    except BaseException as error:  # tokenizers raises bare Exception
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise ModelFormatError(
             f"{path}: expected a tokenizer of the tokenizers library; found {type(error).__name__}: {error}. Is the "
             f"file whole?"

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.atomic import replaced_file
+from m2v_core.storage.tensor_file import checksum, read_all
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
 
@@ -77,7 +77,9 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         leaves = {str(i): np.array(leaf, order="C") for i, leaf in enumerate(jax.tree.leaves(arrays))}
         with replaced_file(self.path, "wb") as file:
-            file.write(save(leaves, metadata={"run": self.run, "progress": json.dumps(progress)}))
+            text = json.dumps(progress)
+            metadata = {"run": self.run, "progress": text, "sha256": checksum(leaves, text)}
+            file.write(save(leaves, metadata=metadata))
 
     def read(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
         """Read the arrays and the progress; `None` if there is no file, or that of another run which has ended.
@@ -92,24 +94,24 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                progress = json.loads(metadata["progress"])
-                if metadata.get("run") != self.run:
-                    if progress["training"]["ended"]:
-                        logger.warning("%s: the state of another training, which has ended, is replaced", self.path)
-                        return None
-                    raise InvalidInputError(
-                        f"{self.path}: expected the state of the same training (data, options, model); found that of "
-                        f"another. Choose another checkpoint_dir, or remove the file to start again."
-                    )
-                initial, structure = jax.tree.flatten(like)
-                leaves = [jax.numpy.asarray(file.get_tensor(str(i))) for i in range(len(initial))]
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InvalidInputError):
-                raise
-            raise ModelFormatError(f"{self.path} is damaged ({error}). Remove it to start again.") from None
-        return jax.tree.unflatten(structure, leaves), progress
+            leaves, metadata = read_all(self.path)
+            text = metadata.get("progress", "")
+            if metadata.get("sha256") != checksum(leaves, text):
+                raise ModelFormatError(f"{self.path}: the checksum does not match.")
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{error} The file is damaged: remove it to start again.") from None
+        progress = json.loads(text)
+        if metadata.get("run") != self.run:
+            if progress["training"]["ended"]:
+                logger.warning("%s: the state of another training, which has ended, is replaced", self.path)
+                return None
+            raise InvalidInputError(
+                f"{self.path}: expected the state of the same training (data, options, model); found that of "
+                f"another. Choose another checkpoint_dir, or remove the file to start again."
+            )
+        initial, structure = jax.tree.flatten(like)
+        arrays = [jax.numpy.asarray(leaves[str(i)]) for i in range(len(initial))]
+        return jax.tree.unflatten(structure, arrays), progress
 
 
 def discard(checkpoint_dir: str | os.PathLike[str]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.tokenize.charsmap import CharsMap
-from m2v_core.tokenize.splitting import flattened
+from m2v_core.tokenize.parts import flattened
 from m2v_core.tokenize.words.table import Ids
 from m2v_core.tokenize.words.word_bytes import END, WordBytes, starts_of
 

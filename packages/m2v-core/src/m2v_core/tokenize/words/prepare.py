@@ -16,7 +16,8 @@ from typing import Any
 
 from m2v_core.tokenize.charsmap import CharsMap, UnknownMapError
 from m2v_core.tokenize.library import library
-from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2, flattened
+from m2v_core.tokenize.parts import flattened
+from m2v_core.tokenize.splitting import GPT2, LLAMA3, QWEN2
 
 #: Words of one piece; `None` where that is not known without the whole tokenizer.
 Words = list[str] | None

@@ -13,10 +13,11 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 from numpy import ndarray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from m2v_core.errors import ModelFormatError
 from m2v_core.storage.atomic import replaced_file
+from m2v_core.storage.tensor_file import checksum, read_all
 
 #: Seconds of work that a killed run may lose; shorter runs write nothing.
 INTERVAL = 20.0
@@ -78,7 +79,7 @@ class ChunkStore:
         self._digest = _digest_of(sequences, table.shape[1])
         finished = np.zeros(len(table), bool)
         for path in [] if self._fresh or not self._writes else self.found():
-            chunk = self._checked(path)
+            chunk = self._checked(path, table)
             if chunk is not None:
                 rows, vectors = chunk
                 table[rows], finished[rows] = vectors, True
@@ -128,27 +129,21 @@ class ChunkStore:
         self._waiting.clear()
         self._last = time.monotonic()
 
-    def _checked(self, path: Path) -> tuple[ndarray, ndarray] | None:
-        """The rows and vectors of a chunk, if it is undamaged and of these sequences."""
+    def _checked(self, path: Path, table: Float32[ndarray, "N D"]) -> tuple[ndarray, ndarray] | None:
+        """The rows and vectors of a chunk, if it is undamaged, of these sequences, and fits the table."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-        except (OSError, SafetensorError):
+            tensors, metadata = read_all(path)
+        except (OSError, ModelFormatError):
             return None
         if metadata.get("sequences") != self._digest or metadata.get("sha256") != checksum(tensors):
             return None
-        return tensors["rows"], tensors["vectors"]
+        rows, vectors = tensors.get("rows"), tensors.get("vectors")
+        if rows is None or vectors is None or rows.ndim != 1 or vectors.shape != (len(rows), table.shape[1]):
+            return None
+        if rows.dtype != np.int64 or vectors.dtype != np.float32 or ((rows < 0) | (rows >= len(table))).any():
+            return None
+        return rows, vectors
 
 
 def _digest_of(sequences: Sequence[Sequence[int]], dim: int) -> str:
     return hashlib.sha256(json.dumps([dim, [list(map(int, ids)) for ids in sequences]]).encode()).hexdigest()
-
-
-def checksum(tensors: dict[str, ndarray]) -> str:
-    """SHA-256 of names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
