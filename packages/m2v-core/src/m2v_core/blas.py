@@ -16,6 +16,9 @@ from m2v_core.extras import needs
 from m2v_core.forking import is_held, renew_in_forks
 from m2v_core.threads import available_cpus, thread_count
 
+#: Threads that any BLAS has at the most, and a number that its functions take.
+_MOST = 1024
+
 
 @contextmanager
 def blas_threads(threads: int | None) -> Iterator[None]:
@@ -40,7 +43,7 @@ def blas_threads(threads: int | None) -> Iterator[None]:
     if threads is None and (threads := _usual()) is None:
         yield
         return
-    count = thread_count(threads)
+    count = min(thread_count(threads), _MOST)
     with needs("threadpoolctl"):
         library = _library()
     _limit.start(library, count)

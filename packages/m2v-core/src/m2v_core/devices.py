@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 
 
@@ -29,6 +30,6 @@ def device_name(device: object) -> str | None:
     if not name.partition(":")[0] or (":" in name and not (number.isascii() and number.isdigit())):
         raise InvalidInputError(
             f"device should be a name such as 'cpu', 'gpu' or 'cuda:1' (the second one), a torch.device, or None; "
-            f"found {device!r}."
+            f"found {checks.shown(device)}."
         )
     return name

@@ -28,6 +28,7 @@ from m2v_core.storage.files import read_consistently, read_user_text
 from m2v_core.storage.format import Config, StoredModel
 from m2v_core.storage.resolve import publish, resolve
 from m2v_core.tokenize.tokens import TextTokenizer
+from m2v_core.vectors import as_array
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -104,6 +105,8 @@ class StaticModel:
         *,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
+        is_config = config is None or isinstance(config, Config | Mapping)
+        checks.expect(is_config, "config", "a Config, a mapping or None", config)
         base = config if isinstance(config, Config) else Config.from_json(config or {}, "config")
         languages: Any = (language,) if isinstance(language, str) else language
         if isinstance(languages, Iterable) and not isinstance(languages, Mapping):
@@ -113,11 +116,11 @@ class StaticModel:
         if not isinstance(max_length, Unset):
             changes["max_length"] = max_length
         stored = StoredModel(
-            embeddings=np.asarray(vectors),
+            embeddings=as_array("vectors", vectors),
             tokenizer=_json_of(tokenizer),
             config=replace(base, **changes),
-            weights=_storable(weights, format.WEIGHT_DTYPES, np.float64),
-            mapping=_storable(token_mapping, format.MAPPING_DTYPES, np.int64),
+            weights=_storable("weights", weights, format.WEIGHT_DTYPES, np.float64),
+            mapping=_storable("token_mapping", token_mapping, format.MAPPING_DTYPES, np.int64),
         )
         self._setup(stored, None, cache_bytes)
 
@@ -423,7 +426,7 @@ class StaticModel:
         """`max_length` and `normalize` of a call; what it leaves out is the model's setting."""
         config = self._stored.config
         limit = config.max_length if isinstance(max_length, Unset) else max_length
-        return limit, config.normalize if normalize is None else normalize
+        return limit, config.normalize if normalize is None else checks.truth("normalize", normalize)
 
     @aliased_arrays
     def encode(
@@ -483,14 +486,14 @@ class StaticModel:
         """
         limit, unit = self._settings(max_length, normalize)
         output = None
-        if precision != "float32" or truncate_dim is not None or ranges is not None:
+        if truncate_dim is not None or ranges is not None or type(precision) is not str or precision != "float32":
             unit, output = self._output(unit, truncate_dim, precision, ranges)
         if isinstance(sentences, str):
             vector = self._encoder.vector(sentences, limit, unit)
             return vector if output is None else output(vector[None])[0]
         batching = Batching(
             size=batch_size,
-            threads=threads if use_multiprocessing else 1,
+            threads=threads if checks.truth("use_multiprocessing", use_multiprocessing) else 1,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
@@ -500,10 +503,11 @@ class StaticModel:
         self, unit: bool, truncate_dim: int | None, precision: str, ranges: ArrayLike | None
     ) -> tuple[bool, Output]:
         """Whether means are scaled to unit length before they are brought into the form of a call, and that form."""
-        from m2v_core.encode.output import SCALED, Output, checked_ranges  # few need it
+        from m2v_core.encode.output import PRECISIONS, SCALED, Output, checked_ranges  # few need it
 
         checks.whole("truncate_dim", truncate_dim, 1, self.dim, or_none=True)
         dim, whole = truncate_dim or self.dim, truncate_dim is None
+        checks.one_of("precision", precision, PRECISIONS)
         if ranges is None and precision in SCALED and whole and unit == self.normalize:
             ranges = self.ranges
         limits = None if ranges is None else checked_ranges(ranges, dim)
@@ -605,12 +609,13 @@ class StaticModel:
         """
         if isinstance(sentences, str):
             raise InvalidInputError("Expected an iterable of texts; found one text (str). Use encode, or a list of it.")
+        checks.iterable("sentences", sentences)
         checks.whole("batch_size", batch_size, 1)
         limit, unit = self._settings(max_length, normalize)
         unit, output = self._output(unit, truncate_dim, precision, ranges)
         prefix = resolved(self.config.prompts or {}, (), prompt_name=prompt_name, prompt=prompt)
         texts = chain.from_iterable(prepended(prefix, (text,)) for text in sentences) if prefix else sentences
-        batching = Batching(threads=threads if use_multiprocessing else 1)
+        batching = Batching(threads=threads if checks.truth("use_multiprocessing", use_multiprocessing) else 1)
         yield from self._encoder.stream(texts, batch_size, limit, unit, batching, output)
 
     def calibrate(self, texts: Iterable[str]) -> Self:
@@ -668,7 +673,7 @@ class StaticModel:
         """
         batching = Batching(
             size=batch_size,
-            threads=threads if use_multiprocessing else 1,
+            threads=threads if checks.truth("use_multiprocessing", use_multiprocessing) else 1,
             threshold=multiprocessing_threshold,
             progress=show_progress_bar,
         )
@@ -765,7 +770,8 @@ class StaticModel:
             (array([1, 2, 2]), array([0, 2, 2, 3]))
         """
         limit, _ = self._settings(max_length)
-        rows = self._encoder.token_ids(as_texts(sentences), limit, Batching(threads=None if use_multiprocessing else 1))
+        batching = Batching(threads=None if checks.truth("use_multiprocessing", use_multiprocessing) else 1)
+        rows = self._encoder.token_ids(as_texts(sentences), limit, batching)
         return rows.values, rows.offsets
 
 
@@ -778,7 +784,9 @@ def save(
     compiled: bool = False,
 ) -> None:
     """Save a model, and its head if it has one, as one folder; see `StaticModel.save_pretrained`."""
-    folder = Path(path) / subfolder if subfolder else Path(path)
+    checks.expect(isinstance(subfolder, str | None), "subfolder", "a path in the model, or None", subfolder)
+    folder = checks.path("path", path)
+    folder = checks.path("subfolder", folder / subfolder) if subfolder else folder
     has_unused = len(model._tokenizer.unused_ids) > 0
     unk_id = model.unk_token_id
     format.write(model.stored, folder, unk_id=unk_id, has_unused=has_unused, head=head, compiled=compiled)
@@ -790,11 +798,11 @@ def _with_config(stored: StoredModel, **changes: Any) -> StoredModel:
     return replace(stored, config=config, ranges=stored.ranges if config.normalize == stored.config.normalize else None)
 
 
-def _storable(array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArray[Any] | None:
+def _storable(name: str, array: Any, dtypes: Mapping[str, str], integers_as: type) -> NDArray[Any] | None:
     """The array; integers of a dtype that the format does not have are converted to `integers_as`."""
     if array is None:
         return None
-    array = np.asarray(array)
+    array = as_array(name, array)
     foreign_integers = array.dtype.kind in "iu" and array.dtype.name not in dtypes.values()
     converted: NDArray[Any] = array.astype(integers_as) if foreign_integers else array
     return converted
@@ -829,6 +837,7 @@ def quantize_model(
     """
     from m2v_core.quantize import quantized  # few need it
 
+    checks.expect(isinstance(model, StaticModel), "model", "a StaticModel", model)
     smaller = copy.copy(model)  # both share the tokenizer
     stored = quantized(
         model.stored,

@@ -37,10 +37,10 @@ def resolved(
         return prompt
     if prompt_name is None:
         return next((prompts[name] for name in names if name in prompts), "")
-    if prompt_name not in prompts:
+    if prompt_name not in list(prompts):
         hint = checks.did_you_mean(prompt_name, prompts)
         raise InvalidInputError(
-            f"prompt_name should be one of the model's, {list(prompts)}; found {prompt_name!r}.{hint} "
+            f"prompt_name should be one of the model's, {list(prompts)}; found {checks.shown(prompt_name)}.{hint} "
             f'A text is given by prompt=, and the model\'s own are set by model.prompts = {{"query": "..."}}.'
         )
     return prompts[prompt_name]

@@ -138,6 +138,6 @@ def checked_dtype(name: str) -> str:
     Raises:
         InvalidInputError: The format does not have this dtype.
     """
-    value = str(getattr(name, "value", name))
+    value = getattr(name, "value", name)
     checks.one_of("quantize_to", value, EMBEDDING_DTYPES.values())
-    return value
+    return str(value)

@@ -87,6 +87,8 @@ def checked_token(token: str | None) -> str | None:
     """
     if token is None:
         return None
+    if not isinstance(token, str):
+        raise InvalidInputError(f"A Hub token is a text (str), or None; found {type(token).__name__}.")
     word = token.strip()
     if not (word and word.isascii() and word.isprintable() and " " not in word):
         raise InvalidInputError(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.encode.rows import token_rows
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
@@ -74,7 +74,7 @@ def save_sentence_transformers(model: StaticModel, path: str | os.PathLike[str],
         ...     StaticModel.from_pretrained(folder).encode_query("day")
         array([0.5, 0.5], dtype=float32)
     """
-    folder = Path(path)
+    folder = checks.path("path", path)
     if held := [name for name in (CONFIG_FILE, TENSOR_FILE) if (folder / name).exists()]:
         raise InvalidInputError(
             f"The folder should be a new one, or one that was written in this way before; found {held[0]} of another "

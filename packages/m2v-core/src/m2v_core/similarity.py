@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.format import SIMILARITIES
-from m2v_core.vectors import unit
+from m2v_core.vectors import as_array, unit
 
 #: Numbers held at a time in a block of differences, or of products in float64.
 _BLOCK = 2**22
@@ -91,7 +91,7 @@ def similarity_pairwise(first: ArrayLike, second: ArrayLike, name: str = "cosine
 
 def _checked(vectors: ArrayLike) -> NDArray[Any]:
     """[n, D] or [D], in float32 or float64."""
-    array = np.asarray(vectors)
+    array = as_array("vectors", vectors)
     if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
         raise InvalidInputError(
             f"Expected vectors, [n, dimensions] or one [dimensions], of numbers; found an array of shape {array.shape} "

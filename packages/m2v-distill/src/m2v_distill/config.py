@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from m2v_core.checks import expect, number, one_of, whole
+from m2v_core.checks import expect, number, one_of, shown, truth, whole
 from m2v_core.cluster import check_clusters
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
@@ -238,8 +238,8 @@ class DistillConfig:
         put("device", device_name(self.device))
         put("quantize_to", checked_dtype(self.quantize_to))
         if self.pooling is not None:
-            name = str(getattr(self.pooling, "value", self.pooling))  # of an enum's member
-            put("pooling", POOLING_ALIASES.get(name, name))
+            name = getattr(self.pooling, "value", self.pooling)  # of an enum's member
+            put("pooling", POOLING_ALIASES.get(name, name) if isinstance(name, str) else name)
         if self.vocabulary is not None and not isinstance(self.vocabulary, str | os.PathLike):
             put("vocabulary", checked_words(self.vocabulary))
         if self.frequencies is not None and not isinstance(self.frequencies, str | os.PathLike):
@@ -252,12 +252,9 @@ class DistillConfig:
         whole("seed", self.seed)
         whole("model_parallel", self.model_parallel, 1)
         number("sif_coefficient", self.sif_coefficient, above=0, below=1, or_none=True)
-        expect(
-            self.base_model is None or bool(HUB_ID.fullmatch(str(self.base_model))),
-            "base_model",
-            "the id of a model on the Hub, such as 'org/name'",
-            self.base_model,
-        )
+        model, expected = self.base_model, "the id of a model on the Hub, such as 'org/name'"
+        expect(isinstance(model, str | None), "base_model", expected, model)
+        expect(model is None or HUB_ID.fullmatch(model) is not None, "base_model", expected, model)
         check_clusters(self.vocabulary_quantization)
         self._check_pca()
         self._check_pattern()
@@ -268,7 +265,7 @@ class DistillConfig:
         whole_number = isinstance(dims, int) and not isinstance(dims, bool) and dims >= 1
         fraction = isinstance(dims, float) and 0 < dims <= 1
         expect(
-            dims is None or dims == "auto" or whole_number or fraction,
+            dims is None or (isinstance(dims, str) and dims == "auto") or whole_number or fraction,
             "pca_dims",
             "a number of dimensions (int, 1 or more), a fraction of the variance (float above 0, at most 1), 'auto' or "
             "None",
@@ -277,6 +274,8 @@ class DistillConfig:
 
     def _check_pattern(self) -> None:
         if self.token_remove_pattern is not None:
+            pattern = self.token_remove_pattern
+            expect(isinstance(pattern, str | re.Pattern), "token_remove_pattern", "a regular expression", pattern)
             try:
                 re.compile(self.token_remove_pattern)
             except re.error as error:
@@ -289,11 +288,13 @@ class DistillConfig:
         if self.corpus is not None and self.method != "composed":
             raise InvalidInputError(f"corpus needs method 'composed'; found {self.method!r}.")
         if self.corpus is None and self.text_column is not None:
-            raise InvalidInputError(f"text_column is for files of a corpus; found {self.text_column!r} and no corpus.")
+            raise InvalidInputError(
+                f"text_column is for files of a corpus; found {shown(self.text_column)} and no corpus."
+            )
         if self.prompt is not None and self.prompt_name is not None:
             raise InvalidInputError("Expected prompt or prompt_name; found both.")
         check_compute_as(self.compute_as, self.backend)
-        if not self.use_subword and not self.vocabulary:
+        if not truth("use_subword", self.use_subword) and not self.vocabulary:
             raise InvalidInputError(
                 "use_subword=False leaves only the words of vocabulary; found none. Pass some, or use_subword=True."
             )

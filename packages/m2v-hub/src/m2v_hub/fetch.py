@@ -16,6 +16,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from tqdm.auto import tqdm
 
+from m2v_core import checks
 from m2v_core.errors import ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import (
@@ -100,10 +101,11 @@ def download(
         TransferError: The Hub cannot be reached and nothing is cached; files arrive damaged; or the disk is full.
         InvalidInputError: A name is malformed.
     """
-    inner, cache = checked_subfolder(subfolder), None if cache_dir is None else Path(cache_dir).expanduser().resolve()
+    inner = checked_subfolder(subfolder)
+    cache = None if cache_dir is None else checks.path("cache_dir", cache_dir).expanduser().resolve()
     client = Client.of(checked_repo_id(repo_id), checked_revision(revision), token)
     cached = cached_model(client.repo_id, client.revision, inner, cache)
-    if local_files_only or constants.HF_HUB_OFFLINE:
+    if checks.truth("local_files_only", local_files_only) or constants.HF_HUB_OFFLINE:
         if cached is None:
             raise ModelNotFoundError(
                 f"{client.at} is not in the cache, and no request to the Hub is allowed. Connect once to download it, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from m2v_core.checks import expect
 from m2v_core.errors import InvalidInputError
 
 MAIN = "main"
@@ -35,6 +36,7 @@ def checked_repo_id(repo_id: str) -> str:
     Raises:
         InvalidInputError: It has another form.
     """
+    expect(isinstance(repo_id, str), "repo_id", "a repository id like 'org/name'", repo_id)
     if not _REPO_ID.fullmatch(repo_id) or "--" in repo_id or ".." in repo_id:
         raise InvalidInputError(f"A repository id looks like 'org/name'; found {repo_id!r}.")
     return repo_id
@@ -53,6 +55,7 @@ def checked_revision(revision: str | None) -> str:
     """
     if revision is None:
         return MAIN
+    expect(isinstance(revision, str), "revision", "a branch, tag or commit", revision)
     is_valid = revision.isprintable() and not _NOT_IN_REF.search(revision) and not revision.startswith("-")
     if not is_valid or any(part in ("", ".") for part in revision.split("/")):
         raise InvalidInputError(f"revision should be a branch, tag or commit; found {revision!r}.")
@@ -70,6 +73,7 @@ def checked_subfolder(subfolder: str | None) -> str:
         >>> checked_subfolder("small/int8/"), checked_subfolder(None)
         ('small/int8', '')
     """
+    expect(isinstance(subfolder, str | None), "subfolder", "a path inside the repository, or None", subfolder)
     path = (subfolder or "").rstrip("/")
     if path and not is_inside(path):
         raise InvalidInputError(f"subfolder should be a path inside the repository; found {subfolder!r}.")

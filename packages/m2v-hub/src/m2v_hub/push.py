@@ -12,6 +12,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, hf_hub_do
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from m2v_core.aliases import aliased
+from m2v_core.checks import expect, truth
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError, TransferError
 from m2v_core.options import picked
 from m2v_core.storage.format import OWNED_FILES
@@ -114,6 +115,9 @@ def push_to_hub(
         TransferError: The Hub cannot be reached, or refuses.
     """
     options = picked(CardOptions, locals())
+    for name, flag in {"dry_run": dry_run, "create_pr": create_pr, "compiled": compiled, "onnx": onnx}.items():
+        truth(name, flag)
+    expect(isinstance(commit_message, str | None), "commit_message", "a text (str), or None", commit_message)
     inner = checked_subfolder(subfolder)
     client = Client.of(checked_repo_id(repo_id), checked_revision(revision), token, required=not dry_run)
     subfolders = (inner, *(path_in(inner, name) for name in parsed_variants(variants)))

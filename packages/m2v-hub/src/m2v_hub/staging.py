@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from m2v_core.checks import did_you_mean, expect, one_of
+from m2v_core.checks import did_you_mean, expect, iterable, one_of
 from m2v_core.errors import InvalidInputError, ModelNotFoundError
 from m2v_core.model import StaticModel
 from m2v_core.pipeline import StaticModelPipeline
@@ -107,7 +107,10 @@ def parsed_variants(variants: Variants | None) -> dict[str, dict[str, Any]]:
     if isinstance(variants, str):
         raise InvalidInputError(f"variants should be a list of names, or a mapping; found the text {variants!r}.")
     if not isinstance(variants, Mapping):
-        variants = {name: _options_by_name(name) for name in variants or ()}
+        names = [] if variants is None else list(iterable("variants", variants))
+        for name in names:
+            expect(isinstance(name, str), "variants", "names of variants", name)
+        variants = {name: _options_by_name(name) for name in names}
     for name, options in variants.items():
         if not _VARIANT_NAME.fullmatch(name):
             raise InvalidInputError(f"The name of a variant has letters, digits and ._- only; found {name!r}.")

@@ -104,7 +104,7 @@ class TrainConfig:
         checks.flag("freeze", self.freeze)
         checks.flag("normalize", self.normalize)
         checks.flag("freeze_weights", self.freeze_weights, or_none=True)
-        if self.max_length != "model":
+        if not (isinstance(self.max_length, str) and self.max_length == "model"):
             checks.whole("max_length", self.max_length, 1, or_none=True)
         checks.number("learning_rate", self.learning_rate, above=0)
         for name in ("batch_size", "early_stopping_patience", "validation_steps"):

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from m2v_core import checks
 from m2v_core.checks import lone_surrogate
 from m2v_core.errors import InvalidInputError, MissingPackageError
 from m2v_core.storage.files import check_is_file
@@ -70,7 +71,7 @@ def read_columns(path: str | os.PathLike[str], names: Sequence[str] = (), *, hin
         ...     [row.values for row in read_columns(path, ["label", "text"])]
         [('1', 'a good day'), ('0', 'another')]
     """
-    path = Path(path)
+    path = checks.path("path", path)
     kind = kind_of(path)
     if kind not in TABLES:
         if names:
@@ -130,7 +131,7 @@ def count_lines(path: str | os.PathLike[str]) -> int | None:
 
     `None` for what is no regular file, and for compressed files.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if not path.is_file() or path.suffix.lower() == ".gz":
         return None
     if path.suffix.lower() == ".parquet":

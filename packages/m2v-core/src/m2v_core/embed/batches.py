@@ -17,7 +17,6 @@ from m2v_core import checks
 from m2v_core.data.sources import is_missing, plain
 from m2v_core.embed.config import EmbedConfig, check_columns
 from m2v_core.encode.output import Output
-from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.prompts import resolved
 from m2v_core.storage.resolve import resolve
@@ -133,10 +132,8 @@ class BatchEmbedder:
 
     def __init__(self, model: StaticModel | str | os.PathLike[str], *, threads: int | None = 1, **options: Any) -> None:
         checks.whole("threads", threads, 1, or_none=True)
-        if not isinstance(model, StaticModel | str | os.PathLike):
-            raise InvalidInputError(
-                f"model should be a folder, the name of a model on the Hub, or a StaticModel; found {model!r:.200}."
-            )
+        fits = isinstance(model, StaticModel | str | os.PathLike)
+        checks.expect(fits, "model", "a folder, the name of a model on the Hub, or a StaticModel", model)
         self.model = model if isinstance(model, StaticModel) else os.fspath(model)
         self.threads, self.config = threads, EmbedConfig.of("BatchEmbedder", options, "threads")
         self._embedder: TextEmbedder | None = None

@@ -69,7 +69,7 @@ class EmbedConfig:
             value = getattr(self, name)
             checks.expect(isinstance(value, str) and value != "", name, "the name of a column", value)
         if self.keep is not None:
-            names = (self.keep,) if isinstance(self.keep, str) else tuple(self.keep)
+            names = (self.keep,) if isinstance(self.keep, str) else tuple(checks.iterable("keep", self.keep))
             fits = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
             checks.expect(fits, "keep", "different names of columns", names)
             object.__setattr__(self, "keep", names)

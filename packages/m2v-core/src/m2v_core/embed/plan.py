@@ -11,6 +11,7 @@ from glob import glob, has_magic
 from itertools import count
 from pathlib import Path
 
+from m2v_core import checks
 from m2v_core.embed.manifest import ENDING, Manifest, Shard
 from m2v_core.embed.read import stem_of
 from m2v_core.errors import InvalidInputError
@@ -48,7 +49,8 @@ def input_files(inputs: Paths, out: Path) -> list[str]:
         ['b.txt', 'a.txt']
     """
     found: dict[str, str] = {}
-    for given in [inputs] if isinstance(inputs, str | os.PathLike) else inputs:
+    for given in [inputs] if isinstance(inputs, str | os.PathLike) else checks.iterable("inputs", inputs):
+        checks.path("inputs", given)
         path = os.fspath(given)
         if os.path.lexists(path) or not has_magic(path):
             _check_file(path, out)

@@ -119,8 +119,9 @@ def embed_files(
         >>> parquet.read_table(done.paths[0]).to_pylist()[0]
         {'id': '1', 'vector': [0.5, 0.5]}
     """
-    config, folder = EmbedConfig.of("embed_files", options, "workers", "show_progress_bar"), Path(out)
+    config, folder = EmbedConfig.of("embed_files", options, "workers", "show_progress_bar"), checks.path("out", out)
     checks.whole("workers", workers, 1, or_none=True)
+    checks.truth("show_progress_bar", show_progress_bar)
     check_output(folder, folder=True)
     check_folder(folder)
     paths = input_files(inputs, folder)

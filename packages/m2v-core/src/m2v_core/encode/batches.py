@@ -53,6 +53,9 @@ def check_batching(batching: Batching) -> None:
     """Raise `InvalidInputError` if a setting is out of range."""
     checks.whole("batch_size", batching.size, 1)
     checks.whole("threads", batching.threads, 1, or_none=True)
+    limit = batching.threshold
+    checks.expect(isinstance(limit, int | float), "multiprocessing_threshold", "a number", limit)
+    checks.truth("show_progress_bar", batching.progress)
 
 
 def in_batches(

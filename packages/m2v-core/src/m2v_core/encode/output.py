@@ -138,6 +138,6 @@ def checked_ranges(ranges: ArrayLike, dim: int) -> NDArray[np.float32]:
     if checked is None:
         raise InvalidInputError(
             f"ranges should be the least and the greatest value of each dimension, a [2, {dim}] array of finite "
-            f"numbers; found {np.asarray(ranges)!r:.200}."
+            f"numbers; found {checks.shown(ranges)}."
         )
     return checked

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from m2v_core.errors import InvalidInputError
+from m2v_core import checks
 from m2v_core.model import StaticModel
 
 
@@ -43,10 +43,8 @@ class Embedder:
         """
         if isinstance(model, str | os.PathLike):
             model = StaticModel.from_pretrained(model)
-        if not isinstance(model, StaticModel):
-            raise InvalidInputError(
-                f"model should be a StaticModel, a folder or the name of a model on the Hub; found {model!r:.200}."
-            )
+        expected = "a StaticModel, a folder or the name of a model on the Hub"
+        checks.expect(isinstance(model, StaticModel), "model", expected, model)
         embedder = cls(model, dict(options))
         embedder.encode([])
         return embedder

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.head import Activation, MLPHead
 from m2v_core.model import StaticModel
@@ -65,7 +66,7 @@ def export_onnx(
         >>> sorted(path.name for path in Path("exported").rglob("*.*"))
         ['config.json', 'model.onnx', 'special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json']
     """
-    folder = Path(path)
+    folder = checks.path("path", path)
     check_output(folder, folder=True)
     if (folder / TENSOR_FILE).exists():
         raise InvalidInputError(
@@ -93,7 +94,7 @@ def add_onnx(folder: str | os.PathLike[str]) -> None:
         MissingPackageError: onnx is not installed.
         OSError: The folder cannot be written.
     """
-    folder = Path(folder)
+    folder = checks.path("folder", folder)
     check_is_finished(folder)
     model = load(folder, cache_bytes=0)
     static = model.model if isinstance(model, StaticModelPipeline) else model

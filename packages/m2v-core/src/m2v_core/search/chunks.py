@@ -61,6 +61,8 @@ def passages(text: str, model: StaticModel, *, max_chars: int = 800) -> list[Pas
         Passage(text='A good, good day.\nGood day.', start=0, line=1)
         Passage(text='Never seen.', start=29, line=4)
     """
+    checks.expect(isinstance(text, str), "text", "a text (str)", text)
+    checks.expect(isinstance(model, StaticModel), "model", "a StaticModel", model)
     checks.whole("max_chars", max_chars, 1)
     bounds = _sentences(text, max_chars)
     pieces = [text[start:stop] for start, stop in pairwise(bounds)]

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.ragged import Ragged
 from m2v_core.search.entries import Entries, Id
@@ -68,7 +69,7 @@ class Collection:
         Raises:
             InvalidInputError: There is no such id.
         """
-        rows = [self.row(name) for name in dict.fromkeys(ids)]
+        rows = [self.row(name) for name in ids]
         self.entries.forget(dict.fromkeys(ids))
         self.is_there[rows] = False
         if self.lexical is not None:
@@ -82,7 +83,7 @@ class Collection:
         """
         row = self.entries.row(name)
         if row is None:
-            raise InvalidInputError(f"Expected an id of the index; found {name!r:.100}, which it does not have.")
+            raise InvalidInputError(f"Expected an id of the index; found {checks.shown(name)}, which it does not have.")
         return row
 
     def left(self) -> NDArray[np.int64] | None:
@@ -110,7 +111,7 @@ class Collection:
         else:
             raise InvalidInputError(
                 f"filter should be a mapping from keys of the metadata to values, or a function of id and metadata; "
-                f"found {filter!r:.100}."
+                f"found {checks.shown(filter)}."
             )
         there = zip(self.is_there.tolist(), self.entries.decoded(), strict=True)
         return np.fromiter((is_there and bool(passes(*entry)) for is_there, entry in there), bool, len(self))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
 
 #: Name of an entry.
@@ -146,7 +147,7 @@ def _check_id(name: Any) -> None:
     if type(name) is str or (type(name) is int and -MOST <= name <= MOST):
         return
     raise InvalidInputError(
-        f"An id should be a text (str) or a whole number (int) of 64 bits; found {name!r:.100} "
+        f"An id should be a text (str) or a whole number (int) of 64 bits; found {checks.shown(name)} "
         f"({type(name).__name__}). Convert it."
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
 from m2v_core.ragged import Ragged
 from m2v_core.search import precision
@@ -139,7 +140,7 @@ def _read(folder: Path, *, memory_map: bool) -> StoredIndex:
         path,
         required={**kinds, ZERO_ROWS: _kind("int64"), LINE_ENDS: _kind("int64")},
         optional={TOKEN_WEIGHTS: _kind("float32")},
-        mapped=tuple(kinds) if memory_map else (),
+        mapped=tuple(kinds) if checks.truth("memory_map", memory_map) else (),
     )
     for name, width in precision.widths(dtype, dim or 1).items():
         _check(path, tensors[name].shape == (n, *width), f"{name} should have shape {[n, *width]}", tensors[name].shape)

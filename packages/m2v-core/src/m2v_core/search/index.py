@@ -230,7 +230,8 @@ class Index:
             InvalidInputError: There is no such id.
         """
         named: Any = plain(ids)
-        self._rows.remove([named] if isinstance(named, str | int) else [plain(name) for name in named])
+        names = [named] if isinstance(named, str | int) else list(map(plain, checks.iterable("ids", named)))
+        self._rows.remove(names)
 
     def _table_of(
         self, texts: str | Iterable[str] | None, rows: NDArray[np.float32] | None, embedder: StaticModel | None

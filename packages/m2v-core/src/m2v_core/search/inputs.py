@@ -109,7 +109,7 @@ def given_ids(ids: Any, n: int) -> list[Id]:
         InvalidInputError: There are more or fewer, or it is one id.
     """
     if isinstance(ids, str | int):
-        raise InvalidInputError(f"ids should be a list with an id for each text; found {ids!r:.100}.")
+        raise InvalidInputError(f"ids should be a list with an id for each text; found {checks.shown(ids)}.")
     return exactly((plain(name) for name in ids), n, "ids")
 
 

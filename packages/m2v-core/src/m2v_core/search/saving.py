@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.model import StaticModel
 from m2v_core.search import files, precision
@@ -60,7 +61,7 @@ def save(
             files.STARTS: Tensor.of(scores.starts),
         }
     save_model: Callable[[Path], None] | None = None
-    if model is not None and include_model:
+    if checks.truth("include_model", include_model) and model is not None:
         save_model = partial(model.save_pretrained, compiled=not isinstance(model.stored.tokenizer, str))
     header = {
         "count": n,
@@ -74,7 +75,7 @@ def save(
     written = files.Writing(
         header=header, tensors=tensors, entries=rows.entries.lines(left), lexical=lexical, save_model=save_model
     )
-    files.write(Path(folder), written)
+    files.write(checks.path("folder", folder), written)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ def load(
     folder: str | os.PathLike[str], model: StaticModel | str | os.PathLike[str] | None, *, memory_map: bool
 ) -> Loaded:
     """Read the folder of an index; see `Index.load`."""
-    folder = Path(folder)
+    folder = checks.path("folder", folder)
     stored = files.read(folder, memory_map=memory_map)
     if stored.documents is not None:
         needs_bm25s()
@@ -128,6 +129,7 @@ def load(
 
 def _check_model(model: StaticModel, stored: files.StoredIndex, folder: Path) -> None:
     """Raise unless the index was made with a model."""
+    checks.expect(isinstance(model, StaticModel), "model", "a StaticModel, a folder or the name of a model", model)
     if stored.model_digest not in (None, model_digest(model.stored)):
         raise InvalidInputError(
             f"{folder} should be loaded with the model that it was made with; found another one (the digests differ). "

@@ -68,7 +68,7 @@ class ServeConfig:
     log_requests: bool = option(default=False, help="log a line for each request, without its texts")
 
     def __post_init__(self) -> None:
-        checks.expect(bool(self.host), "host", "an address such as 127.0.0.1", self.host)
+        checks.expect(type(self.host) is str and self.host != "", "host", "an address such as 127.0.0.1", self.host)
         checks.whole("port", self.port, 0, 65_535)
         thread_count(self.threads)
         for name in ("max_batch", "max_body", "max_texts", "max_chars", "max_requests", "stop_seconds"):

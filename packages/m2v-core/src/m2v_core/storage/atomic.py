@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.exchange import exchange, give_back
 from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder
@@ -78,7 +79,7 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
         ...     (Path(folder) / "labels.txt").read_text()
         'good'
     """
-    path = Path(path)
+    path = checks.path("path", path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     target = Path(os.path.realpath(path))
     if path.exists() and (not path.is_file() or not os.access(target.parent, os.W_OK)):
@@ -112,7 +113,7 @@ def check_output(path: str | os.PathLike[str], *, folder: bool = False) -> None:
     Raises:
         InvalidInputError: The path is of the other kind, or its folder is missing or read-only.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if path.exists() and path.is_dir() != folder:
         expected, found = ("a folder", "a file") if folder else ("a file", "a folder")
         raise InvalidInputError(f"The output should be {expected}; found {found}: {path}. Choose another path.")

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.storage.narrow import NARROW_DTYPES, raw_dtype, widened
 from m2v_core.storage.tensor_file import opened, opened_tensors
@@ -55,7 +56,7 @@ def read_user_text(path: str | os.PathLike[str]) -> str:
     Raises:
         InvalidInputError: There is no such file, or it is not UTF-8.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     check_is_file(path)
     try:
         return path.read_text(encoding="utf-8-sig")

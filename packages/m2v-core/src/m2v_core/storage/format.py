@@ -319,7 +319,7 @@ def read(folder: Path, *, memory_map: bool = False) -> StoredModel:
         folder / TENSOR_FILE,
         required={EMBEDDINGS: READ_EMBEDDING_DTYPES},
         optional={WEIGHTS: READ_WEIGHT_DTYPES, MAPPING: MAPPING_DTYPES, RANGES: RANGE_DTYPES},
-        mapped=(EMBEDDINGS,) if memory_map else (),
+        mapped=(EMBEDDINGS,) if checks.truth("memory_map", memory_map) else (),
         save_id=save_id_of(raw, folder / CONFIG_FILE),
     )
     mapping = tensors.get(MAPPING)
@@ -383,7 +383,7 @@ def write(
     layers = {} if head is None else head_tensors(head)
     tokenizer = tokenizer_for_other_readers(stored.tokenizer_json, stored.config.max_length)
     vocabulary = None
-    if compiled:
+    if checks.truth("compiled", compiled):
         from m2v_core.storage import vocabulary_format
 
         vocabulary = vocabulary_format.compiled_from(json_bytes(tokenizer), TOKENIZER_FILE)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError, MissingPackageError, ModelNotFoundError
 
 #: Entry-point group of functions that find `org/name`, with the signature of `resolve`.
@@ -43,10 +44,11 @@ def resolve(
         MissingPackageError: `org/name` needs a resolver and none is installed.
         InvalidInputError: `subfolder` is not inside the folder.
     """
+    checks.expect(isinstance(subfolder, str | None), "subfolder", "a path in the model, or None", subfolder)
     inner = PurePosixPath(subfolder or ".")
     if inner.is_absolute() or ".." in inner.parts or "\\" in str(inner):
-        raise InvalidInputError(f"subfolder should be a path inside the model; found {subfolder!r}.")
-    folder = Path(reference)
+        raise InvalidInputError(f"subfolder should be a path inside the model; found {checks.shown(subfolder)}.")
+    folder = checks.path("the model", reference)
     if not folder.exists():
         name = os.fspath(reference)
         if not _REPO_ID.fullmatch(name):

@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.prompts import DOCUMENT, QUERY, resolved
@@ -82,7 +82,7 @@ def export_web(
         raise InvalidInputError("documents should hold one text or more, or be None; found none.")
     vectors = None if texts is None else unit(model.encode_document(texts))
     owned = {*STATIC, SETTINGS, VOCABULARY, TABLE, TEXTS, VECTORS}
-    with replaced_folder(Path(out), owned=owned, last=PAGE) as staging:
+    with replaced_folder(checks.path("out", out), owned=owned, last=PAGE) as staging:
         for page in STATIC:
             (staging / page).write_bytes((files("m2v_core.web") / "static" / page).read_bytes())
         (staging / VOCABULARY).write_bytes(vocabulary)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 
+from m2v_core.checks import expect, one_of
 from m2v_core.errors import InvalidInputError
 
 #: Names of the ways to make one vector of a sequence's hidden states.
@@ -24,12 +25,14 @@ Backend = Literal["auto", "flax", "torch"]
 Device = Any
 
 
-def check_compute_as(compute_as: str | None, backend: Backend) -> None:
+def check_compute_as(compute_as: object, backend: object) -> None:
     """Check that a backend uses `compute_as`.
 
     Raises:
         InvalidInputError: It would ignore it.
     """
+    one_of("backend", backend, get_args(Backend))
+    expect(isinstance(compute_as, str | None), "compute_as", "the name of a kind of encoder, or None", compute_as)
     if compute_as is not None and backend == "torch":
         raise InvalidInputError(
             f"compute_as chooses a Flax module, for the backends 'flax' and 'auto'; found compute_as={compute_as!r} "

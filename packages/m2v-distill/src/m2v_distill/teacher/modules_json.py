@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from m2v_core import checks
 from m2v_core.errors import ModelFormatError
 from m2v_core.storage.files import read_json
 from m2v_distill.logs import logger
@@ -116,6 +117,7 @@ def read_sentence_settings(folder: Path, *, pooling: str | None = None, place: P
     Raises:
         ModelFormatError: A module is unknown, or not as expected.
     """
+    checks.expect(isinstance(pooling, str | None), "pooling", "the name of a pooling, or None", pooling)
     listing = folder / "modules.json"
     if not listing.is_file():
         _warn_of_task_head(folder / "config.json", pooling or "mean")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.checks import one_of
+from m2v_core.errors import ModelFormatError
 from m2v_distill.teacher.nn.layers import Dense, LayerNorm
 
 #: Activations by torch's class names, as sentence-transformers writes them, without the module.
@@ -115,8 +116,7 @@ class SentencePooling(nnx.Module):
         truncate_dim: int | None = None,
     ) -> None:
         for name in poolings:
-            if name not in (*POOLINGS, "pooler"):
-                raise InvalidInputError(f"pooling should be one of {', '.join(POOLINGS)}, pooler; found {name!r}.")
+            one_of("pooling", name, (*POOLINGS, "pooler"))
         self.poolings = tuple(poolings)
         self.layers = nnx.List(layers)
         self.skips_prompt = skips_prompt

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_core.aliases import aliased
+from m2v_core.checks import expect, path
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.options import picked
 from m2v_core.redact import has_hub_token
@@ -72,7 +73,7 @@ def card_for(
         license: mit
     """
     options = picked(CardOptions, locals())
-    return make_card(Path(folder), options, repo_id=repo_id, subfolder=subfolder).merged_into(existing)
+    return make_card(path("folder", folder), options, repo_id=repo_id, subfolder=subfolder).merged_into(existing)
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,10 @@ def read_card(path: Path) -> str:
 
 def make_card(folder: Path, options: CardOptions, *, repo_id: str | None, subfolder: str | None) -> Card:
     """Write m2v's parts of a card; see `card_for`."""
+    expect(isinstance(repo_id, str | None), "repo_id", "a repository id like 'org/name', or None", repo_id)
     if repo_id is not None and not is_repo_id(repo_id):
         raise InvalidInputError(f"A repository id looks like 'org/name'; found {repo_id!r}.")
+    expect(isinstance(subfolder, str | None), "subfolder", "a path inside the repository, or None", subfolder)
     info = read_model_info(folder, name=repo_id or folder.resolve().name)
     info = _with_options(info, options)
     if subfolder:  # of these libraries, none loads a model from a subfolder

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from m2v_core.checks import expect
 from m2v_core.errors import InvalidInputError
 
 BEGIN = "<!-- m2v:begin (written by m2v, and again at each push: write before or after it) -->"
@@ -50,6 +51,7 @@ def updated(existing: str | None, metadata: Mapping[str, Any], section: str) -> 
     """
     if marker := MARKER.search(section):
         raise InvalidInputError(f"A template should hold no marker lines, which m2v adds; found {marker[0]}.")
+    expect(isinstance(existing, str | None), "existing", "the text of a card, or None", existing)
     old = existing or ""
     found = METADATA.match(old)
     text, body = (found[1] or "", old[found.end() :]) if found else ("", old.removeprefix("\ufeff"))

@@ -10,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from m2v_core.checks import one_of
+from m2v_core.checks import iterable, one_of, path, shown
 from m2v_core.errors import InvalidInputError
 from m2v_core.options import known_options, option
 from m2v_hub.names import is_repo_id
@@ -54,7 +54,7 @@ class Result:
             if field.name != "value" and (text is not None or field.default is MISSING):
                 one_line(f"{field.name} of a result", text)
         if type(self.value) is bool or not isinstance(self.value, Real | int) or not math.isfinite(self.value):
-            raise InvalidInputError(f"The value of a result should be a finite number; found {self.value!r}.")
+            raise InvalidInputError(f"The value of a result should be a finite number; found {shown(self.value)}.")
         if type(self.value) is not int:  # such as a number of numpy
             object.__setattr__(self, "value", float(self.value))
 
@@ -69,7 +69,9 @@ def as_results(metrics: Results | None) -> tuple[Result, ...]:
     Raises:
         InvalidInputError: An item is not a result.
     """
-    listed = [metrics] if isinstance(metrics, Result | Mapping) else () if metrics is None else metrics
+    listed = (
+        [metrics] if isinstance(metrics, Result | Mapping) else () if metrics is None else iterable("metrics", metrics)
+    )
     results = []
     for item in listed:
         if isinstance(item, Mapping):
@@ -81,7 +83,7 @@ def as_results(metrics: Results | None) -> tuple[Result, ...]:
                     f"A result has the fields {', '.join(known)}, and the first three are required; found this: {error}"
                 ) from None
         if not isinstance(item, Result):
-            raise InvalidInputError(f"metrics should be results (see m2v_hub.Result); found {item!r}.")
+            raise InvalidInputError(f"metrics should be results (see m2v_hub.Result); found {shown(item)}.")
         results.append(item)
     return tuple(results)
 
@@ -130,11 +132,15 @@ class CardOptions:
     def __post_init__(self) -> None:
         one_of("style", self.style, STYLES)
         if self.license is not None:
-            one_line("license", self.license)
+            object.__setattr__(self, "license", one_line("license", self.license))
+        if self.template is not None:
+            path("template", self.template)
         if self.base_model is not None and not is_repo_id(one_line("base_model", self.base_model)):
             raise InvalidInputError(
                 f"base_model should be the id of a model on the Hub, such as 'org/name'; found {self.base_model!r}."
             )
+        if self.base_model is not None:
+            object.__setattr__(self, "base_model", str(self.base_model))
         if self.language is not None:
             object.__setattr__(self, "language", names("language", self.language))
         object.__setattr__(self, "datasets", names("datasets", self.datasets))
@@ -148,8 +154,8 @@ def one_line(what: str, value: object) -> str:
         InvalidInputError: It is not; `what` names it in the message.
     """
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise InvalidInputError(f"{what} should be one line of text; found {value!r}.")
-    return value
+        raise InvalidInputError(f"{what} should be one line of text; found {shown(value)}.")
+    return str(value)  # PyYAML writes no text of numpy
 
 
 def names(what: str, values: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -158,5 +164,5 @@ def names(what: str, values: str | Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         InvalidInputError: An item is not one line of text; `what` names the option in the message.
     """
-    listed = [values] if isinstance(values, str) else () if values is None else values
+    listed = [values] if isinstance(values, str) else () if values is None else iterable(what, values)
     return tuple(one_line(what, value) for value in listed)

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from m2v_core.checks import one_of, whole
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
 from m2v_distill.teacher.interface import Device, Precision
@@ -60,17 +61,15 @@ class Placement:
         Raises:
             InvalidInputError: There is no such device or precision, or the devices cannot be grouped so.
         """
-        if precision not in get_args(Precision):
-            raise InvalidInputError(
-                f"precision should be one of {', '.join(get_args(Precision))}; found {precision!r}."
-            )
+        one_of("precision", precision, get_args(Precision))
+        whole("model_parallel", model_parallel, 1)
         try:
             devices = np.array(devices_of(device))
         except InvalidInputError:
             if not beside_torch:
                 raise
             devices = np.array(jax.devices())
-        if model_parallel < 1 or len(devices) % model_parallel:
+        if len(devices) % model_parallel:
             raise InvalidInputError(
                 f"model_parallel should divide the number of devices, {len(devices)}; found {model_parallel}."
             )
