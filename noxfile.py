@@ -400,8 +400,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The pages, with warnings as errors; `tests` runs their examples."""
+    """The pages, with warnings as errors, and how easily they can be read; `tests` runs their examples."""
     install(session, *GROUPS["docs"])
+    session.run("python", "tools/readability.py")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
 
 

@@ -184,7 +184,7 @@ def test_a_damaged_file_is_an_error_that_names_it(file: str, content: bytes, mes
 
 @needs_node
 def test_the_example_of_the_page_of_docs_runs(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "browser.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```javascript\n(.*?)^```$", page, flags=re.M | re.S)
     export_web(make_model(), tmp_path / "site", documents=["bad", "a day", "day"])
     (tmp_path / "example.mjs").write_text(f"{code}\nconsole.log(JSON.stringify(best.map((hit) => hit.text)));\n")

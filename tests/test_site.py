@@ -1,0 +1,57 @@
+"""The home page and the sidebar have the same pages, in the same order and by the same names; its pictures are up to date."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT / "tools"))
+
+import pictures
+
+HOME = (DOCS / "index.md").read_text(encoding="utf-8")
+TREE = re.compile(r"^```\{toctree\}\n:hidden:\n:caption: ([^\n]+)\n\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def title_of(page: str) -> str:
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def test_the_home_page_has_the_order_and_the_names_of_the_sidebar() -> None:
+    sidebar = [(caption, pages.split()) for caption, pages in TREE.findall(HOME)]
+    shown = []
+    for section in re.split(r"^### ", HOME.partition("```{toctree}")[0], flags=re.MULTILINE)[1:]:
+        caption, _, items = section.partition("\n")
+        shown.append((caption, re.findall(r"^- \[([^\]]+)\]\(([^)]+)\.md\): ", items, re.MULTILINE)))
+    assert [(caption, [(title_of(page), page) for page in pages]) for caption, pages in sidebar] == shown
+
+
+def test_every_page_is_in_the_sidebar() -> None:
+    listed = {page for _, pages in TREE.findall(HOME) for page in pages.split()}
+    inner = set(re.findall(r"^api-\w+$", (DOCS / "api.md").read_text(encoding="utf-8"), re.MULTILINE))
+    found = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md") if "_build" not in path.parts}
+    assert listed | inner | {"index"} == found
+
+
+@pytest.mark.parametrize("name", ["how-it-works.svg", "quality-and-speed.svg"])
+def test_pictures_say_what_the_pages_say(name: str) -> None:
+    written = (DOCS / "_static" / name).read_text(encoding="utf-8")
+    assert written == pictures.pictures()[name], "run python tools/pictures.py"
+
+
+def test_figures_of_the_home_page_are_those_of_the_tables() -> None:
+    """The README's first paragraph and its table of others repeat figures of other pages."""
+    teacher, peer, default, corpus = pictures.points()
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"embeds {round(default.first, -3):,.0f} new texts a second" in readme
+    assert f"{round(default.first / teacher.first, -1):.0f} times as many as that transformer" in readme
+    assert f"it scores {default.quality}, and the transformer {teacher.quality}" in readme
+    assert f"its default has {default.quality} in the chart instead of {peer.quality}" in readme
+    assert f"encodes {default.first / peer.first:.0f} times as many new texts" in readme
+    assert f"| {1e6 / default.first:.0f} µs when its words are new" in readme.replace("| 15 µs", "| 15 µs")
+    assert corpus.quality > teacher.quality
