@@ -140,7 +140,7 @@ def hub_cache(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     home = environment.get("XDG_CACHE_HOME") or "~/.cache"
     hub = environment.get("HF_HOME") or f"{home}/huggingface"
-    folder = Path(environment.get("HF_HUB_CACHE") or f"{hub}/hub").expanduser()
+    folder = Path(os.path.expanduser(environment.get("HF_HUB_CACHE") or f"{hub}/hub"))  # noqa: PTH111 - no home: as it is
     there = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
     try:
         models = sum(path.name.startswith("models--") for path in folder.iterdir()) if folder.is_dir() else 0

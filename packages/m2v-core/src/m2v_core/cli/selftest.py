@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from m2v_core.cli.packages import version_of
+
 if TYPE_CHECKING:
     from m2v_core.model import StaticModel
     from m2v_core.pipeline import StaticModelPipeline
@@ -16,6 +18,8 @@ _ROWS = ((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0))
 _TEXTS = ("good day", "bad day", "", "good good bad never-seen")
 #: The means of the rows of the texts' known words.
 _VECTORS = ((0.5, 0.5), (-0.5, 0.5), (0.0, 0.0), (1 / 3, 0.0))
+#: A text in a script that is left to the tokenizers library; its vector is that of its first word.
+_FOR_THE_LIBRARY = "good \u0b95"
 
 
 def self_test() -> Iterator[dict[str, Any]]:
@@ -73,14 +77,32 @@ def _model() -> StaticModel:
 
     from m2v_core.model import StaticModel
 
-    words = {"type": "WordLevel", "vocab": {word: row for row, word in enumerate(_WORDS)}, "unk_token": _WORDS[0]}
-    tokenizer = json.dumps({"pre_tokenizer": {"type": "Whitespace"}, "model": words})
+    words = {
+        "type": "WordPiece",
+        "unk_token": _WORDS[0],
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+        "vocab": {word: row for row, word in enumerate(_WORDS)},
+    }
+    letters = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": True,
+        "strip_accents": None,
+        "lowercase": True,
+    }
+    parts = {"normalizer": letters, "pre_tokenizer": {"type": "BertPreTokenizer"}, "model": words}
+    tokenizer = json.dumps({"version": "1.0", "added_tokens": [], **parts})
     return StaticModel(np.array(_ROWS, np.float32), tokenizer)
 
 
 def _expect(model: StaticModel) -> None:
     import numpy as np
 
-    found = model.encode(list(_TEXTS))
-    if found.shape != (len(_TEXTS), 2) or not np.allclose(found, _VECTORS, atol=1e-6):
-        raise AssertionError(f"expected the vectors {_VECTORS}; found {found.tolist()}")
+    texts, vectors = list(_TEXTS), list(_VECTORS)
+    if version_of("tokenizers"):
+        texts.append(_FOR_THE_LIBRARY)
+        vectors.append((1.0, 0.0))
+    found = model.encode(texts)
+    if found.shape != (len(texts), 2) or not np.allclose(found, vectors, atol=1e-6):
+        raise AssertionError(f"expected the vectors {vectors}; found {found.tolist()}")
