@@ -7,6 +7,7 @@ say) to choose the build.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -124,6 +125,33 @@ LOWEST_SMOKE = {
     **SMOKE,
     "hub": (*ARRAYS, "tests/hub/test_card.py", "tests/hub/test_fetch.py", "tests/hub/test_push.py"),
 }
+#: What users install together, and the tests that run with it.
+COMBINATIONS = {
+    "core": ("m2v-core",),
+    "core-hub": ("m2v-core", "m2v-hub"),
+    "core-distill": ("m2v-core", "m2v-distill"),
+    "core-train": ("m2v-core", "m2v-train"),
+    "all": PACKAGES,
+}
+#: The extras of m2v-core, each alone: what its tests need besides, and its tests. `mteb` brings PyTorch: see
+#: `integrations`.
+EXTRAS = {
+    "embed": ((), ("tests/core/test_embed.py",)),
+    "onnx": (("onnxruntime", "scikit-learn"), ("tests/core/test_onnx.py",)),
+    "quantization": ((), ("tests/core/test_cluster.py",)),
+    "search": ((), ("tests/core/test_search_lexical.py",)),
+    "serve": (("bm25s", "httpx2"), ("tests/core/test_serve.py",)),
+    "sklearn": ((), ("tests/core/test_sklearn.py",)),
+}
+#: What the tests need of the source: neither the packages' modules nor anything that imports them.
+COPIED = (
+    "conftest.py",
+    "docs",
+    "examples",
+    "pyproject.toml",
+    "tests",
+    *(f"packages/{p}/pyproject.toml" for p in PACKAGES),
+)
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -318,6 +346,21 @@ def web(session: nox.Session) -> None:
 
 
 @nox.session
+def image(session: nox.Session) -> None:
+    """What `examples/image/Containerfile` makes, in bubblewrap: read-only, without a network, in 128 MiB.
+
+    `-- --model FOLDER` takes a model of your own.
+    """
+    if sys.platform != "linux" or shutil.which("bwrap") is None:
+        session.skip("needs bubblewrap on Linux (Debian: apt-get install bubblewrap)")
+    arguments = [word for word in session.posargs if word != "smoke"]
+    site = Path(session.create_tmp()).resolve() / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    session.install("--no-deps", "--target", str(site), "./packages/m2v-core", "numpy", "safetensors")
+    session.run("python", "tools/image.py", str(site), *arguments)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
@@ -384,11 +427,18 @@ def large_model(session: nox.Session, python: str) -> str:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff, and the rules of who may import whom."""
+    """Ruff, the rules of who may import whom, and the files for GitHub."""
     install(session, *GROUPS["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-logo")
+    session.run("zizmor", "--offline", "--no-progress", ".github/workflows")
+    for schema, files in {
+        "github-workflows": [".github/workflows/ci.yml", ".github/workflows/release.yml"],
+        "github-issue-forms": [".github/ISSUE_TEMPLATE/fault.yml", ".github/ISSUE_TEMPLATE/wish.yml"],
+        "citation-file-format": ["CITATION.cff"],
+    }.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 @nox.session
@@ -421,3 +471,142 @@ def build(session: nox.Session) -> None:
     python = environment(session, "empty", [wheel], fresh=True)
     session.run(python, "-m", "pip", "list", external=True)
     session.run(python, "examples/core_alone.py", external=True)
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """All that must hold before PACKAGE is published: `-- m2v-core`; archives and SBOM are in dist/PACKAGE afterwards.
+
+    `--quick` runs a smoke of the tests in each environment. `--rehearsal` goes on where the source is not ready: a
+    changelog without a date, changes that are not committed.
+    """
+    package = next((name for name in PACKAGES if name in session.posargs), None)
+    unknown = set(session.posargs) - {package, "--quick", "--rehearsal"}
+    if package is None or unknown:
+        session.error(f"expected one of {', '.join(PACKAGES)}, and --quick or --rehearsal: nox -s release -- m2v-core")
+    rehearsal = [word for word in session.posargs if word == "--rehearsal"]
+    session.install(*GROUPS["release"])
+    session.run("python", "tools/release.py", package, *rehearsal)
+    wheels, dist = Path(session.create_tmp()).resolve() / "wheels", ROOT / "dist" / package
+    for folder in (wheels, dist):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in PACKAGES:
+        where = dist if name == package else wheels
+        session.run("python", "-m", "build", "--outdir", str(where), f"packages/{name}", silent=True)
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.glob("*"))))
+    session.run("python", "tools/release.py", package, "--dist", str(dist), *rehearsal)
+    for wheel in dist.glob("*.whl"):
+        shutil.copy(wheel, wheels)
+    bill_of_materials(session, package, wheels, dist)
+    tests = copied_tests(session)
+    for name, packages in COMBINATIONS.items():
+        if package in packages:
+            combination(session, name, packages, wheels, tests)
+    if package == "m2v-core":
+        for extra in EXTRAS:
+            extra_alone(session, extra, wheels, tests)
+        session.log("m2v-core[mteb] was not installed: it brings PyTorch; nox -s integrations has it")
+    session.log(f"{package} can be released: {', '.join(sorted(path.name for path in dist.glob('*')))}")
+
+
+def fresh(session: nox.Session, name: str, *requirements: str) -> str:
+    """The Python of a new environment with these requirements, by uv where the session's is."""
+    folder = Path(session.create_tmp()).resolve() / name
+    python = str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    if session.venv_backend == "uv":
+        session.run("uv", "venv", "-q", "--clear", "--python", f"{session.bin}/python", str(folder))
+        session.run("uv", "pip", "install", "-q", "--python", python, *requirements)
+    else:
+        session.run("python", "-m", "venv", "--clear", str(folder))
+        session.run(python, "-m", "pip", "install", "-q", *requirements, external=True)
+    return python
+
+
+def wheel_of(package: str, wheels: Path, extra: str = "") -> str:
+    """A requirement of the wheel that was built, whatever an index has."""
+    (wheel,) = wheels.glob(f"{package.replace('-', '_')}-*.whl")
+    return f"{package}{extra} @ {wheel.as_uri()}"
+
+
+def copied_tests(session: nox.Session) -> Path:
+    """A folder with the tests and without the source, so that they import what is installed."""
+    folder = Path(session.create_tmp()).resolve() / "copied"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def combination(session: nox.Session, name: str, packages: Sequence[str], wheels: Path, tests: Path) -> None:
+    """The wheels of some packages in a new environment: the doctor, then the tests."""
+    python = fresh(session, name, *(wheel_of(package, wheels) for package in packages))
+    with session.chdir(tests):
+        for package in packages:
+            module = package.replace("-", "_")
+            code = f"import {module}; assert 'site-packages' in {module}.__file__, {module}.__file__"
+            session.run(python, "-I", "-c", code, external=True)
+        session.run(python, "-I", "-m", "m2v_core", "doctor", external=True)  # before the tests' libraries are there
+    needs = [*GROUPS["test"], *(GROUPS["test-train"] if "m2v-train" in packages else ())]
+    more_into(session, python, *needs)
+    if "m2v-distill" in packages:
+        more_into(session, python, "--no-deps", TEACHER)
+    shorts = [package.removeprefix("m2v-") for package in packages]
+    smoke = [file for short in shorts for file in SMOKE[short]]
+    everything = [f"tests/{short}" for short in shorts]
+    arguments = ["-q", *smoke] if "--quick" in session.posargs else [*PARALLEL, *everything]
+    data = {"M2V_DATA": os.environ.get("M2V_DATA", str(ROOT.parent / "shared" / "data"))}
+    with session.chdir(tests):
+        session.run(python, "-m", "pytest", *arguments, env={**TESTING, **data}, external=True)
+
+
+def more_into(session: nox.Session, python: str, *requirements: str) -> None:
+    """Install more into an environment that `fresh` made."""
+    pip = ("uv", "pip", "install", "-q", "--python", python) if session.venv_backend == "uv" else ()
+    session.run(*(pip or (python, "-m", "pip", "install", "-q")), *requirements, external=not pip)
+
+
+def extra_alone(session: nox.Session, extra: str, wheels: Path, tests: Path) -> None:
+    """An extra of m2v-core in a new environment: the doctor finds it complete, and its tests run."""
+    needs, files = EXTRAS[extra]
+    python = fresh(session, f"extra-{extra}", wheel_of("m2v-core", wheels, f"[{extra}]"))
+    with session.chdir(tests):
+        report = session.run(python, "-I", "-m", "m2v_core", "doctor", "--json", silent=True, external=True)
+        found = json.loads(str(report))
+        if not (found["ok"] and found["extras"][f"m2v-core[{extra}]"]["installed"]):
+            session.error(f"m2v-core[{extra}] is not complete: {report}")
+    more_into(session, python, "filelock", "hypothesis", "pytest", *needs)
+    with session.chdir(tests):
+        session.run(python, "-m", "pytest", "-q", *files, external=True)
+
+
+def bill_of_materials(session: nox.Session, package: str, wheels: Path, dist: Path) -> None:
+    """An SBOM (CycloneDX) of what `pip install PACKAGE` brings, and its known weaknesses, where PyPI can be asked."""
+    version = next(dist.glob("*.tar.gz")).name.removesuffix(".tar.gz").rpartition("-")[2]
+    python = fresh(session, "sbom", "--find-links", str(wheels), f"{package}=={version}")  # not by URL: no path in it
+    bill = dist / f"{package.replace('-', '_')}-{version}.cdx.json"
+    session.run("cyclonedx-py", "environment", "--output-reproducible", "--output-file", str(bill), python)
+    names = sorted(part["name"] for part in json.loads(bill.read_text("utf-8"))["components"])
+    session.log(f"{bill.name}: {len(names)} packages: {', '.join(names)}")
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = str(session.run(python, "-I", "-c", code, silent=True, external=True)).strip()
+    report = dist.parent / f"{package}-audit.json"
+    report.unlink(missing_ok=True)
+    quietly = ("--progress-spinner", "off", "--timeout", "15", "-f", "json")
+    audit = ("pip-audit", "--path", site, *quietly, "-o", str(report))
+    said = str(session.run(*audit, silent=True, success_codes=[0, 1]))
+    if not report.exists():
+        session.warn(f"pip-audit was skipped, as it could not ask PyPI: {said.strip().splitlines()[-1][:200]}")
+        return
+    parts = json.loads(report.read_text("utf-8"))["dependencies"]
+    unknown = [part["name"] for part in parts if "skip_reason" in part and part["name"] not in PACKAGES]
+    if len(unknown) == len(set(names) - set(PACKAGES)):
+        session.warn("pip-audit was skipped: the package index here tells nothing of weaknesses, as pypi.org does")
+        return
+    weak = [part["name"] for part in parts if part.get("vulns")]
+    if weak:
+        session.error(f"packages with known weaknesses: {', '.join(weak)}; see {report}")
+    session.log(f"pip-audit: no known weaknesses; not known to it: {', '.join(unknown) or 'none'}")

@@ -14,7 +14,7 @@ from m2v_core.cli.main import PACKAGES, build_parser
 PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("encode", "embed", "predict", "evaluate", "evaluate-mteb", "info", "quantize", "compile", "verify", "export"),
-    *("search", "serve"),
+    *("search", "serve", "doctor", "completion"),
     *PACKAGES,
 )
 OURS = {"m2v-core": "m2v_core", "m2v-distill": "m2v_distill", "m2v-hub": "m2v_hub", "m2v-train": "m2v_train"}

@@ -83,6 +83,13 @@ def test_probabilities() -> None:
     fails(m2v("predict", HEADS / "identity", "--proba", stdin="good"), 1, "--proba is for heads with labels")
 
 
+def test_json_objects_for_programs() -> None:
+    """A label as it is, where a line of text shows an escaped one."""
+    found = output("predict", HEADS / "softmax-numbers", "--json", stdin="\n".join(TEXTS))
+    assert [json.loads(line) for line in found] == [{"label": label} for label in predicted("softmax-numbers")]
+    fails(m2v("predict", HEADS / "softmax", "--json", "--out", "x.jsonl", stdin="a"), 1, "--json is for stdout")
+
+
 def test_more_texts_than_a_batch(tmp_path: Path) -> None:
     many = TEXTS * 1000
     (tmp_path / "x.txt").write_text("\n".join(many))

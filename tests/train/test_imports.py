@@ -12,6 +12,8 @@ import pytest
 
 from conftest import make_model
 
+m2v_train = pytest.importorskip("m2v_train")
+
 PACKAGE = Path(__file__).parents[2] / "packages" / "m2v-train"
 #: The siblings, what only they need, and what only extras and users bring.
 ABSENT = (
@@ -64,7 +66,7 @@ def test_training_needs_no_other_package(tmp_path: Path) -> None:
 def test_the_package_asks_for_what_it_imports() -> None:
     """At the top of its modules: what only extras bring is imported inside functions."""
     imports = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
-    modules = (PACKAGE / "src" / "m2v_train").rglob("*.py")
+    modules = Path(str(m2v_train.__file__)).parent.rglob("*.py")
     found = {name for file in modules for name in imports.findall(file.read_text(encoding="utf-8"))}
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = {re.split("[<>=]", requirement)[0].replace("-", "_") for requirement in project["dependencies"]}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from m2v_core.__about__ import __version__
 from m2v_core.cli import compile as compile_command
 from m2v_core.cli import (
+    completion,
+    doctor,
     embed,
     encode,
     evaluate,
@@ -28,10 +29,13 @@ from m2v_core.cli import (
     serve,
     verify,
 )
-from m2v_core.cli.parser import Parser, Subcommands, in_words_of_the_command
+from m2v_core.cli.parser import Parser, ShowVersions, Subcommands, in_words_of_the_command
 from m2v_core.cli.streams import escaping_streams
 from m2v_core.errors import InvalidInputError, M2VError
 from m2v_core.redact import printable_lines
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 COMMANDS = "m2v.commands"
 
@@ -49,6 +53,8 @@ OURS = (
     verify,
     export,
     serve,
+    doctor,
+    completion,
 )
 
 #: The subcommands that other packages bring, so that a missing one can say where it comes from.
@@ -81,6 +87,7 @@ examples:
   m2v serve my-model my-classifier                                answer requests over HTTP, as OpenAI's API
   m2v evaluate my-classifier test.csv --label-column category     how often it is right
   m2v evaluate-mteb my-model --tasks STS12 STS13                  tasks of mteb (pip install 'm2v-core[mteb]')
+  m2v doctor                                                      is all that is installed in order?
 
 What stdout cannot show is escaped, as \\u732b; PYTHONUTF8=1 makes stdout UTF-8, which files of --out always are.
 
@@ -126,7 +133,8 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = Parser(
         prog="m2v", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"m2v-core {__version__}")
+    parser.add_argument("--version", action=ShowVersions, nargs=0, help="show the packages of m2v and their versions")
+    parser.set_defaults(build_parser=build_parser)  # for `m2v completion`, which shows all commands
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in OURS:
         command.register(commands)
@@ -143,6 +151,13 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
             missing.add_argument("rest", nargs=argparse.REMAINDER)
             missing.set_defaults(run=_missing(name, package))
     return parser
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """The entry points of a group."""
+    from importlib import metadata  # a third of the imports, and most commands are our own
+
+    return metadata.entry_points(group=group)
 
 
 def _register(point: EntryPoint, commands: Subcommands, *, wanted: bool) -> None:

@@ -75,14 +75,14 @@ def vector_output(path: Path | None, dim: int, dtype: str) -> Iterator[Write]:
 
 
 @contextmanager
-def label_output(path: Path | None, names: Sequence[str] | None) -> Iterator[Write]:
+def label_output(path: Path | None, names: Sequence[str] | None, *, objects: bool = False) -> Iterator[Write]:
     """Take rows of `(label, probabilities)`; the latter are `None`, or a number for each of `names`.
 
     stdout and `.txt` get a line for each: the label as one printable line, a JSON array of labels, or with
-    probabilities a JSON object. `.jsonl` gets objects, `.csv` and `.parquet` the column `label` and, with
-    probabilities, one for each name.
+    probabilities a JSON object. `.jsonl`, and stdout if `objects` is set, get JSON objects; `.csv` and `.parquet` the
+    column `label` and, with probabilities, one for each name.
     """
-    kind = "" if path is None else path.suffix.lower()
+    kind = (".jsonl" if objects else "") if path is None else path.suffix.lower()
     if kind == ".csv":
         with _text(path) as file:
             table = csv.writer(file, lineterminator="\n")

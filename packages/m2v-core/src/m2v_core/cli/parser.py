@@ -55,6 +55,19 @@ class Parser(argparse.ArgumentParser):
         }
 
 
+class ShowVersions(argparse.Action):
+    """Prints the packages of m2v that are installed, one a line, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print and exit."""
+        from m2v_core.cli.packages import our_versions
+
+        for name, version in our_versions().items():
+            if version is not None:
+                print(f"{name} {version}")
+        parser.exit()
+
+
 def in_words_of_the_command(message: str, flags: dict[str, str]) -> str:
     """An error of a function in the words of the command: options by their flags, and `none` for `None`.
 

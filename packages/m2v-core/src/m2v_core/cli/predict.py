@@ -34,6 +34,7 @@ def register(commands: Subcommands) -> None:
         type=Path,
         help=f"write to a file that ends in {', '.join(ENDINGS)} (default: lines on stdout)",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON objects, one a line, of any label")
     add_quiet(parser)
     set_run(parser, _run)
 
@@ -60,6 +61,8 @@ def _probability(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     check_ending(options.out, ENDINGS)
+    if options.json and options.out is not None:
+        raise InvalidInputError("--json is for stdout; found --out, whose ending decides (.jsonl). Leave one out.")
     unknown, n_texts = UnknownTexts(), 0
     with opened_texts(options) as texts:
         from m2v_core.pipeline import StaticModelPipeline
@@ -70,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
             if head.classes_ is None:
                 raise InvalidInputError("--proba is for heads with labels; this one has none. Leave it out.")
             names = [str(name) for name in head.classes_.tolist()]
-        with text_bar("Predicting", options) as bar, label_output(options.out, names) as write:
+        with text_bar("Predicting", options) as bar, label_output(options.out, names, objects=options.json) as write:
             for batch in batches(texts):
                 try:
                     vectors = pipeline.model.encode(batch)
