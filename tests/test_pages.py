@@ -24,7 +24,7 @@ for package in ("m2v_distill", "m2v_train", "m2v_hub"):
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
     *("../README.md", "quickstart.md", "embedding-a-corpus.md", "encoding.md", "searching.md", "serving.md"),
-    *("exporting.md", "scale.md"),
+    *("exporting.md", "scale.md", "search-with-the-teachers-quality.md"),
     *("teachers.md", "training.md"),
 ]
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
