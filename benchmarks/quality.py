@@ -24,6 +24,12 @@ Tasks, which all count in the mean but those of --languages:
   Offensive        te_offensive_train_*: the same
   (file's name)    each file of --pairs, like STS-B, and of --labelled, like Banking77
 
+With --retrieval, the first encoder is a teacher and the second a plain student of it, and the table is that of search
+by a student that is fitted to the collection; with --agreement, it is fitted to samples of a large one. For instance:
+
+  python benchmarks/quality.py teacher:minilm distill:minilm --retrieval cranfield
+  python benchmarks/quality.py teacher:minilm --agreement tweets.txt --samples 1000 4000 16000
+
 Vectors are scaled to unit length. Folds and samples follow from the seed alone: they are the same for each encoder.
 """
 
@@ -87,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
     option("--seed", type=int, default=0, help="of folds and samples; default: 0")
     option("--speed", action="store_true", help=f"measure texts per second too, on {SPEED_TEXTS} texts seen before")
     option("--plot", type=Path, metavar="STEM", help="draw quality against speed: STEM.png and STEM.svg (matplotlib)")
+    option("--retrieval", metavar="FOLDER", nargs="+", default=[],
+           help="collections: folders in the layout of BEIR, cranfield, titles or docstrings")  # fmt: skip
+    option(
+        "--agreement", type=Path, metavar="FILE", help="a large collection: a text a line, the first 1000 are queries"
+    )
+    option("--samples", type=int, nargs="+", default=[1000, 4000, 16_000], metavar="N", help="sizes of --agreement")
     option("--json", type=Path, metavar="FILE", help="write all numbers to this file")
     return made
 
@@ -94,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
 def report(args: argparse.Namespace) -> None:
     """All that `main` does with a good command line."""
     specs = [Spec.parse(text) for text in args.encoders or DEFAULT_ENCODERS]
+    if args.retrieval or args.agreement:
+        report_search(args, specs)
+        return
     _unique("encoders", [spec.name for spec in specs], "call one of them NAME=...")
     tasks, skipped = find_tasks(args)
     print("".join(f"{line}\n" for line in skipped), end="")
@@ -118,6 +133,26 @@ def report(args: argparse.Namespace) -> None:
         dots = [Dot(row.name, row.texts_per_second or 0, row.mean or 0) for row in rows]
         png, svg = draw(dots, args.plot, n_tasks=sum(task.counts for task in tasks))
         print(f"\nplots: {png}, {svg}")
+
+
+def report_search(args: argparse.Namespace, specs: Sequence[Spec]) -> None:
+    """The tables of --retrieval and --agreement."""
+    from quality_retrieval import agreement_table, retrieval_table
+    from search_collections import opened
+
+    needed = 2 if args.retrieval else 1
+    if len(specs) < needed or specs[0].kind != "teacher":
+        raise InvalidInputError(
+            "--retrieval needs two encoders, teacher:... and a plain student of it; --agreement one."
+        )
+    teacher = specs[0].teacher()
+    for name in args.retrieval:
+        print(f"\n{name}")
+        table = retrieval_table(teacher, specs[1].student(), opened(name))
+        print(f"\n{table}")
+    if args.agreement:
+        texts = [text for text in args.agreement.read_text(encoding="utf-8").split("\n") if text.strip()]
+        print(f"\n{agreement_table(teacher, list(dict.fromkeys(texts)), args.samples)}")
 
 
 def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:

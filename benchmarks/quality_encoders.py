@@ -12,13 +12,16 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core import StaticModel
 from m2v_core.errors import InvalidInputError, MissingPackageError
+
+if TYPE_CHECKING:
+    from m2v_distill import Teacher
 
 Made = TypeVar("Made")
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -72,14 +75,21 @@ class Spec:
             M2VError: There is no such model, or it cannot be read.
         """
         if self.kind == "teacher":
-            from m2v_distill import Teacher
+            return self.teacher().encode
+        return partial(self.student().encode, use_multiprocessing=False)
 
-            teacher: Teacher = self._made_by(Teacher.from_pretrained)
-            return teacher.encode
+    def teacher(self) -> Teacher:
+        """The teacher; errors as of `load`."""
+        from m2v_distill import Teacher
+
+        return self._made_by(Teacher.from_pretrained)
+
+    def student(self) -> StaticModel:
+        """The static model; errors as of `load`."""
         make: Callable[..., StaticModel] = StaticModel.from_pretrained
         if self.kind == "distill":
             from m2v_distill import distill as make
-        return partial(self._made_by(make).encode, use_multiprocessing=False)
+        return self._made_by(make)
 
     def _made_by(self, maker: Callable[..., Made]) -> Made:
         known = inspect.signature(maker).parameters

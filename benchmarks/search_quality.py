@@ -9,84 +9,15 @@ The queries are split into two halves by turns: settings were chosen on the firs
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
-from numpy.typing import NDArray
+from search_collections import DATA, Collection, Found, K, beir, cranfield
 
 from m2v_core import StaticModel
 from m2v_core.search import Index, lexical, ranking
 from m2v_core.search.words import words
-
-DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
-K = 10
-_DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
-
-#: Rows of one query, the best first.
-Found = list[list[int]]
-
-
-@dataclass(frozen=True)
-class Collection:
-    """Texts, queries, and for each query the gain of texts by their rows."""
-
-    texts: list[str]
-    queries: list[str]
-    gains: list[dict[int, float]]
-
-    def ndcg(self, found: Found) -> NDArray[np.float64]:
-        """nDCG@10 x 100 of each query that has a text with a gain."""
-        scores = []
-        for rows, gains in zip(found, self.gains, strict=True):
-            ideal = sorted(gains.values(), reverse=True)[:K]
-            if ideal and ideal[0] > 0:
-                got = [gains.get(row, 0) for row in rows[:K]]
-                scores.append(100 * (got @ _DISCOUNTS[: len(got)]) / (ideal @ _DISCOUNTS[: len(ideal)]))
-        return np.array(scores)
-
-
-def cranfield(folder: Path) -> Collection:
-    """The Cranfield collection, whose judgements number the queries by their order; a gain is 5 less the code."""
-
-    def records(name: str) -> Iterator[tuple[str, dict[str, str]]]:
-        text = (folder / name).read_text(encoding="latin-1")
-        for record in re.split(r"^\.I\s+", text, flags=re.MULTILINE)[1:]:
-            number, *fields = re.split(r"^\.([TABW])\s*$", record, flags=re.MULTILINE)
-            yield (
-                number.strip(),
-                {key: " ".join(value.split()) for key, value in zip(fields[::2], fields[1::2], strict=True)},
-            )
-
-    documents = dict(records("cran.all.1400"))
-    rows = {name: row for row, name in enumerate(documents)}
-    queries = [fields["W"] for _, fields in records("cran.qry")]
-    gains: list[dict[int, float]] = [{} for _ in queries]
-    for line in (folder / "cranqrel").read_text(encoding="ascii").splitlines():
-        query, document, code = line.split()[:3]
-        gains[int(query) - 1][rows[document]] = 5 - int(code) if 1 <= int(code) <= 4 else 0
-    texts = [f"{fields.get('T', '')} {fields.get('W', '')}" for fields in documents.values()]
-    return Collection(texts, queries, gains)
-
-
-def beir(folder: Path) -> Collection:
-    """A collection in the layout of BEIR, whose test queries are those with judgements."""
-    corpus = [json.loads(line) for line in (folder / "corpus.jsonl").open(encoding="utf-8")]
-    rows = {each["_id"]: row for row, each in enumerate(corpus)}
-    judged: dict[str, dict[int, float]] = {}
-    with (folder / "qrels" / "test.tsv").open(encoding="utf-8") as file:
-        for line in csv.DictReader(file, delimiter="\t"):
-            if line["corpus-id"] in rows:
-                judged.setdefault(line["query-id"], {})[rows[line["corpus-id"]]] = float(line["score"])
-    queries = {each["_id"]: each["text"] for each in map(json.loads, (folder / "queries.jsonl").open(encoding="utf-8"))}
-    texts = [f"{each.get('title', '')} {each['text']}" for each in corpus]
-    return Collection(texts, [queries[name] for name in judged], list(judged.values()))
 
 
 def reciprocal_ranks(lists: Sequence[list[int]], constant: int = 60) -> list[int]:

@@ -97,7 +97,7 @@ def test_passages_are_the_whole_text(text: str, max_chars: int) -> None:
 @given(st.text(alphabet="ab. \n", min_size=1, max_size=60), st.integers(5, 40))
 def test_cuts_cost_the_least(text: str, max_chars: int) -> None:
     """Among all ways to cut."""
-    bounds = chunks._sentences(text, max_chars)
+    bounds = chunks.sentence_bounds(text, max_chars)
     n = len(bounds) - 1
     if n > 9:
         return
@@ -122,7 +122,7 @@ def test_passages_end_where_the_subject_changes() -> None:
 
 def test_sentences() -> None:
     def cut(text: str, max_chars: int = 100) -> list[str]:
-        bounds = chunks._sentences(text, max_chars)
+        bounds = chunks.sentence_bounds(text, max_chars)
         return [text[start:stop] for start, stop in pairwise(bounds)]
 
     assert cut("One. Two!  Three?\nFour") == ["One. ", "Two!  ", "Three?\n", "Four"]

@@ -10,6 +10,9 @@ from m2v_core.lazy import lazy
 from m2v_distill.__about__ import __version__
 
 if TYPE_CHECKING:
+    from m2v_distill.collection.config import CollectionConfig
+    from m2v_distill.collection.documents import DocumentPassage
+    from m2v_distill.collection.pipeline import FittedCollection, add_documents, fit_collection
     from m2v_distill.config import DistillConfig
     from m2v_distill.corpus.featurize import featurize
     from m2v_distill.corpus.store import FeatureStore
@@ -23,6 +26,12 @@ __all__ = [
     "distill",
     "distill_from_model",
     "token_counts",
+    # collections: documents by the teacher, queries by a student
+    "CollectionConfig",
+    "DocumentPassage",
+    "FittedCollection",
+    "add_documents",
+    "fit_collection",
     # teachers, and their vectors of a corpus
     "FeatureStore",
     "Teacher",
@@ -34,11 +43,16 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "CollectionConfig": "m2v_distill.collection.config",
         "DistillConfig": "m2v_distill.config",
+        "DocumentPassage": "m2v_distill.collection.documents",
         "FeatureStore": "m2v_distill.corpus.store",
+        "FittedCollection": "m2v_distill.collection.pipeline",
         "Teacher": "m2v_distill.teacher.teacher",
+        "add_documents": "m2v_distill.collection.pipeline",
         "distill": "m2v_distill.pipeline",
         "distill_from_model": "m2v_distill.pipeline",
+        "fit_collection": "m2v_distill.collection.pipeline",
         "featurize": "m2v_distill.corpus.featurize",
         "token_counts": "m2v_distill.vocabulary.weights",
     },

@@ -255,7 +255,8 @@ def _frequencies(config: DistillConfig, tokens: Sequence[str]) -> Float64[ndarra
     return counts_by_id(cast("Mapping[str, float] | Sequence[float]", config.frequencies), tokens)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """The versions of the packages that decide on a student, for its config."""
     import jax
     import transformers
 
@@ -275,7 +276,7 @@ def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
         "license": source.license,
         "base_model_revision": source.revision,
         "distillation_settings": {**config.recorded_settings, "precision": teacher.placement.precision},
-        "package_versions": _versions(),
+        "package_versions": package_versions(),
     }
     return Config(
         normalize=True,

@@ -62,6 +62,7 @@ PACKAGES = {
     "card": "m2v-hub",
     "distill": "m2v-distill",
     "featurize": "m2v-distill",
+    "index": "m2v-distill",
     "pull": "m2v-hub",
     "push": "m2v-hub",
     "train": "m2v-train",

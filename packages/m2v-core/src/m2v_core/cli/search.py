@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from m2v_core.cli.documents import Document, read_documents
 from m2v_core.cli.outputs import json_line
 from m2v_core.cli.parser import MODEL, Subcommands, add_json, add_quiet, set_run, whole
 from m2v_core.errors import InvalidInputError
@@ -24,9 +24,6 @@ DTYPES = ("float32", "float16", "int8", "binary")
 
 #: Characters of a passage that are shown, but for `--json`.
 _SHOWN = 200
-
-#: A part of a file: its number in the file, and its text.
-_Place = tuple[int, str]
 
 
 def register(commands: Subcommands) -> None:
@@ -69,18 +66,21 @@ def register(commands: Subcommands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
-    places = [(path, list(_read(path, options))) for path in options.files]
+    documents = [
+        document
+        for path in options.files
+        for document in read_documents(path, text_column=options.text_column, lines=options.lines)
+    ]
     from m2v_core.search import Index
 
     if options.index is not None:
         index = Index.load(options.index, options.model)
     else:
         index = Index(options.model, dtype=options.dtype or "float32", lexical=_with_words(options))
-    if places and index.model is None:
+    if documents and index.model is None:
         raise InvalidInputError(f"{options.index} has no model to embed the files. Name one with --model.")
-    for path, parts in places:
-        if index.model is not None:
-            _add(index, index.model, path, parts, options)
+    if index.model is not None:
+        _add(index, index.model, documents, options)
     hits = index.search(options.query, k=options.k, mode=options.mode, threads=options.threads)
     if options.save is not None:
         index.save(options.save)
@@ -125,37 +125,19 @@ def _with_words(options: argparse.Namespace) -> bool:
     return options.mode != "dense" and find_spec("bm25s") is not None
 
 
-def _read(path: Path, options: argparse.Namespace) -> Iterator[_Place]:
-    """The rows of a table, the lines of a text file, or all of its text as one."""
-    from m2v_core.data.columns import TABLES, as_text, place_of, read_columns
-    from m2v_core.storage.files import read_user_text
-
-    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    if bare.suffix.lower() in TABLES:
-        column = options.text_column or "text"
-        for row in read_columns(path, [column], hint="Name the column of the texts with --text-column."):
-            yield row.number, as_text(row.values[0], place_of(path), row.number)
-        return
-    text = read_user_text(path)
-    if options.lines:
-        yield from ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
-    elif text.strip():
-        yield 0, text
-
-
-def _add(index: Index, model: StaticModel, path: Path, parts: list[_Place], options: argparse.Namespace) -> None:
-    """Add the passages of a file."""
+def _add(index: Index, model: StaticModel, documents: list[Document], options: argparse.Namespace) -> None:
+    """Add the passages of documents."""
     from m2v_core.search import passages
 
-    found = []
-    for number, text in parts:
-        if number:
-            found.append((number, text.strip()))
+    about = []
+    limit = {} if options.max_chars is None else {"max_chars": options.max_chars}
+    for document in documents:
+        if document.line:
+            found = [(document.line, document.text.strip())]
         else:
-            limit = {} if options.max_chars is None else {"max_chars": options.max_chars}
-            found += [(passage.line, passage.text) for passage in passages(text, model, **limit)]
-    about = [{"file": str(path), "line": number, "text": text} for number, text in found]
-    index.add([text for _, text in found], metadata=about)
+            found = [(passage.line, passage.text) for passage in passages(document.text, model, **limit)]
+        about += [{"file": document.file, "line": line, "text": text} for line, text in found]
+    index.add([str(each["text"]) for each in about], metadata=about)
 
 
 def _as_object(hit: Hit) -> dict[str, Any]:
@@ -168,10 +150,14 @@ def _as_line(hit: Hit) -> str:
         return f"{hit.score:.3f}  {printable(str(hit.id))}  {printable(json_line(hit.metadata, sys.stdout))}"
     text = " ".join(hit.metadata["text"].split())
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-    return f"{hit.score:.3f}  {printable(hit.metadata['file'])}:{hit.metadata['line']}  {printable(shown)}"
+    file, place = hit.metadata["file"], f"{hit.metadata['file']}:{hit.metadata['line']}"
+    document = hit.metadata.get("document", file)
+    return f"{hit.score:.3f}  {printable(place if document == file else str(document))}  {printable(shown)}"
 
 
 def _is_ours(about: Any) -> bool:
-    """Whether metadata is that of this command: an index may be another's."""
+    """Whether metadata is that of this command, or of `m2v index`: an index may be another's."""
     kinds = {"file": str, "line": int, "text": str}
-    return isinstance(about, dict) and {name: type(value) for name, value in about.items()} == kinds
+    if not isinstance(about, dict) or not isinstance(about.get("document", ""), str | int):
+        return False
+    return {name: type(value) for name, value in about.items() if name != "document"} == kinds

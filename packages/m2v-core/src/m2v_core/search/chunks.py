@@ -64,7 +64,7 @@ def passages(text: str, model: StaticModel, *, max_chars: int = 800) -> list[Pas
     checks.expect(isinstance(text, str), "text", "a text (str)", text)
     checks.expect(isinstance(model, StaticModel), "model", "a StaticModel", model)
     checks.whole("max_chars", max_chars, 1)
-    bounds = _sentences(text, max_chars)
+    bounds = sentence_bounds(text, max_chars)
     pieces = [text[start:stop] for start, stop in pairwise(bounds)]
     found, line, seen = [], 1, 0
     for first, last in pairwise(_cuts(bounds, _costs(pieces, model), max_chars)):
@@ -77,8 +77,13 @@ def passages(text: str, model: StaticModel, *, max_chars: int = 800) -> list[Pas
     return found
 
 
-def _sentences(text: str, max_chars: int) -> list[int]:
-    """Where sentences begin, and the end of the text: they are no longer than `max_chars`."""
+def sentence_bounds(text: str, max_chars: int) -> list[int]:
+    """Where sentences begin, and the end of the text: they are no longer than `max_chars`.
+
+    Example:
+        >>> sentence_bounds("Good day. Bad?", 100)
+        [0, 10, 14]
+    """
     ends = [match.end() for match in _END.finditer(text)]
     bounds = [0]
     for end in [*ends, len(text)]:

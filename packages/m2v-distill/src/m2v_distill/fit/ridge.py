@@ -36,9 +36,15 @@ def fitted_scale(design: Design, cross: Float32[ndarray, "V H"], table: Float32[
 def linear_table(
     design: Design, cross: Float32[ndarray, "V H"], features: Float32[ndarray, "V F"]
 ) -> Float32[ndarray, "V H"]:
-    """The table F W for which X F W is closest to Y, with features F of the tokens: W solves (F'X'X F) W = F'C.
+    """The table F W of `linear_map`. A token that occurs in no text gets its row from its features, like all others."""
+    table: ndarray = features @ linear_map(design, cross, features)
+    return table
 
-    A token that occurs in no text gets its row from its features, like all others.
+
+def linear_map(
+    design: Design, cross: Float32[ndarray, "V H"], features: Float32[ndarray, "V F"]
+) -> Float32[ndarray, "F H"]:
+    """The map W for which X F W is closest to Y, with features F of the tokens: W solves (F'X'X F) W = F'C.
 
     Args:
         design: The texts, X.
@@ -47,8 +53,8 @@ def linear_table(
     """
     normal = (features.T @ design.gram(features)).astype(np.float64)
     normal[np.diag_indices_from(normal)] += JITTER * max(float(np.trace(normal)) / len(normal), TINY)
-    table: ndarray = features @ np.linalg.solve(normal, (features.T @ cross).astype(np.float64)).astype(np.float32)
-    return table
+    weights: ndarray = np.linalg.solve(normal, (features.T @ cross).astype(np.float64)).astype(np.float32)
+    return weights
 
 
 def ridge(

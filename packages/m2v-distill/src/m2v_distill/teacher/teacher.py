@@ -268,6 +268,7 @@ class Teacher:
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        chunks: ChunkStore | None = None,
         show_progress_bar: bool | None = False,
     ) -> Float32[ndarray, ...]:
         """Embed texts with the teacher itself, as sentence-transformers does.
@@ -276,6 +277,7 @@ class Teacher:
             texts: N texts, or one.
             prompt_name: Name of a prompt of the teacher that is put before each text. Default: the teacher's default.
             prompt: The text of the prompt; "" for none.
+            chunks: Store of finished vectors, from which an interrupted run is resumed.
             show_progress_bar: Whether to show progress on stderr; `None` shows it on a terminal only.
 
         Returns:
@@ -301,6 +303,7 @@ class Teacher:
             [ids for ids in sequences if ids],
             prompt_length=tokenizer.prompt_length(prefix),
             pad_id=tokenizer.pad_id,
+            chunks=chunks,
             show_progress_bar=show_progress_bar,
         )
         return vectors[0] if isinstance(texts, str) else vectors

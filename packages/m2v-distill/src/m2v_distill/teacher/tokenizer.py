@@ -228,6 +228,15 @@ class TeacherTokenizer:
             )
         return [list(found.ids) for found in encodings]
 
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """The number of ids of each text, not truncated, without special ids.
+
+        Raises:
+            BadTextError: The tokenizer cannot spell a text, and has no unknown token.
+        """
+        texts = [text.lower() for text in texts] if self.settings.lower_case else texts
+        return [len(found) for found in self._encodings(self.library, texts, special=False)]
+
     def prompt_length(self, prompt: str) -> int:
         """The number of ids that a prompt puts at the start of a text, with the special ids before it."""
         if not prompt:

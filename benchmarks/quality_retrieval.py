@@ -1,0 +1,155 @@
+"""Search by a student that is fitted to the collection, for `quality.py --retrieval`.
+
+Documents are embedded by one model and queries by another; each row stands alone and together with BM25. Nothing is
+chosen here by judgements: the settings of `fit_collection` are its defaults.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from search_collections import DEEP, Collection, Found, K
+
+from m2v_core import StaticModel
+from m2v_core.search import Index
+from m2v_core.vectors import unit
+from m2v_distill import FittedCollection, Teacher, fit_collection
+
+Vectors = NDArray[np.float32]
+
+#: A strength at which the table stays at its prior: the plain student, mapped into the teacher's space.
+PRIOR_ALONE = 1e9
+
+
+@dataclass(frozen=True)
+class Remembering(Teacher):
+    """A teacher that embeds each text once, so that many fits to parts of a collection take no more of its time."""
+
+    known: dict[str, Vectors] = field(default_factory=dict, repr=False)
+    seconds: list[float] = field(default_factory=list, repr=False)
+
+    def encode(self, texts: Any, **options: Any) -> Any:
+        """The vectors of texts, [n, D] or [D]."""
+        listed = [texts] if isinstance(texts, str) else list(texts)
+        prompt = options.get("prompt") or ""
+        new = [text for text in dict.fromkeys(listed) if prompt + text not in self.known]
+        started = time.perf_counter()
+        found = super().encode(new, **options)
+        self.seconds.append(time.perf_counter() - started)
+        self.known.update({prompt + text: vector for text, vector in zip(new, found, strict=True)})
+        vectors = np.stack([self.known[prompt + text] for text in listed])
+        return vectors[0] if isinstance(texts, str) else vectors
+
+
+def retrieval_table(teacher: Teacher, plain: StaticModel, collection: Collection, *, seeds: int = 2) -> str:
+    """A row for each pair of models: nDCG@10 and recall@100, alone and with BM25, and what they cost."""
+    teacher = Remembering(teacher.encoder, teacher.settings, teacher.source, teacher.placement, teacher.load_tokenizer)
+    lines = [
+        "| documents by / queries by | nDCG@10 | recall@100 | with BM25: nDCG@10 | recall@100 |",
+        "| --- " * 5 + "|",
+    ]
+
+    def row(name: str, fitted: FittedCollection, queries: Vectors, documents: Vectors | None = None) -> None:
+        vectors = fitted.vectors if documents is None else documents
+        cells = [f"{value:.1f}" for mode in ("dense", "hybrid") for value in measured(fitted, vectors, queries, mode)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+
+    def measured(fitted: FittedCollection, vectors: Vectors, queries: Vectors, mode: str) -> tuple[float, float]:
+        index = Index(lexical=True)
+        index.add([passage.text for passage in fitted.passages], vectors=vectors)
+        hits = index.search_arrays(collection.queries, 4 * DEEP, vectors=queries, mode=mode)
+        found = documents_of(hits.rows, fitted)
+        return float(collection.ndcg(found).mean()), float(collection.recall(found).mean())
+
+    with TemporaryDirectory() as folder:
+        asked = unit(teacher.encode(collection.queries))
+        teacher.seconds.clear()
+        started = time.perf_counter()
+        fitted = fit_collection(teacher, collection.texts, checkpoint_dir=folder)
+        took, own = time.perf_counter() - started, sum(teacher.seconds)
+        counts = (
+            f"{len(collection.texts)} documents, {len(fitted.passages)} passages, {len(collection.queries)} queries"
+        )
+        print(f"{counts}; fit {took:.1f} s, {own:.1f} s of them the teacher's: {took / own:.2f}", flush=True)
+        texts = [passage.text for passage in fitted.passages]
+        student = fitted.student
+        row("teacher / teacher", fitted, asked)
+        row("teacher / student fitted to the collection", fitted, student.encode(collection.queries))
+        row("fitted student / fitted student", fitted, student.encode(collection.queries), student.encode(texts))
+        for part, share in (("half", 2), ("a quarter", 4)):
+            for seed in range(seeds):
+                chosen = np.random.default_rng(seed).permutation(len(collection.texts))[
+                    : len(collection.texts) // share
+                ]
+                some = fit_collection(teacher, [collection.texts[i] for i in chosen.tolist()], checkpoint_dir=folder)
+                row(
+                    f"teacher / student fitted to {part}, draw {seed + 1}",
+                    fitted,
+                    some.student.encode(collection.queries),
+                )
+                later = np.ones(len(texts), bool)
+                later[[n for n, passage in enumerate(fitted.passages) if passage.document in set(chosen.tolist())]] = (
+                    False
+                )
+                mixed = np.where(later[:, None], some.student.encode(texts), fitted.vectors)
+                row(
+                    f"… the rest added by the student, draw {seed + 1}",
+                    fitted,
+                    some.student.encode(collection.queries),
+                    mixed,
+                )
+        mapped = fit_collection(teacher, collection.texts, student=plain, strength=PRIOR_ALONE).student
+        row("teacher / plain student, mapped by least squares", fitted, mapped.encode(collection.queries))
+        row("plain student / plain student", fitted, plain.encode(collection.queries), plain.encode(texts))
+    index = Index(lexical=True)
+    index.add(texts, vectors=fitted.vectors)
+    found = documents_of(index.search_arrays(collection.queries, 4 * DEEP, vectors=asked, mode="lexical").rows, fitted)
+    lines.append(f"| BM25 alone | {collection.ndcg(found).mean():.1f} | {collection.recall(found).mean():.1f} | | |")
+    return "\n".join(lines)
+
+
+def documents_of(rows: NDArray[np.int64], fitted: FittedCollection) -> Found:
+    """The documents of passages, each at its best place."""
+    numbers = [[int(fitted.passages[row].document) for row in found if row >= 0] for found in rows]
+    return [list(dict.fromkeys(each))[:DEEP] for each in numbers]
+
+
+def agreement_table(teacher: Teacher, texts: Sequence[str], samples: Sequence[int], *, n_queries: int = 1000) -> str:
+    """How large a sample must be: the agreement with the teacher's ten best, of fits to samples of a large collection.
+
+    The first texts are queries, and all others the collection.
+    """
+    queries, documents = list(texts[:n_queries]), list(texts[n_queries:])
+    lines = [
+        "| sample of documents | agreement with the teacher's ten best, % | seconds of the fit |",
+        "| --- | --- | --- |",
+    ]
+    teacher = Remembering(teacher.encoder, teacher.settings, teacher.source, teacher.placement, teacher.load_tokenizer)
+    with TemporaryDirectory() as folder:
+        truth = unit(teacher.encode(queries))
+        for sample in samples:
+            started, before = time.perf_counter(), sum(teacher.seconds)
+            fitted = fit_collection(teacher, documents, sample=sample, checkpoint_dir=folder)
+            own = sum(teacher.seconds) - before
+            found = agreement(truth, unit(fitted.student.encode(queries)), fitted.vectors)
+            lines.append(
+                f"| {sample} | {found:.1f} | {time.perf_counter() - started - own:.1f} + {own:.1f} of the teacher |"
+            )
+            print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def agreement(truth: Vectors, guess: Vectors, documents: Vectors) -> float:
+    """The share of the teacher's ten best documents, in per cent, that are among the ten best by other queries."""
+    total = 0
+    for one, other in zip(np.array_split(truth, 20), np.array_split(guess, 20), strict=True):
+        best = [np.argpartition(-(queries @ documents.T), K, axis=1)[:, :K] for queries in (one, other)]
+        total += sum(len(set(a) & set(b)) for a, b in zip(*(each.tolist() for each in best), strict=True))
+    return 100 * total / (K * len(truth))
