@@ -302,6 +302,15 @@ def engines(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Files of strangers, damaged, loaded and used: 10,000 of them in some minutes; `-- --mutations 100000` for more."""
+    if sys.platform != "linux":
+        session.skip("needs the limits of Linux")
+    install_for_tests(session)
+    session.run("python", "-P", "-m", "fuzz", *session.posargs, env={**TESTING, "PYTHONPATH": "tests"})
+
+
+@nox.session
 def web(session: nox.Session) -> None:
     """The page of `m2v export web` in headless Chromium, and its modules in Node; ends with a table of both.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ class TensorFile:
             ModelFormatError: The file was cut off meanwhile.
         """
         entry = self.entries[name]
-        array = np.empty(entry.shape, dtype.newbyteorder("<"))
+        stored = dtype.newbyteorder("<")
+        # A dtype that names its byte order makes buffers that Python's own integers cannot be read from.
+        array = np.empty(entry.shape, dtype if stored.isnative else stored)
         self.file.seek(entry.start)
         found = self.file.readinto(array.reshape(-1).view(np.uint8).data) if array.size else 0
         if found != array.nbytes:
@@ -239,6 +242,7 @@ def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]
         if not all(isinstance(text, str) for text in metadata.values()):
             raise TypeError
         entries = {name: _entry(raw, 8 + length) for name, raw in header.items()}
+        "".join(chain(header, metadata, metadata.values())).encode()  # safetensors has no lone surrogates
         spans = sorted((entry.start, entry.start + _n_bytes(entry, header[name])) for name, entry in entries.items())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise DamagedError(
