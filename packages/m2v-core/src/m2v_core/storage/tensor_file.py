@@ -212,6 +212,25 @@ def checksum(tensors: Mapping[str, NDArray[Any]], text: str = "") -> str:
     return digest.hexdigest()
 
 
+def serialized(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file: the same in each process, where the library has the metadata in any order.
+
+    Example:
+        >>> text = serialized({"a": np.zeros(2)}, {"y": "1", "x": "2"})
+        >>> text[8:46]
+        b'{"__metadata__":{"x":"2","y":"1"},"a":'
+    """
+    from safetensors.numpy import save  # only saving needs it
+
+    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, dict(metadata))
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header[_METADATA] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((struct.pack("<Q", len(text)), text, memoryview(content)[end:]))
+
+
 def _state(file: TensorFile) -> tuple[object, ...]:
     """What tells a file from another, and from itself after a change."""
     found = os.fstat(file.file.fileno())

@@ -13,11 +13,10 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.tensor_file import checksum, read_all
+from m2v_core.storage.tensor_file import checksum, read_all, serialized
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
 
@@ -83,7 +82,7 @@ class Checkpoint:
         with replaced_file(self.path, "wb") as file:
             text = json.dumps(progress)
             metadata = {"run": self.run, "progress": text, "sha256": checksum(leaves, text)}
-            file.write(save(leaves, metadata=metadata))
+            file.write(serialized(leaves, metadata))
 
     def read(self, like: Tree, progress_like: Mapping[str, Mapping[str, Any]]) -> tuple[Tree, dict[str, Any]] | None:
         """Read the arrays and the progress; `None` if there is no file, or that of another run which has ended.
