@@ -330,6 +330,24 @@ def engines(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Files of strangers, damaged, loaded and used; `-- --mutations 100000` for more than 10,000 of them."""
+    if sys.platform != "linux":
+        session.skip("needs the limits of Linux")
+    install_for_tests(session)
+    session.run("python", "-P", "-m", "fuzz", *session.posargs, env={**TESTING, "PYTHONPATH": "tests"})
+
+
+@nox.session
+def crashes(session: nox.Session) -> None:
+    """Work of all packages killed at random moments, and done again; `-- --kills 300` for more than 60 kills."""
+    if not hasattr(os, "fork"):
+        session.skip("needs fork and process groups")
+    install_for_tests(session)
+    session.run("python", "-P", "-m", "crashes", *session.posargs, env={**TESTING, "PYTHONPATH": "tests"})
+
+
+@nox.session
 def web(session: nox.Session) -> None:
     """The page of `m2v export web` in headless Chromium, and its modules in Node; ends with a table of both.
 

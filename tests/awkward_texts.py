@@ -52,5 +52,5 @@ PIECES = [
 
 
 def random_texts(count: int, seed: int = 0) -> list[str]:
-    source = random.Random(seed)  # noqa: S311 - for tests
+    source = random.Random(seed)
     return ["".join(source.choices(PIECES, k=source.randint(0, 12))) for _ in range(count)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import threading
 from pathlib import Path
 
 import pytest
 
+from forks import fork
 from m2v_core import InvalidInputError
 from m2v_core.storage.atomic import check_output, replaced_file
 
@@ -77,10 +79,10 @@ def test_no_one_can_put_a_link_in_the_way(tmp_path: Path, monkeypatch: pytest.Mo
     class Guessed:
         hex = "guessed"
 
-    monkeypatch.setattr("m2v_core.storage.atomic.uuid4", Guessed)
+    monkeypatch.setattr("m2v_core.storage.staging.uuid4", Guessed)
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    (tmp_path / ".guessed.part").symlink_to(victim)
+    (tmp_path / ".out.guessed.part").symlink_to(victim)
     with pytest.raises(FileExistsError) as raised, replaced_file(tmp_path / "out") as file:
         file.write("x")
     assert victim.read_text() == "mine"
@@ -119,3 +121,37 @@ def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
             check_output(tmp_path / "out")
     finally:
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and locks")
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """But not what a living one writes, nor what belongs to another file."""
+    target = tmp_path / "out.txt"
+    ends, process = os.pipe(), fork()
+    if not process:
+        with replaced_file(target) as file:
+            file.write("never")
+            file.flush()
+            os.write(ends[1], b"x")
+            signal.pause()
+    os.read(ends[0], 1)
+    for end in ends:
+        os.close(end)
+    other = tmp_path / f".other.txt.{'0' * 32}.part"
+    other.write_text("of another file")
+    with replaced_file(target) as file:
+        file.write("one")
+    assert len(list(tmp_path.iterdir())) == 3
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    with replaced_file(target) as file:
+        file.write("two")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.txt", other.name}
+    assert target.read_text() == "two"
+
+
+def test_long_names(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250)
+    with replaced_file(target) as file:
+        file.write("long")
+    assert target.read_text() == "long"

@@ -314,7 +314,7 @@ def sentences(own_data: Path) -> list[str]:
         for row in csv.reader(file.read_text(encoding="utf-8").splitlines())
     ]
     found = list(dict.fromkeys(text for row in rows for text in row[:2]))
-    return Random(0).sample(found, len(found))  # noqa: S311 - for tests
+    return Random(0).sample(found, len(found))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])

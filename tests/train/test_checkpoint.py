@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from conftest import make_model
 from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.storage.tensor_file import checksum, read_all
 from m2v_train import StaticModelForClassification
 from m2v_train.engine import loop
 from m2v_train.engine.checkpoint import FILE
@@ -89,3 +92,33 @@ def test_a_damaged_checkpoint(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ModelFormatError, match=r"training\.safetensors: .*damaged: remove it"):
             fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda leaves, progress: leaves.pop("1"),
+        lambda leaves, progress: leaves.update({"0": leaves["0"].astype(np.float64)}),
+        lambda leaves, progress: leaves.update(more=np.zeros(1)),
+        lambda leaves, progress: progress.pop("training"),
+        lambda leaves, progress: progress["training"].update(ended=1),
+        lambda leaves, progress: progress["training"].update(step=-1),
+        lambda leaves, progress: progress["training"].update(epoch=10**30),
+        lambda leaves, progress: progress["training"].update(history=[{"epoch": "one"}]),
+        lambda leaves, progress: progress["shape"].update(n_tokens=1 << 30),
+        lambda leaves, progress: progress["shape"].update(n_batches=0),
+        lambda leaves, progress: progress["shape"].pop("n_ids"),
+    ],
+)
+def test_a_checkpoint_of_a_stranger(tmp_path: Path, change) -> None:
+    """Its checksum is right."""
+    path, options = tmp_path / FILE, {**FAST, "max_epochs": 1}
+    fit = StaticModelForClassification(make_model(), checkpoint_dir=tmp_path, **options).fit
+    fit(TEXTS[:60], LABELS[:60])
+    leaves, metadata = read_all(path)
+    progress = json.loads(metadata["progress"])
+    change(leaves, progress)
+    text = json.dumps(progress)
+    path.write_bytes(save(leaves, {**metadata, "progress": text, "sha256": checksum(leaves, text)}))
+    with pytest.raises(ModelFormatError, match=r"training\.safetensors: .*damaged: remove it"):
+        fit(TEXTS[:60], LABELS[:60])

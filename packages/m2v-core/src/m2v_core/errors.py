@@ -5,8 +5,24 @@ Each message says what was expected, what was found and what to do. Each class i
 """
 
 
+def spelt(text: str) -> str:
+    r"""A text with escapes in place of what UTF-8 cannot spell.
+
+    Example:
+        >>> spelt("é\ud800")
+        'é\\ud800'
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 class M2VError(Exception):
-    """Base class of all errors of m2v. The command line prints them without a traceback."""
+    """Base class of all errors of m2v. The command line prints them without a traceback.
+
+    The message can be printed whatever a file holds: what UTF-8 cannot spell is escaped in it.
+    """
+
+    def __str__(self) -> str:
+        return spelt(super().__str__())
 
 
 class InvalidInputError(M2VError, ValueError):
@@ -25,7 +41,7 @@ class BadTextError(InvalidInputError):
         self.index = index
 
     def __str__(self) -> str:
-        return "".join(map(str, self.args))
+        return spelt("".join(map(str, self.args)))
 
     def moved(self, by: int) -> "BadTextError":
         """The same error with an index that is larger by the number of texts before these."""

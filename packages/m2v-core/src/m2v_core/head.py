@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError
+from m2v_core.vectors import scaled
 
 #: Vectors that go through the layers at a time, which limits the memory of hidden layers.
 ROWS = 4096
@@ -73,9 +74,22 @@ class Layer:
                 )
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """[n, out] from [n, in]."""
-        result: NDArray[Any] = x @ self.weight.T + self.bias
-        return result
+        """[n, out] from [n, in]; outputs beyond the range of their dtype are its largest number."""
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                return np.asarray(x @ self.weight.T + self.bias)
+        except FloatingPointError:
+            return self._large(x)
+
+    def _large(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The same where numbers are too large: of scaled inputs and weights, none of whose sums is infinite."""
+        dtype = np.result_type(x, self.weight, self.bias)
+        most = np.finfo(dtype).max
+        with np.errstate(over="ignore", invalid="ignore"):
+            (inputs, factors), (weight, sizes) = scaled(x.astype(np.float64)), scaled(self.weight.astype(np.float64))
+            result = (inputs @ weight.T) * sizes.T * factors + self.bias
+            is_finite = np.isfinite(x).all(axis=1)[:, None]
+            return np.asarray(np.where(is_finite, np.clip(result, -most, most), result), dtype)
 
 
 class MLPHead:
@@ -201,7 +215,8 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
         >>> softmax(np.array([[1000.0, 1000.0]]))
         array([[0.5, 0.5]])
     """
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):  # exp(-inf) is 0
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: NDArray[Any] = powers / powers.sum(axis=-1, keepdims=True)
     return probabilities
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.format import SIMILARITIES
-from m2v_core.vectors import as_array, unit
+from m2v_core.vectors import as_array, as_float32, unit
 
 #: Numbers held at a time in a block of differences, or of products in float64.
 _BLOCK = 2**22
@@ -44,12 +45,14 @@ def similarity(first: ArrayLike, second: ArrayLike, name: str = "cosine") -> NDA
     if name == "cosine":
         left, right = unit(left), unit(right)
     if name in ("cosine", "dot"):
-        return np.asarray(left @ right.T, np.float32)
+        return _products(left, right)
     result = np.empty((len(left), len(right)), np.float32)
     step = max(1, _BLOCK // max(1, len(right) * (left.shape[1] if name == "manhattan" else 1)))
     for start in range(0, len(left), step):
         rows = left[start : start + step]
-        result[start : start + step] = 0 - (_manhattan(rows, right) if name == "manhattan" else _euclidean(rows, right))
+        result[start : start + step] = 0 - (
+            _manhattan(rows, right) if name == "manhattan" else as_float32(_euclidean(rows, right))
+        )
     return result
 
 
@@ -81,11 +84,7 @@ def similarity_pairwise(first: ArrayLike, second: ArrayLike, name: str = "cosine
     one, (left, right) = left.ndim == 1, (np.atleast_2d(left), np.atleast_2d(right))
     if name == "cosine":
         left, right = unit(left), unit(right)
-    if name in ("cosine", "dot"):
-        values = (left * right).sum(axis=1)
-    else:
-        values = 0 - np.linalg.norm(left - right, ord=1 if name == "manhattan" else 2, axis=1)
-    pairs = values.astype(np.float32)
+    pairs = _of_rows(left, right, name)
     return np.float32(pairs[0]) if one else pairs
 
 
@@ -100,6 +99,31 @@ def _checked(vectors: ArrayLike) -> NDArray[Any]:
     return array.astype(np.result_type(array.dtype, np.float32), copy=False)
 
 
+def _products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float32]:
+    """Dot products [n, m]."""
+    return _as_wide_as_needed(lambda left, right: left @ right.T, left, right)
+
+
+def _of_rows(left: NDArray[Any], right: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """The similarities [n] of vectors in the same rows."""
+    if name in ("cosine", "dot"):
+        return _as_wide_as_needed(lambda left, right: (left * right).sum(axis=1), left, right)
+    order = 1 if name == "manhattan" else 2
+    return _as_wide_as_needed(lambda left, right: 0 - np.linalg.norm(left - right, ord=order, axis=1), left, right)
+
+
+def _as_wide_as_needed(
+    function: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]], left: NDArray[Any], right: NDArray[Any]
+) -> NDArray[np.float32]:
+    """A function of two arrays as float32, computed in float64 where it is beyond the range of float32 on the way."""
+    try:
+        with np.errstate(over="raise", invalid="ignore"):
+            return np.asarray(function(left, right), np.float32)
+    except FloatingPointError:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return as_float32(function(left.astype(np.float64), right.astype(np.float64)))
+
+
 def _euclidean(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
     """Distances [n, m]. In float64: a small distance is the difference of large squares."""
     left, right = left.astype(np.float64), right.astype(np.float64)
@@ -107,6 +131,6 @@ def _euclidean(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
-def _manhattan(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+def _manhattan(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float32]:
     """Distances [n, m]."""
-    return np.asarray(np.abs(left[:, None] - right).sum(axis=2))
+    return _as_wide_as_needed(lambda left, right: np.abs(left[:, None] - right).sum(axis=2), left, right)

@@ -17,8 +17,41 @@ def unit(rows: NDArray[Any]) -> NDArray[Any]:
         >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[0.6, 0.8], [0.0, 0.0]]
     """
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norms > 0, norms, 1))
+    result, norms = _divided(rows)
+    too_large = np.isinf(norms)
+    if too_large.any():  # their squares are beyond the range of the dtype
+        result[too_large] = _divided(scaled(rows[too_large])[0])[0]
+    return result
+
+
+def _divided(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows [n, D] divided by their norms, and those [n]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.where(norms > 0, norms, 1), norms[:, 0]
+
+
+def scaled(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows [n, D] divided by their largest numbers, and those [n, 1]; 1 for rows without a finite number above 0.
+
+    Example:
+        >>> scaled(np.array([[-4.0, 2.0], [0.0, 0.0]]))[1].tolist()
+        [[4.0], [1.0]]
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    largest = np.where((largest > 0) & np.isfinite(largest), largest, 1).astype(rows.dtype, copy=False)
+    return rows / largest, largest
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Numbers as float32; finite ones beyond its range become its largest.
+
+    Example:
+        >>> as_float32(np.array([-1e300, 0.5])).tolist()
+        [-3.4028234663852886e+38, 0.5]
+    """
+    most = np.finfo(np.float32).max
+    return np.where(np.isinf(values), values, np.clip(values, -most, most)).astype(np.float32)
 
 
 def as_array(name: str, values: ArrayLike) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.files import check_is_file
+from m2v_core.storage.staging import IS_PART
 
 #: Its name begins with "_", so that engines that read the whole folder leave it out.
 MANIFEST = "_manifest.jsonl"
@@ -27,7 +28,6 @@ VERSION = 1
 #: Ending of the shards' names.
 ENDING = ".parquet"
 
-_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.part")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -113,7 +113,7 @@ def check_folder(folder: Path) -> None:
     """Raise `InvalidInputError` unless a folder is new, empty, or one with a manifest."""
     if not folder.is_dir() or (folder / MANIFEST).exists():
         return
-    found = sorted(path.name for path in folder.iterdir() if not _UNFINISHED.fullmatch(path.name))
+    found = sorted(path.name for path in folder.iterdir() if not IS_PART.fullmatch(path.name))
     if found:
         raise InvalidInputError(
             f"{folder}: expected a new or empty folder, or one that an earlier run wrote, with {MANIFEST}; found "
@@ -136,7 +136,7 @@ def opened_manifest(folder: Path, job: Job) -> Iterator[Manifest]:
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         for path in folder.iterdir():
-            if _UNFINISHED.fullmatch(path.name):
+            if IS_PART.fullmatch(path.name):
                 path.unlink()
         if not (folder / MANIFEST).exists():
             _write(folder, job, [])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.ragged import Ragged
+from m2v_core.vectors import as_float32, scaled, unit
 
 _RUN = 32  # tokens summed one after the other
 _BLOCK_BYTES = 3 * 2**18  # of rows gathered at a time, which should fit into a core's cache
@@ -49,10 +50,20 @@ def embed(
                [0. , 0. ]], dtype=float32)
     """
     result = np.empty((len(tokens), table.shape[1]), np.float32) if out is None else out
-    if len(result) <= _FEW:
-        for text, ids in enumerate(tokens):
-            result[text] = embed_one(table.take(ids, axis=0), normalize=normalize)
-        return result
+    try:
+        if len(result) > _FEW:
+            with np.errstate(over="raise", invalid="ignore"):
+                _embed(table, tokens, normalize, result)
+            return result
+    except FloatingPointError:  # a sum or a square is beyond the range of its dtype: other texts must not suffer
+        pass
+    for text, ids in enumerate(tokens):
+        result[text] = embed_one(table.take(ids, axis=0), normalize=normalize)
+    return result
+
+
+def _embed(table: NDArray[Any], tokens: Ragged, normalize: bool, result: NDArray[np.float32]) -> None:
+    """Write the vectors of many texts into `result`."""
     lengths = tokens.lengths
     sums = result if table.dtype == np.float32 else np.empty(result.shape, table.dtype)
     _sums(table, tokens.values, tokens.offsets[:-1], lengths, out=sums)
@@ -64,22 +75,34 @@ def embed(
             scales = lengths[start : start + _SCALED].astype(block.dtype)
         scales[scales == 0] = 1
         np.divide(block, scales[:, None], out=result[start : start + _SCALED], casting="same_kind")
-    return result
 
 
 def embed_one(rows: NDArray[Any], *, normalize: bool = False) -> NDArray[np.float32]:
     """The result [D] of `embed`, bit for bit, for one text with the token vectors `rows` [n, D]."""
-    total = _sum(rows)
-    scale = math.sqrt(np.add.reduce(total * total)) if normalize else len(rows)
-    if scale:
-        total /= scale
-    single: NDArray[np.float32] = total.astype(np.float32, copy=False)
-    return single
+    try:
+        with np.errstate(over="raise", invalid="ignore"):
+            total = _sum(rows)
+            scale = math.sqrt(np.add.reduce(total * total)) if normalize else len(rows)
+            if scale:
+                total /= scale
+            single: NDArray[np.float32] = total.astype(np.float32, copy=False)
+            return single
+    except FloatingPointError:
+        return _embed_large(rows, normalize)
+
+
+def _embed_large(rows: NDArray[Any], normalize: bool) -> NDArray[np.float32]:
+    """The same of numbers whose sum or square is beyond the range of their dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        flat, (largest,) = scaled(rows.astype(np.float64).reshape(1, -1))
+        mean = flat.reshape(rows.shape).sum(axis=0) / len(rows)
+        return unit(mean[None])[0].astype(np.float32) if normalize else as_float32(mean * largest)
 
 
 def sequences(table: NDArray[Any], tokens: Ragged) -> list[NDArray[np.float32]]:
     """The token vectors of each text, [tokens, D] float32; parameters as in `embed`."""
-    return [table.take(ids, axis=0).astype(np.float32, copy=False) for ids in tokens]
+    found = (table.take(ids, axis=0) for ids in tokens)
+    return [rows if rows.dtype == np.float32 else as_float32(rows) for rows in found]
 
 
 def _sum(rows: NDArray[Any]) -> NDArray[Any]:

@@ -45,8 +45,23 @@ def token_rows(
     for start in range(0, len(ids), _CONVERTED):
         rows[start : start + _CONVERTED] = table.take(indices[start : start + _CONVERTED], axis=0)
     if weights is not None:
-        rows *= weights.take(ids).astype(rows.dtype)[:, None]
+        factors = weights.take(ids)[:, None]
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                rows *= factors.astype(rows.dtype)
+        except FloatingPointError:
+            return _products(table.take(indices, axis=0), factors, rows.dtype)
     return rows
+
+
+def _products(rows: NDArray[Any], factors: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The same products, of which finite ones beyond the range of the dtype are its largest number."""
+    most = np.finfo(dtype).max
+    with np.errstate(over="ignore", invalid="ignore"):
+        factors = np.where(np.isinf(factors), factors, np.clip(factors, -most, most)).astype(dtype)
+        products = rows.astype(dtype) * factors
+    is_beyond = np.isinf(products) & np.isfinite(rows) & np.isfinite(factors)
+    return np.asarray(np.where(is_beyond, np.copysign(most, products), products))
 
 
 def with_zero_rows(table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:

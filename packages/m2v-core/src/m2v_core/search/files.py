@@ -43,6 +43,7 @@ VOCABULARY, WORDS, OFFSETS, VALUES, DOCUMENTS, STARTS = (
 )
 
 _MAX_DIM = 1 << 20
+_LARGEST = 1e15  # score: sums and squares of such ones are float32 too
 _MAX_ROWS = (1 << 31) - 1
 
 
@@ -221,6 +222,7 @@ def _lexical(path: Path, n: int, *, memory_map: bool) -> dict[str, Any]:
     _check(path, len(documents) == len(values), f"{DOCUMENTS} should be as long as {VALUES}", len(documents))
     _check(path, _within(words, len(vocabulary)), f"{WORDS} should be below {len(vocabulary)}", "others")
     _check(path, _within(documents, n), f"{DOCUMENTS} should be below {n}", "others")
+    _check(path, bool((np.abs(values) < _LARGEST).all()), f"{VALUES} should be numbers below {_LARGEST:g}", "others")
     return {"vocabulary": vocabulary, "documents": Ragged(words, offsets), "scores": Scores(values, documents, starts)}
 
 

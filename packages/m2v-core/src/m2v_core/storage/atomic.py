@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 from m2v_core import checks
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.exchange import exchange, give_back
-from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder
+from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder, unfinished_file
 from m2v_core.storage.unfinished import finish, flush, put_in_place
 
 
@@ -86,12 +85,11 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
         with path.open(mode, **text) as file:
             yield file
         return
-    unfinished = target.with_name(f".{uuid4().hex}.part")
-    try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            unfinished, descriptor = stack.enter_context(unfinished_file(target))
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         with os.fdopen(descriptor, mode, **text) as file:
             yield file
             file.flush()
@@ -99,8 +97,6 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
         if target.exists():
             shutil.copymode(target, unfinished)
         unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def check_output(path: str | os.PathLike[str], *, folder: bool = False) -> None:

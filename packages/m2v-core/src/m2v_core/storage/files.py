@@ -96,6 +96,20 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
     return raw
 
 
+def path_inside(folder: Path, name: object, where: Path) -> Path:
+    """The path of a file or folder that the file `where` names, which should be inside a folder.
+
+    Raises:
+        ModelFormatError: The name is no text, leads elsewhere or in a circle, or can be no path.
+    """
+    try:
+        if isinstance(name, str) and (folder / name).resolve().is_relative_to(folder.resolve()):
+            return folder / name
+    except (ValueError, RuntimeError, OSError):  # a zero or a lone surrogate, a circle of links, too long a name
+        pass
+    raise ModelFormatError(f"{where}: expected paths inside the folder; found {name!r:.200}.")
+
+
 def write_json(path: Path, content: object) -> None:
     """Write a file of indented JSON."""
     path.write_bytes(json_bytes(json.dumps(content, indent=4, ensure_ascii=False) + "\n"))

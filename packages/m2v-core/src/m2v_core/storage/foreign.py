@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from m2v_core.errors import ModelFormatError, ModelNotFoundError
-from m2v_core.storage.files import read_json, read_tensors, read_text
+from m2v_core.storage.files import path_inside, read_json, read_tensors, read_text
 from m2v_core.storage.format import (
     CONFIG_FILE,
     EMBEDDINGS,
@@ -171,10 +171,7 @@ def _static_module(folder: Path) -> tuple[Path, bool]:
             f"{path}: expected a StaticEmbedding, and at most Normalize after it; found "
             f"{', '.join(kinds) or 'no module'}. {advice.format(folder=folder)}."
         )
-    name = str(modules[0].get("path", ""))
-    if not (folder / name).resolve().is_relative_to(folder.resolve()):
-        raise ModelFormatError(f"{path}: expected paths inside the folder; found {name!r}.")
-    return folder / name, len(kinds) == 2
+    return path_inside(folder, modules[0].get("path", ""), path), len(kinds) == 2
 
 
 def _check_has_table(folder: Path) -> None:

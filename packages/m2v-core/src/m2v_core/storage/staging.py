@@ -1,8 +1,9 @@
-"""Folders in which a save is prepared: made, locked while they are in use, and removed after a crash.
+"""Folders and files in which a save is prepared: made, locked while they are in use, and removed after a crash.
 
-A staging folder is `.NAME.<32 hexadecimal digits>.tmp` beside the folder NAME, or in it. Its process holds a lock on it
-(`flock`), which ends with the process; so a later save can tell those that nobody will finish. Where there are no such
-locks (Windows, some network drives), none is removed.
+A staging folder is `.NAME.<32 hexadecimal digits>.tmp` beside the folder NAME, or in it, and an unfinished file
+`.NAME.<32 hexadecimal digits>.part` beside the file NAME. Its process holds a lock on it (`flock`), which ends with the
+process; so a later save can tell those that nobody will finish. Where there are no such locks (Windows, some network
+drives), none is removed.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ except ImportError:  # Windows
 #: Names of staging folders.
 IS_STAGING = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)", re.DOTALL)
 
-#: Ends of their names: of one that is prepared, and of a folder that was exchanged and is to be removed.
-PREPARED, EXCHANGED = ".tmp", ".old"
+#: Ends of their names: of one that is prepared, of a folder that was exchanged and is to be removed, and of a file.
+PREPARED, EXCHANGED, PART = ".tmp", ".old", ".part"
+
+#: Names of unfinished files; those of versions before 0.1.0 have no part of the file's name.
+IS_PART = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.part", re.DOTALL)
 
 #: Seconds that a save waits for another one.
 PATIENCE = 600.0
@@ -57,6 +61,27 @@ def staging_folder(parent: Path, folder: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        _release(lock)
+
+
+@contextmanager
+def unfinished_file(target: Path) -> Iterator[tuple[Path, int]]:
+    """Yield a new file beside `target`, and its descriptor; it is locked, and removed at the end if it is still there.
+
+    Those of earlier processes that were killed while they wrote `target` are removed first.
+
+    Raises:
+        OSError: The file cannot be made.
+    """
+    for abandoned in _staging_folders(target.parent, target, PART):
+        with _locked_if_abandoned(abandoned) as is_abandoned:
+            if is_abandoned:
+                abandoned.unlink(missing_ok=True)
+    path, descriptor, lock = _made_file(target)
+    try:
+        yield path, descriptor
+    finally:
+        path.unlink(missing_ok=True)
         _release(lock)
 
 
@@ -118,7 +143,7 @@ def _prefix(folder: Path) -> str:
 
 
 def _staging_folders(parent: Path, folder: Path, end: str) -> list[Path]:
-    """The staging folders of `folder` in `parent`, those of this user."""
+    """The staging folders or the unfinished files of `folder` in `parent`, those of this user."""
     prefix, found = _prefix(folder), []
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
@@ -130,7 +155,8 @@ def _staging_folders(parent: Path, folder: Path, end: str) -> list[Path]:
 
 def _is_ours(path: Path) -> bool:
     with suppress(OSError):
-        return not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.geteuid()
+        is_one = path.is_file() if path.suffix == PART else path.is_dir()
+        return is_one and not path.is_symlink() and path.stat().st_uid == os.geteuid()
     return False
 
 
@@ -143,6 +169,19 @@ def _made(parent: Path, folder: Path) -> tuple[Path, int | None]:
             if staging.is_dir():  # else another save took it for abandoned before it was locked
                 return staging, lock
             _release(lock)
+
+
+def _made_file(target: Path) -> tuple[Path, int, int | None]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        path = target.with_name(f"{_prefix(target)}{uuid4().hex}{PART}")
+        descriptor = os.open(path, flags, 0o666)
+        with suppress(BlockingIOError):
+            lock = _locked_at_once(path)
+            if path.exists():  # as in `_made`
+                return path, descriptor, lock
+            _release(lock)
+        os.close(descriptor)
 
 
 @contextmanager

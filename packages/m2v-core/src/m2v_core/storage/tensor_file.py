@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ class TensorFile:
             ModelFormatError: The file was cut off meanwhile.
         """
         entry = self.entries[name]
-        array = np.empty(entry.shape, dtype.newbyteorder("<"))
+        stored = dtype.newbyteorder("<")
+        # A dtype that names its byte order makes buffers that Python's own integers cannot be read from.
+        array = np.empty(entry.shape, dtype if stored.isnative else stored)
         self.file.seek(entry.start)
         found = self.file.readinto(array.reshape(-1).view(np.uint8).data) if array.size else 0
         if found != array.nbytes:
@@ -209,6 +212,25 @@ def checksum(tensors: Mapping[str, NDArray[Any]], text: str = "") -> str:
     return digest.hexdigest()
 
 
+def serialized(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file: the same in each process, where the library has the metadata in any order.
+
+    Example:
+        >>> text = serialized({"a": np.zeros(2)}, {"y": "1", "x": "2"})
+        >>> text[8:46]
+        b'{"__metadata__":{"x":"2","y":"1"},"a":'
+    """
+    from safetensors.numpy import save  # only saving needs it
+
+    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, dict(metadata))
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header[_METADATA] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((struct.pack("<Q", len(text)), text, memoryview(content)[end:]))
+
+
 def _state(file: TensorFile) -> tuple[object, ...]:
     """What tells a file from another, and from itself after a change."""
     found = os.fstat(file.file.fileno())
@@ -239,6 +261,7 @@ def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]
         if not all(isinstance(text, str) for text in metadata.values()):
             raise TypeError
         entries = {name: _entry(raw, 8 + length) for name, raw in header.items()}
+        "".join(chain(header, metadata, metadata.values())).encode()  # safetensors has no lone surrogates
         spans = sorted((entry.start, entry.start + _n_bytes(entry, header[name])) for name, entry in entries.items())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise DamagedError(

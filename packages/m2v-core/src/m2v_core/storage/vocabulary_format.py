@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import ModelFormatError
+from m2v_core.storage import tensor_file
 from m2v_core.storage.files import mapped_bytes, read_tensors
 from m2v_core.storage.tensor_file import opened_tensors
 from m2v_core.tokenize.compiled import CompiledTokenizer, MappedText, compiled, digest_of
@@ -47,8 +48,6 @@ def compiled_from(tokenizer: bytes, where: str) -> bytes:
 
 def serialized(tokenizer: CompiledTokenizer) -> bytes:
     """The content of `vocabulary.safetensors`."""
-    from safetensors.numpy import save
-
     content = {
         "n_tokens": tokenizer.n_tokens,
         "unk_id": tokenizer.unk_id,
@@ -65,7 +64,7 @@ def serialized(tokenizer: CompiledTokenizer) -> bytes:
         DIGEST_KEY: tokenizer.source.digest,
         CHECKSUM_KEY: _checksum(tensors),
     }
-    return save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
+    return tensor_file.serialized(tensors, metadata)
 
 
 def read(path: Path, tokenizer_path: Path) -> CompiledTokenizer | None:

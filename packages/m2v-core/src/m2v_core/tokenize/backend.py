@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -146,6 +146,16 @@ class Backend:
             self.ids_of_texts(texts)
         except CannotSpellError as why:
             return str(why) or type(why).__name__
+        return None
+
+
+def attempted(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of the library returns; `None` if it refuses its arguments, or panics."""
+    try:
+        return function(*arguments)
+    except BaseException as error:
+        if isinstance(error, MemoryError) or not (isinstance(error, Exception) or is_panic(error)):
+            raise
         return None
 
 

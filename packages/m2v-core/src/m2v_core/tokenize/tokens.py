@@ -44,7 +44,7 @@ _FEW_CHARS = 4096
 LARGE_VOCABULARY = 100_000
 
 # Models that tokenise many words at once faster than the library.
-_TAKE_MANY = frozenset({"WordPiece", "Unigram"})
+_TAKE_MANY = ("WordPiece", "Unigram")
 
 # Where the library takes batches, our own model is built after so many small texts with new pieces, and takes those.
 _SMALL_MISSES = 64
@@ -108,7 +108,7 @@ class TextTokenizer:
         self._backend: Backend | None = None
         self._piece_encoder: PieceEncoder | None = None
         self._prefers_model = self.n_tokens > LARGE_VOCABULARY or not isinstance(tokenizer, str)
-        if self._prefers_model or raw["model"]["type"] in _TAKE_MANY:
+        if self._prefers_model or raw["model"].get("type") in _TAKE_MANY:
             self._build_piece_encoder(raw)
         del raw, numbers  # large, and so is the backend
         if self._piece_encoder is None:

@@ -92,12 +92,14 @@ def tokens_by_id(raw: dict[str, Any], where: str) -> tuple[dict[int, str], int |
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _not_a_tokenizer(where, error) from None
     limit = max(_MAX_IDS, len(token_of))
-    bad = next((index for index in token_of if type(index) is not int or not 0 <= index < limit), None)
-    if bad is not None:
-        raise ModelFormatError(
-            f"{where}: token ids should be whole numbers from 0 to {limit - 1}, the rows of a table; found {bad!r} for "
-            f"{token_of[bad]!r}."
-        )
+    for index, token in token_of.items():
+        if type(index) is not int or not 0 <= index < limit:
+            raise ModelFormatError(
+                f"{where}: token ids should be whole numbers from 0 to {limit - 1}, the rows of a table; found "
+                f"{index!r:.100} for {token!r:.100}."
+            )
+    if not isinstance(unk_id, int | None):
+        raise ModelFormatError(f"{where}: the id of the unknown token should be a whole number; found {unk_id!r:.100}.")
     return token_of, unk_id
 
 
@@ -153,6 +155,8 @@ def _used_ids(raw: dict[str, Any]) -> tuple[NDArray[np.int64], int | None]:
         raise ValueError
     if unk_id is None and (unknown := model.get("unk_token")) is not None:
         unk_id = others.get(unknown, ids.get(unknown))
+    if not isinstance(unk_id, int | None):
+        raise ValueError
     found = np.array(used, np.int64)
     if found.min(initial=0) < 0 or found.max(initial=0) >= _MAX_IDS:
         raise ValueError

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 from numpy import ndarray
-from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged
 from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.files import read_tensors
-from m2v_core.storage.tensor_file import checksum, opened_tensors
+from m2v_core.storage.tensor_file import checksum, opened_tensors, serialized
 
 _TENSORS = {"vectors": {"F16": "float16"}, "text": {"U8": "uint8"}, "ends": {"I64": "int64"}}
 REMEDY = "Run featurize again with the same corpus and folder: it computes missing and damaged shards again."
@@ -60,7 +59,7 @@ def write_shard(path: Path, texts: Ragged, vectors: Float16[ndarray, "n H"]) -> 
     """Write a shard, the whole file or nothing."""
     tensors = {"vectors": vectors, "text": texts.values, "ends": texts.offsets[1:]}
     with replaced_file(path, "wb") as file:
-        file.write(save(tensors, {"sha256": checksum(tensors)}))
+        file.write(serialized(tensors, {"sha256": checksum(tensors)}))
 
 
 def count_texts(path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ def _flax_encoder(found: Architecture, raw: dict[str, Any], source: _Source, opt
     _located(settings, _check_layers, config, len(tensors))
     pooler = family.pooler is not None and family.table.prefix_of(tensors) + family.pooler in tensors
     sizes = _located(settings, lambda: family.config(config, pooler=pooler))
-    return fill(lambda: family.module(sizes), tensors, family.table, source.weights, options.placement.weight)
+    make = partial(_located, settings, family.module, sizes)
+    encoder: Encoder = fill(make, tensors, family.table, source.weights, options.placement.weight)
+    return encoder
 
 
 def _located(where: str, do: Callable[..., Any], *arguments: Any) -> Any:
@@ -151,6 +154,12 @@ def _located(where: str, do: Callable[..., Any], *arguments: Any) -> Any:
         if not reason.endswith("another teacher."):
             reason += " Choose another teacher, or run this one in PyTorch: m2v-distill[torch], backend='torch'."
         raise ModelFormatError(f"{where}: {reason}") from None
+    except (TypeError, ValueError, ArithmeticError, AttributeError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelFormatError(
+            f"{where}: expected settings that fit each other; with those found, the model cannot be built ({reason}). "
+            f"Is the file whole?"
+        ) from None
 
 
 def _check_quantization(raw: Mapping[str, Any]) -> None:

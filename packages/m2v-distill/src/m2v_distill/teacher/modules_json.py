@@ -9,7 +9,7 @@ from typing import Any
 
 from m2v_core import checks
 from m2v_core.errors import ModelFormatError
-from m2v_core.storage.files import read_json
+from m2v_core.storage.files import path_inside, read_json
 from m2v_distill.logs import logger
 from m2v_distill.teacher.checkpoint import Place, Rule, WeightTable, fill, linear, open_checkpoint, weights_file
 from m2v_distill.teacher.interface import POOLING_ALIASES
@@ -259,9 +259,7 @@ def _warn_of_task_head(config: Path, pooling: str) -> None:
 
 def _inside(folder: Path, module: Any, listing: Path) -> Path:
     path = module.get("path") if isinstance(module, dict) else None
-    if not isinstance(path, str) or not (folder / path).resolve().is_relative_to(folder.resolve()):
-        raise ModelFormatError(f'{listing}: "path" should be inside the folder; found {path!r}.')
-    return folder / path
+    return path_inside(folder, path, listing)
 
 
 def _poolings(raw: dict[str, Any], where: Path) -> list[str]:

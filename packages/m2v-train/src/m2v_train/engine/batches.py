@@ -103,6 +103,13 @@ class BatchLoader:
         n_batches = max(1, min(BLOCK_BATCHES, in_memory, -(-len(self.samples) // self.batch_size)))
         return BlockShape(n_batches, n_tokens, n_ids=rounded(1))
 
+    def can_have(self, shape: BlockShape) -> bool:
+        """Whether blocks of these samples can have a shape."""
+        most = rounded(max(self.samples_per_device * int(self.samples.lengths.sum(axis=1).max(initial=0)), 1))
+        return (
+            shape.n_batches == self.shape.n_batches and shape.n_tokens <= most and shape.n_ids <= self.n_devices * most
+        )
+
     def blocks(self, order: Integer[np.ndarray, " n"], rng: np.random.Generator | None = None) -> Iterator[Block]:
         """Cut samples, in an order, into batches and stack these in blocks.
 

@@ -6,17 +6,17 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from safetensors.numpy import save
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.tensor_file import checksum, read_all
+from m2v_core.storage.tensor_file import checksum, read_all, serialized
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
 
@@ -26,6 +26,9 @@ FILE = "training.safetensors"
 
 #: Options that have no influence on the result.
 _NEUTRAL = ("checkpoint_dir", "device", "show_progress_bar")
+
+#: Whole numbers of the progress, such as steps, are below this.
+_MOST = 1 << 40
 
 #: Samples whose targets are digested at a time.
 _SAMPLES = 16_384
@@ -79,13 +82,14 @@ class Checkpoint:
         with replaced_file(self.path, "wb") as file:
             text = json.dumps(progress)
             metadata = {"run": self.run, "progress": text, "sha256": checksum(leaves, text)}
-            file.write(save(leaves, metadata=metadata))
+            file.write(serialized(leaves, metadata))
 
-    def read(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
+    def read(self, like: Tree, progress_like: Mapping[str, Mapping[str, Any]]) -> tuple[Tree, dict[str, Any]] | None:
         """Read the arrays and the progress; `None` if there is no file, or that of another run which has ended.
 
         Args:
             like: Arrays in the same structure.
+            progress_like: Progress before the first step; no whole number of it is less later.
 
         Raises:
             InvalidInputError: The file is of another run, which has not ended.
@@ -95,12 +99,12 @@ class Checkpoint:
             return None
         try:
             leaves, metadata = read_all(self.path)
-            text = metadata.get("progress", "")
-            if metadata.get("sha256") != checksum(leaves, text):
-                raise ModelFormatError(f"{self.path}: the checksum does not match.")
         except ModelFormatError as error:
             raise ModelFormatError(f"{error} The file is damaged: remove it to start again.") from None
-        progress = json.loads(text)
+        text = metadata.get("progress", "")
+        self.expect(metadata.get("sha256") == checksum(leaves, text), "the checksum does not match")
+        progress = _parsed(text)
+        self.expect(progress is not None, "the progress of a training is expected")
         if metadata.get("run") != self.run:
             if progress["training"]["ended"]:
                 logger.warning("%s: the state of another training, which has ended, is replaced", self.path)
@@ -110,8 +114,41 @@ class Checkpoint:
                 f"another. Choose another checkpoint_dir, or remove the file to start again."
             )
         initial, structure = jax.tree.flatten(like)
-        arrays = [jax.numpy.asarray(leaves[str(i)]) for i in range(len(initial))]
-        return jax.tree.unflatten(structure, arrays), progress
+        arrays = [leaves.get(str(i), np.zeros(0)) for i in range(len(initial))]
+        fit = [
+            array.shape == leaf.shape and array.dtype == leaf.dtype for array, leaf in zip(arrays, initial, strict=True)
+        ]
+        self.expect(len(leaves) == len(initial) and all(fit), "the arrays of this training are expected")
+        self.expect(_is_like(progress, progress_like), "the progress of this training is expected")
+        return jax.tree.unflatten(structure, list(map(jax.numpy.asarray, arrays))), progress
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Raise `ModelFormatError`, which says what is wrong with the file, unless something holds."""
+        if not holds:
+            raise ModelFormatError(f"{self.path}: {what}. The file is damaged: remove it to start again.")
+
+
+def _parsed(text: str) -> Any:
+    """The progress of some training; `None` if it is none."""
+    try:
+        found = json.loads(text)
+        return found if isinstance(found["training"]["ended"], bool) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _is_like(found: Any, like: Any) -> bool:
+    """Whether values are of the same kinds as those of a training that begins."""
+    if isinstance(like, Mapping):
+        return (
+            isinstance(found, dict) and found.keys() == like.keys() and all(_is_like(found[x], like[x]) for x in like)
+        )
+    if isinstance(like, list):  # records of numbers
+        records = found if isinstance(found, list) else [None]
+        return all(isinstance(x, dict) and {type(value) for value in x.values()} <= {int, float} for x in records)
+    if type(like) is int:
+        return type(found) is int and like <= found < _MOST
+    return type(found) in (int, float) if type(like) is float else type(found) is type(like)
 
 
 def discard(checkpoint_dir: str | os.PathLike[str]) -> None:

@@ -169,10 +169,12 @@ class Trainer:
             computed = program.objective, program.normalize, program.width, described()
             self.checkpoint = Checkpoint.of(config, computed, (trained, constants), samples, validation)
         self.training, self.best, state = TrainingState(config.learning_rate), copied(trained), ModelState.of(trained)
-        if self.checkpoint is not None and (kept := self.checkpoint.read((state, self.best))):
+        if self.checkpoint is not None and (kept := self.checkpoint.read((state, self.best), self._progress())):
             (state, self.best), progress = kept
             self.training = TrainingState(**progress["training"])
-            self.loader.shape = BlockShape(**progress["shape"])  # sums over other shapes may be rounded differently
+            shape = BlockShape(**progress["shape"])  # sums over other shapes may be rounded differently
+            self.checkpoint.expect(self.loader.can_have(shape), "shapes of these samples are expected")
+            self.loader.shape = shape
         everywhere = NamedSharding(self.mesh, PartitionSpec())  # type: ignore[no-untyped-call]
         self.state, self.constants = jax.device_put((state, constants), everywhere)
         self.sums = program.zeros()  # totals of the steps since the last validation
@@ -232,8 +234,10 @@ class Trainer:
 
     def _write_checkpoint(self) -> None:
         if self.checkpoint is not None:
-            progress = {"training": asdict(self.training), "shape": asdict(self.loader.shape)}
-            self.checkpoint.write((self.state, self.best), progress)
+            self.checkpoint.write((self.state, self.best), self._progress())
+
+    def _progress(self) -> dict[str, dict[str, Any]]:
+        return {"training": asdict(self.training), "shape": asdict(self.loader.shape)}
 
 
 def _events(loader: BatchLoader, config: TrainConfig, epoch: int, mesh: Mesh) -> Iterator[Block | SyncPoint]:

@@ -208,17 +208,21 @@ class LibraryRule:
         normalizer, splitter = self._parts
         if normalizer is None and splitter is None:
             return None
-        text = piece if normalizer is None else normalizer.normalize_str(piece)
-        if splitter is None:
-            return [text] if text else []
-        return [word for word, _ in splitter.pre_tokenize_str(text)]
+        words: Words = library().attempted(_words, normalizer, splitter, piece)
+        return words
 
     def _built(self) -> tuple[Any, Any]:
         backend = library()
-        if backend.IS_IMMUTABLE:  # 1.x has no access to its parts
-            return None, None
-        tokenizer = backend.Tokenizer.from_str(self._json)
-        return tokenizer.normalizer, tokenizer.pre_tokenizer
+        # 1.x has no access to its parts; what the library refuses is refused with its reasons when it sees the text.
+        tokenizer = None if backend.IS_IMMUTABLE else backend.attempted(backend.Tokenizer.from_str, self._json)
+        return (None, None) if tokenizer is None else (tokenizer.normalizer, tokenizer.pre_tokenizer)
+
+
+def _words(normalizer: Any, splitter: Any, piece: str) -> list[str]:
+    text = piece if normalizer is None else normalizer.normalize_str(piece)
+    if splitter is None:
+        return [text] if text else []
+    return [word for word, _ in splitter.pre_tokenize_str(text)]
 
 
 _NOTHING_ELSE: dict[str, Any] = {

@@ -13,11 +13,10 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 from numpy import ndarray
-from safetensors.numpy import save
 
 from m2v_core.errors import ModelFormatError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.tensor_file import checksum, read_all
+from m2v_core.storage.tensor_file import checksum, read_all, serialized
 
 #: Seconds of work that a killed run may lose; shorter runs write nothing.
 INTERVAL = 20.0
@@ -124,7 +123,7 @@ class ChunkStore:
         tensors = {"rows": rows.astype(np.int64), "vectors": vectors}
         metadata = {"sequences": self._digest, "sha256": checksum(tensors)}
         with replaced_file(path, "wb") as file:
-            file.write(save(tensors, metadata))
+            file.write(serialized(tensors, metadata))
         self._kept.append(path)
         self._waiting.clear()
         self._last = time.monotonic()

@@ -1,0 +1,1 @@
+"""Damaged files of strangers: mutations of whole folders, and what loading and using them comes to."""
