@@ -13,6 +13,9 @@ from m2v_core.similarity import similarity, similarity_pairwise
 from m2v_core.vectors import unit
 from tokenizer_files import wordlevel
 
+#: numpy warns of such numbers before the mean is computed in another way.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")
+
 MOST = float(np.finfo(np.float32).max)
 LARGE = 3e38
 

@@ -79,14 +79,21 @@ def _embed(table: NDArray[Any], tokens: Ragged, normalize: bool, result: NDArray
 
 def embed_one(rows: NDArray[Any], *, normalize: bool = False) -> NDArray[np.float32]:
     """The result [D] of `embed`, bit for bit, for one text with the token vectors `rows` [n, D]."""
+    if normalize:  # the default, and without the microsecond of a context
+        total = _sum(rows)
+        scale = math.sqrt(np.add.reduce(total * total))
+        if not math.isfinite(scale):
+            return _embed_large(rows, normalize)
+        if scale:
+            total /= scale
+        single: NDArray[np.float32] = total.astype(np.float32, copy=False)
+        return single
     try:
         with np.errstate(over="raise", invalid="ignore"):
             total = _sum(rows)
-            scale = math.sqrt(np.add.reduce(total * total)) if normalize else len(rows)
-            if scale:
-                total /= scale
-            single: NDArray[np.float32] = total.astype(np.float32, copy=False)
-            return single
+            if len(rows):
+                total /= len(rows)
+            return total.astype(np.float32, copy=False)
     except FloatingPointError:
         return _embed_large(rows, normalize)
 
