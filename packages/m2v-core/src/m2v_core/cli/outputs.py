@@ -71,7 +71,10 @@ def vector_output(path: Path | None, dim: int, dtype: str) -> Iterator[Write]:
         kept: list[Any] = []
         with replaced_file(path, "wb") as file:
             yield kept.append
-            np.save(file, np.concatenate(kept) if kept else np.zeros((0, dim), dtype))
+            rows = np.concatenate(kept) if kept else np.zeros((0, dim), dtype)
+            # As np.save, whose error on a full disk says neither that nor the file.
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(rows))
+            file.write(rows.reshape(-1).view(np.uint8).data)
 
 
 @contextmanager

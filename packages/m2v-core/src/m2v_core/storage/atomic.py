@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,19 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.storage.exchange import exchange, give_back
 from m2v_core.storage.staging import abandoned_exchanges, kept_above, locked, staging_folder, unfinished_file
 from m2v_core.storage.unfinished import finish, flush, put_in_place
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Let errors of the system name this path: those of a write name none, and others the unfinished file."""
+    try:
+        yield
+    except OSError as error:
+        named = [] if error.filename is None else Path(os.fsdecode(error.filename)).parts
+        is_ours = not named or any(part.startswith(f".{path.name}.") for part in named)
+        if error.errno is None or not is_ours:
+            raise
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
 
 
 @contextmanager
@@ -39,10 +52,11 @@ def replaced_folder(folder: Path, *, owned: Collection[str], last: str) -> Itera
     Raises:
         OSError: The folder cannot be written. A reader of m2v then gets the whole old content, or the whole new one.
     """
-    folder = folder.resolve()
+    given, folder = folder, folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     inside = folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK))
     with (
+        _errors_of(given),
         kept_above(folder, marker=last),
         staging_folder(folder if inside else folder.parent, folder) as staging,
     ):
@@ -82,14 +96,10 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     target = Path(os.path.realpath(path))
     if path.exists() and (not path.is_file() or not os.access(target.parent, os.W_OK)):
-        with path.open(mode, **text) as file:
+        with _errors_of(path), path.open(mode, **text) as file:
             yield file
         return
-    with ExitStack() as stack:
-        try:
-            unfinished, descriptor = stack.enter_context(unfinished_file(target))
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(path)) from None
+    with _errors_of(path), unfinished_file(target) as (unfinished, descriptor):
         with os.fdopen(descriptor, mode, **text) as file:
             yield file
             file.flush()
