@@ -151,3 +151,28 @@ def test_add_leaves_the_index_as_it_is(
         assert done.returncode == 1
         assert part in done.stderr
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+def test_an_interruption_names_resume(
+    teacher_folder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is finished is kept, and used by the same command with --resume; nothing is written before."""
+    out, chunks = tmp_path / "index", tmp_path / "index.chunks"
+    arguments = ("index", teacher_folder, table, "--out", out, *COLUMNS)
+    with monkeypatch.context() as patch:
+        patch.setattr("m2v_distill.teacher.engine.resume.INTERVAL", 0.0)
+        patch.setattr("m2v_distill.collection.pipeline.student_table", _interrupt)
+        done = m2v(*arguments)
+    assert done.returncode == 130
+    assert f"{chunks} holds the finished part: the same command with --resume continues" in done.stderr
+    assert not out.exists()
+    assert {path.parent.name for path in chunks.rglob("chunk-*")} == {"tokens", "passages"}
+    done = m2v(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "resumed: " in done.stderr
+    assert len(Index.load(out)) == 4
+    assert not chunks.exists()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
