@@ -18,6 +18,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
+default_role = "py:obj"  # names in docstrings are links, or else code
 html_theme = "furo"
 html_title = "m2v"
 html_math_renderer = "mathml"

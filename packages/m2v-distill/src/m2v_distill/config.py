@@ -49,7 +49,7 @@ class DistillConfig:
         method: Way to compute the table: "composed" fits it to the teacher's vectors of random groups of tokens, or of
             a corpus; "token" takes the teacher's vector of each token alone, as model2vec does.
         corpus: Texts that the table is fitted to, with method "composed": an iterable of texts, a file or several
-            (`Path`s; one text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
+            (each a `Path`; one text a line, or CSV, TSV, JSONL or Parquet), or a folder that `featurize` made.
         text_column: Column of the texts, in files that have columns. Default: "text".
         rounds: Number of random groups that each token is in; more take longer and fit slightly better. Default: 4, or
             20 with a corpus, which takes a while in any case.
