@@ -15,7 +15,9 @@ from markdown_it import MarkdownIt
 
 from conftest import GOLDEN, make_model
 from m2v_core import Config, Layer, MLPHead, StaticModel, StaticModelPipeline, quantize_model
+from m2v_core.results import save_results
 from m2v_core.sentence_transformers import save_sentence_transformers
+from m2v_hub.staging import load, parsed_variants
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -65,8 +67,8 @@ def set_config(folder: Path, **changes: object) -> None:
 
 def write_case(case: str, folder: Path) -> dict[str, Any]:
     """A folder of some kind; returns options for its card."""
-    if case.startswith("style-"):
-        return {"style": "sentence-transformers", **write_styled(case, folder)}
+    if case == "variants" or case.startswith("style-"):
+        return write_variants(folder) if case == "variants" else write_styled(case, folder)
     match case:
         case "token":
             model_of(replace(CONFIG, distillation="token")).save_pretrained(folder)
@@ -110,19 +112,32 @@ def write_case(case: str, folder: Path) -> dict[str, Any]:
     raise KeyError(case)
 
 
+def write_variants(folder: Path) -> dict[str, Any]:
+    """A model with two smaller ones in subfolders, and results that a command left."""
+    model_of(replace(CONFIG, license=None)).save_pretrained(folder)
+    for name in ("4d", "int8"):
+        load(folder, **parsed_variants([name])[name]).save_pretrained(folder / name)
+    own = [
+        {"metric": "mse", "value": 0.25, "dataset": "own.csv", "split": "validation"},
+        RESULTS[0] | {"value": 0},
+    ]
+    save_results(folder, own, speed={"texts_per_second": 123456, "machine": "a processor", "dataset": "own.csv"})
+    return {"license": "mit", "metrics": RESULTS[0], "datasets": ["org/texts"]}
+
+
 def write_styled(case: str, folder: Path) -> dict[str, Any]:
     """A folder that sentence-transformers loads: a plain save, and the two exports."""
     if case == "style-plain":
         model_of(CONFIG).save_pretrained(folder)
-        return {"metrics": RESULTS}
+        return {"style": "sentence-transformers", "metrics": RESULTS}
     if case == "style-export":
         model = quantize_model(model_of(replace(CONFIG, max_length=None)), quantize_to="int8")
         model.prompts, model.similarity_fn_name = {"query": "good "}, "dot"
         save_sentence_transformers(model, folder)
-        return {"license": "mit"}
+        return {"style": "sentence-transformers", "license": "mit"}
     model = quantize_model(model_of(CONFIG), vocabulary_quantization=12, quantize_to="float16")
     save_sentence_transformers(model, folder, compact=True)
-    return {}
+    return {"style": "sentence-transformers"}
 
 
 CASES = (
@@ -141,6 +156,7 @@ CASES = (
     "style-export",
     "style-compact",
     "with-onnx",
+    "variants",
 )
 
 

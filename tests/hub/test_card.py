@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -52,10 +53,10 @@ def test_python_blocks_of_m2v_core(case: str, tmp_path: Path, monkeypatch, capsy
     """Each runs as it stands where the folder lies under its name; and all blocks are known to some test."""
     card = card_of(case, tmp_path / "org" / case)
     languages = {language for language, _ in blocks(card)}
-    assert languages <= {"python", "js", ""}  # an architecture has no language
+    assert languages <= {"python", "js", "bibtex", ""}  # an architecture has no language
     codes = [code for language, code in blocks(card) if language == "python"]
     ours = [code for code in codes if "m2v_core" in code]
-    assert len(ours) == (not case.startswith("onnx"))
+    assert len(ours) == (not case.startswith("onnx")) + (case == "variants")
     assert all(
         re.search(
             r"^from (m2v_core|model2vec|model2vec\.inference|sentence_transformers) import|^import torch$",
@@ -66,11 +67,12 @@ def test_python_blocks_of_m2v_core(case: str, tmp_path: Path, monkeypatch, capsy
     )
     monkeypatch.chdir(tmp_path)
     for code in ours:
-        name = code.split()[3]
         variables = run_python(code, tmp_path)
-        if name == "StaticModel":
-            assert variables["vectors"].shape == (2, StaticModel.from_pretrained(tmp_path / "org" / case).dim)
-            assert capsys.readouterr().out.strip() == code.rsplit("# ", 1)[1].strip()
+        if "vectors" in variables:
+            assert variables["vectors"].shape == (3, StaticModel.from_pretrained(tmp_path / "org" / case).dim)
+            assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.*)$", code, flags=re.MULTILINE)
+        if "smaller" in variables:
+            assert variables["smaller"].dim == 4
 
 
 def test_metadata(tmp_path: Path) -> None:
@@ -122,7 +124,15 @@ def test_the_licence_is_inherited_given_or_left_out(tmp_path: Path) -> None:
         model_of(replace(CONFIG, license=inherited)).save_pretrained(tmp_path / "m")
         card = card_for(tmp_path / "m", license=given_)
         assert {key: value for key, value in data_of(card).items() if key.startswith("license")} == expected
-        assert ("licence" in card) == bool(expected)
+        assert ("| licence |" in card) == bool(expected)
+        doubt = card.partition("## Licence")[2]
+        if given_ and inherited:
+            assert "The teacher's is apache-2.0: if they do not agree, ask." in doubt
+        elif given_:
+            assert "That of the teacher" in doubt
+            assert "is not known here" in doubt
+        else:
+            assert ("as the teacher's" if inherited else "It is not known here.") in doubt
 
 
 @pytest.mark.parametrize(
@@ -192,6 +202,37 @@ def test_results_come_in_any_number_of_any_kind(tmp_path: Path) -> None:
     for metrics, count in ((None, 0), (one, 1), ([one, RESULTS[0]], 2), (iter([one]), 1)):
         index = data_of(card_for(tmp_path / "m", metrics=metrics)).get("model-index", [{"results": []}])
         assert sum(len(entry["results"]) for entry in index) == count
+
+
+def test_results_of_the_folder_are_carried_over(tmp_path: Path) -> None:
+    """Those that are given come first; those of another model are left out."""
+    options = write_case("variants", tmp_path / "m")
+    text = card_for(tmp_path / "m", **options)
+    assert "| own.csv, validation | mse | 0.25 |" in text
+    assert "| mteb/banking77, test | accuracy | 0.9375 |" in text
+    assert "accuracy | 0 |" not in text
+    assert "123,456 texts a second (own.csv; a processor)." in text
+    assert [entry.metric_type for entry in ModelCard(text).data.eval_results or []] == ["accuracy", "mse"]
+    model_of(CONFIG, zero_unk=False).save_pretrained(tmp_path / "m")
+    text = card_for(tmp_path / "m", **options)
+    assert "own.csv" not in text
+
+
+def test_variants_are_models_in_subfolders(tmp_path: Path) -> None:
+    write_case("variants", tmp_path / "m")
+    (tmp_path / "m" / "notes").mkdir()
+    broken = tmp_path / "m" / "broken"
+    shutil.copytree(tmp_path / "m" / "int8", broken)
+    (broken / "model.safetensors").write_bytes(b"no tensors")
+    text = card_for(tmp_path / "m", repo_id="org/m")
+    assert re.findall(r"^\| (\S+) \| \d+ \| (\w+) \|", text, flags=re.MULTILINE) == [
+        ("4d", "float32"),
+        ("int8", "int8"),
+    ]
+    assert 'from_pretrained("org/m", subfolder="4d")' in text
+    assert 'from_pretrained("org/m", subfolder="small/4d")' in card_for(
+        tmp_path / "m", repo_id="org/m", subfolder="small"
+    )
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:

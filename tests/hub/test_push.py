@@ -198,19 +198,19 @@ def test_cards(hub: Hub, python: Run, other: Path, tmp_path: Path) -> None:
     first = hub.repos[NEW].files()["README.md"]
     assert first.startswith(b"---\nlanguage:\n- en\nlicense: mit\n")
     assert b"accuracy" in first
-    assert "\n(2, 5)\n" in run_card(python, first)
+    assert "\n(3, 5)\n" in run_card(python, first)
     hub.repos[NEW].write("README.md", first + b"By hand.\r\n", "By hand")
     make_model(dim=7).save_pretrained(tmp_path / "next")
     loads(push(python, tmp_path / "next", NEW))
     second = hub.repos[NEW].files()["README.md"]
     assert second.endswith(b"By hand.\r\n")
     assert b"license: mit" in second
-    assert "\n(2, 7)\n" in run_card(python, second)
+    assert "\n(3, 7)\n" in run_card(python, second)
     (tmp_path / "next/README.md").write_text("# Mine\n")  # that of the folder goes first
     loads(push(python, tmp_path / "next", NEW))
     assert hub.repos[NEW].files()["README.md"].endswith(b"# Mine\n")
     loads(push(python, other, NEW, subfolder="inner/five"))
-    assert "\n(2, 5)\n" in run_card(python, hub.repos[NEW].files()["inner/five/README.md"])
+    assert "\n(3, 5)\n" in run_card(python, hub.repos[NEW].files()["inner/five/README.md"])
 
 
 def run_card(python: Run, card: bytes) -> str:

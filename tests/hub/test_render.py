@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -28,6 +28,7 @@ def shown(markdown: str) -> str:
 SIGNS = st.text(st.sampled_from("\\`*_{}[]()<>#+-.!|~&$:@=/'\" \n\ta1é\u202e\x00"), max_size=20)
 
 
+@settings(deadline=None)
 @given(value=st.one_of(st.text(max_size=40), SIGNS))
 @example("www.evil.example https://evil.example me@evil.example")
 @example("$$x$$ \\(y\\) \\\\[z\\\\]")

@@ -21,6 +21,7 @@ from m2v_core import StaticModel, StaticModelPipeline
 from m2v_core.cli import main as core_cli
 from m2v_core.evaluation import report_table
 from m2v_core.options import chosen, defaults_of, flag_of, options_of
+from m2v_core.results import read_results
 from m2v_train.cli.train import COMMANDS
 from m2v_train.data.labels import as_labels
 from m2v_train.data.split import split_indices
@@ -281,7 +282,10 @@ def test_json(model: Path, tmp_path: Path, train: Run) -> None:
     held = write_csv(tmp_path / "val.csv", ROWS[:9])
     code, stdout, _ = train("classify", model, file, out, "--label-column", "category", "--val", held, "--json", *FAST)
     assert code == 0
-    assert json.loads(stdout) == StaticModelPipeline.from_pretrained(out).evaluate(TEXTS[:9], CLASSES[:9])
+    report = StaticModelPipeline.from_pretrained(out).evaluate(TEXTS[:9], CLASSES[:9])
+    assert json.loads(stdout) == report
+    kept = {one["metric"]: (one["value"], one["dataset"]) for one in read_results(out)["results"]}
+    assert kept == {"accuracy": (report["accuracy"], "val.csv"), "f1": (report["macro avg"]["f1-score"], "val.csv")}
 
 
 def test_texts_without_tokens_are_counted(model: Path, tmp_path: Path, train: Run) -> None:

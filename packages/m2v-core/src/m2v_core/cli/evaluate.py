@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from m2v_core.errors import InvalidInputError
 if TYPE_CHECKING:
     from m2v_core.model import StaticModel
     from m2v_core.pipeline import StaticModelPipeline
+
+#: Texts from which on the time of embedding them says something.
+_TIMED = 1000
 
 _PAIRS, _NUMBERS, _CLASSES = "pairs", "numbers", "classes"
 
@@ -43,6 +47,11 @@ def register(commands: Subcommands) -> None:
     parser.add_argument("--text-a-column", metavar="NAME", help="column of the first texts of pairs")
     parser.add_argument("--text-b-column", metavar="NAME", help="column of the second texts (default: text_b)")
     add_threshold(parser)
+    parser.add_argument(
+        "--save", action="store_true", help="keep the results beside the model, in a folder, for its card (m2v card)"
+    )
+    parser.add_argument("--dataset", metavar="ID", help="name of the data set in the card (default: the file's)")
+    parser.add_argument("--split", metavar="NAME", help="part of the data set, such as test")
     add_json(parser)
     add_quiet(parser)
     set_run(parser, _run)
@@ -52,6 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     from m2v_core.data.columns import kind_of
 
     kind_of(options.file)
+    _check_saving(options)
     asked = _asked(options)
     rows = None if asked is None else _rows(options, asked)  # checked before a model is loaded, or fetched
     from m2v_core.pipeline import StaticModelPipeline, load
@@ -77,7 +87,41 @@ def _run(options: argparse.Namespace) -> int:
     else:
         report, table = _of_pairs(model, rows)
     print(json_line(report, sys.stdout) if options.json else table)
+    if options.save:
+        _save(model, report, rows, kind, options)
     return 0
+
+
+def _check_saving(options: argparse.Namespace) -> None:
+    if not options.save and (options.dataset or options.split):
+        raise InvalidInputError("--dataset and --split name the results that --save keeps. Add --save.")
+    if options.save and not Path(options.model).is_dir():
+        raise InvalidInputError(
+            f"--save needs a model in a folder; found {options.model!r}. See m2v pull --out FOLDER."
+        )
+
+
+def _save(
+    model: StaticModel | StaticModelPipeline,
+    report: Mapping[str, Any],
+    rows: list[tuple[Any, ...]],
+    kind: str,
+    options: argparse.Namespace,
+) -> None:
+    """Keep the results, and the speed if there were texts enough to measure it."""
+    from m2v_core.results import machine, results_of, save_results
+
+    dataset, speed = options.dataset or options.file.name, None
+    texts = [text for row in rows for text in (row if kind == _PAIRS else row[:1])]
+    if len(texts) >= _TIMED:
+        embed = model.encode if hasattr(model, "encode") else model.model.encode
+        started = time.perf_counter()
+        embed(texts)
+        seconds = time.perf_counter() - started
+        speed = {"texts_per_second": round(len(texts) / seconds), "machine": machine(), "dataset": dataset}
+    file = save_results(options.model, results_of(report, dataset=dataset, split=options.split), speed=speed)
+    if not options.quiet:
+        print(f"{file}: kept for the model's card", file=sys.stderr)
 
 
 def _asked(options: argparse.Namespace) -> str | None:

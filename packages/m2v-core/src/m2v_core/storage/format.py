@@ -34,6 +34,7 @@ TOKENIZER_FILE = "tokenizer.json"
 MODULES_FILE = "modules.json"
 HEAD_FILE = "head.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"
+RESULTS_FILE = "m2v_results.json"
 
 EMBEDDINGS = "embeddings"
 WEIGHTS = "weights"

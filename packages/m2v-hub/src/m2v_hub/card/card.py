@@ -17,10 +17,11 @@ from m2v_core.checks import expect, path
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.options import picked
 from m2v_core.redact import has_hub_token
+from m2v_core.results import read_results
 from m2v_hub.card.info import ModelInfo, read_model_info
 from m2v_hub.card.merge import updated
 from m2v_hub.card.metadata import metadata_of
-from m2v_hub.card.options import CardOptions, Results, as_results, one_line
+from m2v_hub.card.options import CardOptions, Result, Results, as_results, one_line
 from m2v_hub.card.render import render
 from m2v_hub.names import is_repo_id
 
@@ -49,7 +50,8 @@ def card_for(
         license: Licence, by its identifier on the Hub. Default: the teacher's; if that is unknown, none is named.
         language: Language code, or several. Default: the teacher's.
         datasets: Hub ids of data sets that the model was fitted to or trained on.
-        metrics: Measured results: `Result`, a mapping with its fields, or several of them.
+        metrics: Measured results: `Result`, a mapping with its fields, or several of them. Those that `m2v train` and
+            `m2v evaluate --save` left in the folder are shown too.
         base_model: Hub id of the teacher. Default: the id in the model's config, if it holds one.
         style: Manner of the card: "m2v", or "sentence-transformers" for a model that SentenceTransformer loads.
         template: File with a jinja2 template for m2v's part of the text. Default: the one for this kind of model.
@@ -130,7 +132,7 @@ def make_card(folder: Path, options: CardOptions, *, repo_id: str | None, subfol
             f'style="sentence-transformers" is for models that SentenceTransformer loads; found another in {folder}. '
             f"Write one by m2v export sentence-transformers {folder} OUT, or leave the style out."
         )
-    results = as_results(options.metrics)
+    results = _with_stored(as_results(options.metrics), folder)
     metadata = metadata_of(info, results, options.style)
     own = f"{info.kind}.md" if options.style == "m2v" else "sentence_transformers_card.md"
     template = own if options.template is None else Path(options.template).absolute()
@@ -141,6 +143,13 @@ def make_card(folder: Path, options: CardOptions, *, repo_id: str | None, subfol
             f"from the model and from the options; further keys that you write into the README by hand stay."
         )
     return Card(metadata, text)
+
+
+def _with_stored(given: tuple[Result, ...], folder: Path) -> tuple[Result, ...]:
+    """The results that were given, and after them those that the folder has of other measurements."""
+    stored = as_results(read_results(folder)["results"])
+    known = {(result.metric, result.dataset, result.split) for result in given}
+    return (*given, *(one for one in stored if (one.metric, one.dataset, one.split) not in known))
 
 
 def _with_options(info: ModelInfo, options: CardOptions) -> ModelInfo:

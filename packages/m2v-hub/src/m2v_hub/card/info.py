@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from m2v_core import Activation, Config, MLPHead, StaticModel, StaticModelPipeline
-from m2v_core.errors import ModelNotFoundError
+from m2v_core.errors import M2VError, ModelNotFoundError
+from m2v_core.results import read_results
 from m2v_core.storage.files import read_json, read_text
 from m2v_core.storage.foreign import NESTED, SENTENCE_TRANSFORMERS_CONFIG
 from m2v_core.storage.format import CONFIG_FILE, HEAD_FILE, MODEL_TYPE, MODULES_FILE, TENSOR_FILE, TOKENIZER_FILE
@@ -31,6 +35,10 @@ OUTPUTS = {
     "sentence_embedding": "vectors",
     "embeddings": "vectors",
 }
+
+
+#: The sentences of a card's example: the second is like the first, the third is not.
+EXAMPLES = ("A fine day.", "The weather is good.", "He bought a used car.")
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,23 @@ class OnnxInfo:
     width: int | None
 
 
+@dataclass(frozen=True)
+class VariantInfo:
+    """A smaller model in a subfolder of the model.
+
+    Attributes:
+        name: Name of the subfolder.
+        dimensions: Dimensions of a vector.
+        dtype: Dtype of the table.
+        bytes: Size of the arrays.
+    """
+
+    name: str
+    dimensions: int
+    dtype: str
+    bytes: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """A model as its card describes it; unknown values are `None` or empty.
@@ -89,6 +114,10 @@ class ModelInfo:
         ours: Whether the folder has the layout of m2v and model2vec.
         head: The head, if there is one.
         onnx: The ONNX export, if there is one.
+        variants: Smaller models in subfolders.
+        teacher_license: Licence of the teacher, as the config has it, whatever the card's licence is.
+        similarity: What the example of the card prints.
+        speed: Texts a second where this was measured: `texts_per_second`, `machine`, `dataset`.
     """
 
     name: str
@@ -110,6 +139,10 @@ class ModelInfo:
     ours: bool = True
     head: HeadInfo | None = None
     onnx: OnnxInfo | None = None
+    variants: tuple[VariantInfo, ...] = ()
+    teacher_license: str | None = None
+    similarity: str | None = None
+    speed: Mapping[str, Any] | None = None
 
     def variables(self) -> dict[str, Any]:
         """The variables of a template: each field by its name, and each field of the config by its own."""
@@ -159,7 +192,42 @@ def read_model_info(folder: Path, *, name: str) -> ModelInfo:
         ours=ours,
         head=head,
         onnx=onnx,
+        variants=tuple(_variants(folder)),
+        teacher_license=model.config.license,
+        similarity=None if head else example_similarity(model),
+        speed=read_results(folder)["speed"],
     )
+
+
+def example_similarity(model: StaticModel) -> str | None:
+    """What the example of a card prints: the similarity of a sentence to one that is like it, and to one that is not.
+
+    Example:
+        >>> from m2v_hub.card.info import example_similarity
+        >>> example_similarity(tiny_model())
+        '[[0. 0.]]'
+    """
+    try:
+        vectors = model.encode(list(EXAMPLES))
+    except M2VError:  # the tokenizer cannot spell it
+        return None
+    found = model.similarity(vectors[:1], vectors[1:])
+    return str(found.round(2)) if np.isfinite(found).all() else None
+
+
+def _variants(folder: Path) -> Iterator[VariantInfo]:
+    """The models in subfolders; what is no model of ours there is somebody's own."""
+    for inner in sorted(folder.iterdir()):
+        names = (CONFIG_FILE, TENSOR_FILE, TOKENIZER_FILE)
+        if inner.name in (NESTED, "onnx") or not all((inner / name).is_file() for name in names):
+            continue
+        try:
+            model = StaticModel.from_pretrained(inner, memory_map=True, cache_bytes=0)
+        except M2VError:
+            continue
+        arrays = (model.embedding, model.weights, model.token_mapping)
+        size = sum(array.nbytes for array in arrays if array is not None)
+        yield VariantInfo(inner.name, model.dim, model.embedding_dtype, size)
 
 
 def _publishable(config: Config) -> Config:
@@ -239,4 +307,5 @@ def _export(folder: Path, name: str, onnx: OnnxInfo) -> ModelInfo:
         bytes=(folder / onnx.file).stat().st_size,
         ours=False,
         onnx=onnx,
+        teacher_license=config.license,
     )

@@ -23,6 +23,7 @@ from m2v_core.evaluation import report_table
 from m2v_core.measures import measures_table, number_measures, pair_measures
 from m2v_core.options import add_options, chosen, flag_of, options_of
 from m2v_core.redact import printable
+from m2v_core.results import results_of, save_results
 from m2v_core.storage.atomic import check_output
 from m2v_core.storage.files import read_json
 from m2v_core.vectors import unit
@@ -250,6 +251,8 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         n_examples -= len(rows)
     measures, table = command.measure(pipeline, validation)
     print(json_line(measures, sys.stdout) if options.json else table)
+    source, split = (options.file, "validation") if options.val is None else (options.val, None)
+    save_results(options.out, results_of(measures, dataset=source.name, split=split))
     if plots:
         _plot(plots, estimator.history_, pipeline, validation)
     if not options.quiet:
