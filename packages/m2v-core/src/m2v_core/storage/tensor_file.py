@@ -117,8 +117,8 @@ class TensorFile:
         """
         stored = self.entries[name].dtype
         try:
-            dtype = np.dtype(_NUMPY.get(stored, stored))
-        except TypeError:
+            dtype = np.dtype(_NUMPY[stored])
+        except (KeyError, TypeError):
             raise ModelFormatError(
                 f"{self.path}: expected numbers that numpy has; found the tensor {name} of {stored}."
             ) from None
@@ -261,7 +261,8 @@ def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]
         if not all(isinstance(text, str) for text in metadata.values()):
             raise TypeError
         entries = {name: _entry(raw, 8 + length) for name, raw in header.items()}
-        "".join(chain(header, metadata, metadata.values())).encode()  # safetensors has no lone surrogates
+        names = chain(header, metadata, metadata.values(), (entry.dtype for entry in entries.values()))
+        "".join(names).encode()  # safetensors has no lone surrogates
         spans = sorted((entry.start, entry.start + _n_bytes(entry, header[name])) for name, entry in entries.items())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise DamagedError(
