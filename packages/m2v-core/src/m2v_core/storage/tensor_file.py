@@ -216,13 +216,12 @@ def serialized(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     """The bytes of a safetensors file: the same in each process, where the library has the metadata in any order.
 
     Example:
-        >>> text = serialized({"a": np.zeros(2)}, {"y": "1", "x": "2"})
-        >>> text[8:46]
-        b'{"__metadata__":{"x":"2","y":"1"},"a":'
+        >>> serialized({"a": np.zeros(())}, {"y": "1", "x": "2"})[8:83]
+        b'{"__metadata__":{"x":"2","y":"1"},"a":{"dtype":"F64","shape":[],"data_offse'
     """
     from safetensors.numpy import save  # only saving needs it
 
-    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, dict(metadata))
+    content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(metadata))
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header[_METADATA] = dict(sorted(metadata.items()))
