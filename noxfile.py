@@ -348,6 +348,13 @@ def crashes(session: nox.Session) -> None:
 
 
 @nox.session
+def concurrency(session: nox.Session) -> None:
+    """Threads, processes, coroutines, writers and pullers at once, bit by bit; `-- --calls 100000` for more calls."""
+    install_for_tests(session)
+    session.run("python", "-P", "-m", "concurrency", *session.posargs, env={**OFFLINE, "PYTHONPATH": "tests"})
+
+
+@nox.session
 def web(session: nox.Session) -> None:
     """The page of `m2v export web` in headless Chromium, and its modules in Node; ends with a table of both.
 

@@ -17,6 +17,7 @@ from m2v_core import M2VError, ModelFormatError, StaticModel
 from m2v_core.errors import BadTextError, ModelNotFoundError
 from m2v_core.search import Index
 from m2v_core.search.files import LEXICAL_FILE
+from m2v_core.storage.tensor_file import read_all
 
 ASCII, OTHER = "good day", "gööd 日本 day"
 
@@ -52,6 +53,15 @@ def test_names_of_tensors_that_are_no_unicode(folder: Path, name: str) -> None:
         StaticModel.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("dtype", ["O", "object", "float32", "V8", "F32\ud800", ""])
+def test_dtypes_that_safetensors_has_not(tmp_path: Path, dtype: str) -> None:
+    entry = {"dtype": dtype, "shape": [1], "data_offsets": [0, 8]}
+    text = json.dumps({"a": entry}).encode()
+    (tmp_path / "x").write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
+    with pytest.raises(ModelFormatError, match=r"expected (numbers that numpy has|a safetensors header)"):
+        read_all(tmp_path / "x")
+
+
 @pytest.mark.parametrize("kind", ["wordpiece", "byte_bpe", "unigram", "wordlevel"])
 def test_a_compiled_vocabulary_that_is_not_aligned(tmp_path: Path, kind: str) -> None:
     model, path = make_model(kind), tmp_path / "vocabulary.safetensors"
@@ -82,6 +92,7 @@ def test_paths_of_modules(tmp_path: Path, path: str) -> None:
         ("normalizer", {"type": "BertNormalizer", "clean_text": "yes"}),
         ("normalizer", {"type": "Lowercase\ud800"}),
         ("pre_tokenizer", {"type": "BertPreTokenizer", "more": {}}),
+        ("pre_tokenizer", {"type": "Metaspace", "replacement": "▁", "prepend_scheme": {}}),
     ],
 )
 def test_parts_that_the_library_refuses(folder: Path, part: str, value: object) -> None:

@@ -159,7 +159,7 @@ def prepare_teacher() -> None:
 
     shutil.copytree(GOLDEN / "teachers/bert", "teacher")
     write_tokenizer(Path("teacher"), wordpiece(), "bert")
-    phrases = [f"{'good ' * (i % 9 + 1)}{'day ' * (i // 9 % 9)}{'sunny ' * (i // 81)}" for i in range(1, 1000)]
+    phrases = [f"{'good ' * (i % 9 + 1)}{'day ' * (i // 9 % 9)}{'sunny ' * (i // 81)}" for i in range(1, 400)]
     Path("words.txt").write_text("\n".join(phrases))
 
 
@@ -214,8 +214,10 @@ def jobs(times: int = 12) -> dict[str, Job]:
     tests = [str(Path(__file__).parents[1])]
     saves, compiles, indexes = (code.format(times=times) for code in (SAVES, COMPILES, INDEXES))
     embed = _command("embed", "model", "*.txt", "--out", "out", "--workers", "2", "--quiet")
-    featurize = _command("featurize", "teacher", "out", "--corpus", "words.txt", "--shard-size", "100", "-q")
-    distil = _command("distill", "teacher", "out", "--vocabulary", "words.txt", "--resume", "-q", often=True)
+    featurize = _command("featurize", "teacher", "out", "--corpus", "words.txt", "--shard-size", "50", "-q")
+    distil = _command(
+        "distill", "teacher", "out", "--method", "token", "--vocabulary", "words.txt", "--resume", "-q", often=True
+    )
     resumed = partial(Job, process="jax")
     return {
         "save": Job(saves, prepare_models, check_model, ("m",), 0.2),

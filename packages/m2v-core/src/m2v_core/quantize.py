@@ -86,9 +86,10 @@ def int8_rows(embeddings: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.fl
         >>> scales[0] * 127
         np.float32(2.0)
     """
-    peaks = np.abs(embeddings).max(axis=1).astype(np.float32)
-    scales = np.where(peaks > 0, peaks / np.float32(127), np.float32(1))
-    return np.clip(np.rint(embeddings / scales[:, None]), -127, 127).astype(np.int8), scales
+    with np.errstate(invalid="ignore", over="ignore"):  # of what is not finite, int8 has nothing
+        peaks = np.minimum(np.abs(embeddings).max(axis=1), np.finfo(np.float32).max).astype(np.float32)
+        scales = np.where(peaks > 0, peaks / np.float32(127), np.float32(1))
+        return np.clip(np.rint(embeddings / scales[:, None]), -127, 127).astype(np.int8), scales
 
 
 def float_rows(embeddings: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:

@@ -181,6 +181,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], list[
 def _checked_job(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError(f"an object with the version {VERSION} is expected")
+    if not isinstance(found.get("settings", {}), dict):
+        raise ValueError("settings should be an object")
     return found
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from m2v_core import checks
 from m2v_core.model import StaticModel
+from m2v_core.tokenize.bad_texts import check_texts
 from m2v_core.vectors import unit
 
 #: Sentences before and after a gap that are compared.
@@ -53,7 +54,7 @@ def passages(text: str, model: StaticModel, *, max_chars: int = 800) -> list[Pas
         max_chars: Number of characters of a passage at most. A longer sentence is cut at spaces.
 
     Raises:
-        InvalidInputError: An option is out of range.
+        InvalidInputError: An option is out of range, or the text is none.
 
     Example:
         >>> for passage in passages("A good, good day.\nGood day.\n\nNever seen.", tiny_model(), max_chars=30):
@@ -61,9 +62,9 @@ def passages(text: str, model: StaticModel, *, max_chars: int = 800) -> list[Pas
         Passage(text='A good, good day.\nGood day.', start=0, line=1)
         Passage(text='Never seen.', start=29, line=4)
     """
-    checks.expect(isinstance(text, str), "text", "a text (str)", text)
     checks.expect(isinstance(model, StaticModel), "model", "a StaticModel", model)
     checks.whole("max_chars", max_chars, 1)
+    check_texts([text])
     bounds = sentence_bounds(text, max_chars)
     pieces = [text[start:stop] for start, stop in pairwise(bounds)]
     found, line, seen = [], 1, 0

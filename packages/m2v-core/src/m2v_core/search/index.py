@@ -22,7 +22,6 @@ from m2v_core.search.entries import MOST, Entries, Id
 from m2v_core.search.inputs import (
     as_model,
     batches,
-    check_texts,
     default_ids,
     exactly,
     given_ids,
@@ -33,6 +32,7 @@ from m2v_core.search.lexical import Lexical
 from m2v_core.search.precision import STORED, as_unit
 from m2v_core.search.table import Table
 from m2v_core.search.topk import NONE, Best
+from m2v_core.tokenize.bad_texts import check_texts
 
 #: What decides the order of hits.
 MODES = ("dense", "lexical", "hybrid")

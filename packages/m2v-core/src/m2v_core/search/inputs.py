@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -33,13 +33,6 @@ def as_model(model: Any) -> StaticModel:
     checks.expect(isinstance(model, StaticModel), "model", "a StaticModel, a folder or the name of a model", model)
     found: StaticModel = model
     return found
-
-
-def check_texts(texts: Sequence[Any], before: int = 0) -> None:
-    """Raise unless texts, which come after so many others, are texts."""
-    for number, text in enumerate(texts, before):
-        if not isinstance(text, str):
-            raise InvalidInputError(f"Expected texts (str); found {type(text).__name__} at index {number}.")
 
 
 def unit_vectors(vectors: Any, dim: int | None) -> NDArray[np.float32]:

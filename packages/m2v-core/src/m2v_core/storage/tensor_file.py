@@ -117,8 +117,8 @@ class TensorFile:
         """
         stored = self.entries[name].dtype
         try:
-            dtype = np.dtype(_NUMPY.get(stored, stored))
-        except TypeError:
+            dtype = np.dtype(_NUMPY[stored])
+        except (KeyError, TypeError):
             raise ModelFormatError(
                 f"{self.path}: expected numbers that numpy has; found the tensor {name} of {stored}."
             ) from None
@@ -216,13 +216,12 @@ def serialized(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     """The bytes of a safetensors file: the same in each process, where the library has the metadata in any order.
 
     Example:
-        >>> text = serialized({"a": np.zeros(2)}, {"y": "1", "x": "2"})
-        >>> text[8:46]
-        b'{"__metadata__":{"x":"2","y":"1"},"a":'
+        >>> serialized({"a": np.zeros(())}, {"y": "1", "x": "2"})[8:83]
+        b'{"__metadata__":{"x":"2","y":"1"},"a":{"dtype":"F64","shape":[],"data_offse'
     """
     from safetensors.numpy import save  # only saving needs it
 
-    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, dict(metadata))
+    content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(metadata))
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header[_METADATA] = dict(sorted(metadata.items()))
@@ -261,7 +260,8 @@ def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]
         if not all(isinstance(text, str) for text in metadata.values()):
             raise TypeError
         entries = {name: _entry(raw, 8 + length) for name, raw in header.items()}
-        "".join(chain(header, metadata, metadata.values())).encode()  # safetensors has no lone surrogates
+        names = chain(header, metadata, metadata.values(), (entry.dtype for entry in entries.values()))
+        "".join(names).encode()  # safetensors has no lone surrogates
         spans = sorted((entry.start, entry.start + _n_bytes(entry, header[name])) for name, entry in entries.items())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise DamagedError(

@@ -42,16 +42,23 @@ def bad_text(texts: Sequence[Any], complaint: Complaint) -> InvalidInputError:
         complaint: Tries valid texts, and says why the tokenizer refuses them.
     """
     error = _invalid_text(texts)
-    before = texts[: error.index] if isinstance(error, BadTextError) else texts
+    before = texts if error is None else texts[: error.index]
     for start in range(0, len(before), _SEARCHED):
         part = before[start : start + _SEARCHED]
         if complaint(part):
             first = next(index for index, text in enumerate(part) if complaint([text]))
             return _cannot_spell(part[first], start + first, complaint)
-    return error
+    return error or InvalidInputError("Expected a list of texts (str).")
 
 
-def _invalid_text(texts: Sequence[Any]) -> InvalidInputError:
+def check_texts(texts: Sequence[Any], before: int = 0) -> None:
+    """Raise `BadTextError` for the first of some texts, which come after so many others, that is no valid text."""
+    error = _invalid_text(texts)
+    if error is not None:
+        raise error.moved(before)
+
+
+def _invalid_text(texts: Sequence[Any]) -> BadTextError | None:
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             return BadTextError(f"Expected texts (str); found {type(text).__name__} at index ", index, ".")
@@ -62,7 +69,7 @@ def _invalid_text(texts: Sequence[Any]) -> InvalidInputError:
                 f" has a lone surrogate, {text[position]!r}, at character {position}. Decode it with "
                 f"errors='replace', or remove it.",
             )
-    return InvalidInputError("Expected a list of texts (str).")
+    return None
 
 
 def _cannot_spell(text: str, index: int, complaint: Complaint) -> BadTextError:

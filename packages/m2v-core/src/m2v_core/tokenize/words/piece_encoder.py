@@ -35,7 +35,7 @@ def piece_encoder(raw: dict[str, Any], model: Model | None = None) -> PieceEncod
     """The encoder for a parsed `tokenizer.json`; `None` if all its pieces must be left to the library."""
     try:
         return PieceEncoder(raw, model)
-    except CannotModelError:
+    except (CannotModelError, KeyError, TypeError, AttributeError, ValueError, OverflowError):  # an unfamiliar form
         return None
 
 
