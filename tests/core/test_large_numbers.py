@@ -81,3 +81,14 @@ def test_heads() -> None:
     np.testing.assert_allclose(logits, np.float32([[LARGE, -LARGE, 3], [0, 0, 200], [MOST, -MOST, 2.001]]), rtol=1e-6)
     assert head.labels(logits).tolist() == ["a", "c", "a"]
     assert head.probabilities(logits).tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_text_of_many_tokens_has_the_bits_of_its_rows(dtype: str) -> None:
+    """Its rows are gathered block by block, in the same order."""
+    table = np.random.default_rng(0).normal(size=(50, 3)).astype(dtype)
+    for n in (pool.MANY, pool.MANY + 1, 40_000):
+        ids = np.random.default_rng(n).integers(0, 50, n)
+        for normalize in (True, False):
+            found = pool.embed(table, Ragged.of([ids.tolist()]), normalize=normalize)[0]
+            np.testing.assert_array_equal(found, pool.embed_one(table[ids], normalize=normalize))

@@ -48,6 +48,10 @@ class Encoder:
     def _one(self, text: str, max_length: int | None, normalize: bool) -> tuple[NDArray[np.float32], int]:
         """The vector [D] of one text, and the number of its tokens."""
         ids = self.tokenizer.one(text, max_length)
+        if len(ids) > pool.MANY:
+            rows, positions = self.rows.of(ids)
+            tokens = Ragged(positions, np.array([0, len(ids)]))
+            return pool.embed(rows, tokens, normalize=normalize)[0], len(ids)
         return pool.embed_one(self.rows.take(ids), normalize=normalize), len(ids)
 
     def vectors(

@@ -23,6 +23,9 @@ _BLOCK_BYTES = 3 * 2**18  # of rows gathered at a time, which should fit into a 
 _SCALED = 512  # vectors scaled at a time
 _FEW = 8  # texts that are summed one by one
 
+#: Tokens whose rows are gathered block by block, since all at once would take gigabytes for a text of millions.
+MANY = 4096
+
 
 def embed(
     table: NDArray[Any],
@@ -51,7 +54,7 @@ def embed(
     """
     result = np.empty((len(tokens), table.shape[1]), np.float32) if out is None else out
     try:
-        if len(result) > _FEW:
+        if len(result) > _FEW or len(tokens.values) > MANY:
             with np.errstate(over="raise", invalid="ignore"):
                 _embed(table, tokens, normalize, result)
             return result
