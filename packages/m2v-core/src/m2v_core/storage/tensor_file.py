@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
@@ -204,6 +203,8 @@ def checksum(tensors: Mapping[str, NDArray[Any]], text: str = "") -> str:
         >>> checksum({"a": np.zeros(2)}) == checksum({"a": np.zeros(2)}) != checksum({"a": np.zeros(3)})
         True
     """
+    from hashlib import sha256  # few need it
+
     digest = sha256(text.encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
