@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # tokenizer_files, golden.families
 
@@ -25,6 +26,9 @@ GOLDEN = Path(__file__).parent / "golden"
 DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
+
+settings.register_profile("m2v", deadline=None)  # a busy machine is no fault
+settings.load_profile("m2v")
 
 #: Folders whose files are short: they fill up the processes at the end.
 SHORT = {"hub": 1, "train": 1, "core": 2}
