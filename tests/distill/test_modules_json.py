@@ -148,7 +148,7 @@ def test_paths_stay_inside(teacher_folder: Path, path: object, pooling: Any) -> 
     listing = json.loads((teacher_folder / "modules.json").read_text())
     listing[1]["path"] = path
     write_json(teacher_folder / "modules.json", listing)
-    with pytest.raises(ModelFormatError, match="should be inside the folder"):
+    with pytest.raises(ModelFormatError, match="expected paths inside the folder"):
         Teacher.from_pretrained(teacher_folder, pooling=pooling)
 
 
