@@ -93,6 +93,8 @@ def main() -> None:
     folders = seeds(name, root)
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", RuntimeWarning)
+    # numpy warns of the sum of a single text, which is then computed in another way; see `m2v_core.encode.pool`.
+    warnings.filterwarnings("ignore", "overflow encountered", RuntimeWarning)
     work.mkdir(parents=True, exist_ok=True)
     copied(folders[0], work / "folder")
     kind.use(work / "folder", random.Random(0))  # imports, before memory is limited
