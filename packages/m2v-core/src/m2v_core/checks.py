@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,9 +27,8 @@ def whole(name: str, value: object, least: int = 0, most: int | None = None, *, 
     """
     if value is None and or_none:
         return
-    if type(value) is not int or value < least or value > (sys.maxsize if most is None else most):
-        is_huge = type(value) is int and value > sys.maxsize
-        size = f"{least} or more" if most is None and not is_huge else f"from {least} to {most or sys.maxsize}"
+    if type(value) is not int or value < least or (most is not None and value > most):
+        size = f"{least} or more" if most is None else f"from {least} to {most}"
         raise _wrong(name, f"a whole number, {size}" + (", or None" if or_none else ""), value)
 
 

@@ -5,6 +5,7 @@ Texts are worked on in spans of a few batches, by several threads where there ar
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -99,7 +100,7 @@ class Encoder:
     ) -> Iterator[NDArray[Any]]:
         """The vectors of texts as they come, an array for each `n_texts` texts."""
         remaining, n_before = iter(texts), 0
-        while batch := list(islice(remaining, n_texts)):
+        while batch := list(islice(remaining, min(n_texts, sys.maxsize))):
             try:
                 vectors = self.vectors(batch, max_length, normalize, batching, output)
             except BadTextError as error:
