@@ -27,11 +27,12 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = [] if error.filename is None else Path(os.fsdecode(error.filename)).parts
-        is_ours = not named or any(part.startswith(f".{path.name}.") for part in named)
-        if error.errno is None or not is_ours:
+        hidden = f".{path.name}."
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+        shown = [name for name in names if not any(part.startswith(hidden) for part in Path(name).parts)]
+        if error.errno is None or (names and shown == names):
             raise
-        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+        raise type(error)(error.errno, error.strerror, *(shown or [os.fspath(path)])) from error
 
 
 @contextmanager
