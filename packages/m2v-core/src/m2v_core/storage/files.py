@@ -225,10 +225,11 @@ def read_consistently(folder: Path, reader: Callable[[Path], T], *, last: Collec
                 try:
                     result = reader(source)
                 except (ModelNotFoundError, ModelFormatError, OSError):
-                    if is_the_same() and are_the_same():
+                    # An unfinished save may come and go within a tick of the file system's clock.
+                    if is_the_same() and are_the_same() and (source == folder or source.is_dir()):
                         raise
                 else:
-                    if is_the_same() and are_the_same():
+                    if is_the_same() and are_the_same() and (source == folder or source.is_dir()):
                         return result
         time.sleep(min(0.0001 * 2**turn, 0.05))
     raise ModelFormatError(f"{folder} was replaced 100 times while it was read. Try again when nobody writes to it.")
