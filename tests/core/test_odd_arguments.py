@@ -43,6 +43,7 @@ def calls(model: StaticModel) -> Iterator[tuple[str, Callable[..., Any], Callabl
     yield "Index.save", partial(index.save, folder="saved"), index.save
     yield "Index.load", partial(Index.load, folder="index"), Index.load
     yield "duplicates", partial(duplicates, texts=TEXTS, model=model), duplicates
+    yield "duplicates of vectors", partial(duplicates, vectors=np.eye(3)), duplicates
     yield "passages", partial(passages, text="good day. day", model=model), passages
     yield "similarity", partial(similarity.similarity, first=np.eye(3), second=np.eye(3)), similarity.similarity
     yield "EmbedConfig", EmbedConfig, EmbedConfig

@@ -255,7 +255,7 @@ def _frequencies(config: DistillConfig, tokens: Sequence[str]) -> Float64[ndarra
     return counts_by_id(cast("Mapping[str, float] | Sequence[float]", config.frequencies), tokens)
 
 
-def package_versions() -> dict[str, str]:
+def _package_versions() -> dict[str, str]:
     """The versions of the packages that decide on a student, for its config."""
     import jax
     import transformers
@@ -268,16 +268,22 @@ def package_versions() -> dict[str, str]:
     }
 
 
-def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
+def facts_of(teacher: Teacher, settings: dict[str, Any]) -> dict[str, Any]:
+    """What the config of any student records of its teacher, the settings and the packages."""
     source = teacher.source
-    facts: dict[str, Any] = {
-        "base_model": config.base_model or source.hub_id,
+    return {
+        "base_model": source.hub_id,
         "language": source.language,
         "license": source.license,
         "base_model_revision": source.revision,
-        "distillation_settings": {**config.recorded_settings, "precision": teacher.placement.precision},
-        "package_versions": package_versions(),
+        "distillation_settings": {**settings, "precision": teacher.placement.precision},
+        "package_versions": _package_versions(),
     }
+
+
+def _student_config(teacher: Teacher, config: DistillConfig) -> Config:
+    facts = facts_of(teacher, config.recorded_settings)
+    facts["base_model"] = config.base_model or facts["base_model"]
     return Config(
         normalize=True,
         pooling=teacher.pooling,

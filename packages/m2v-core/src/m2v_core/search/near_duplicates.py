@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.search.inputs import as_model
 from m2v_core.search.precision import as_unit
+from m2v_core.vectors import as_array
 
 #: Texts that are compared at a time, and numbers in a block of cosines.
 _TEXTS, _COSINES = 1024, 1 << 22
@@ -97,8 +98,8 @@ def _duplicates(rows: NDArray[np.float32], least: float) -> Duplicates:
     return Duplicates(kept, originals, scores)
 
 
-def _vectors(vectors: ArrayLike | None) -> NDArray[np.float32]:
-    array = np.asarray(vectors)
+def _vectors(vectors: Any) -> NDArray[np.float32]:
+    array = as_array("vectors", vectors)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise InvalidInputError(
             f"vectors should be an array [n, dimensions] of finite numbers; found shape {array.shape} of {array.dtype}."

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize import bad_texts
-from m2v_core.tokenize.bad_texts import CannotSpellError, is_panic
+from m2v_core.tokenize.bad_texts import CannotSpellError, is_refusal
 from m2v_core.tokenize.parts import flattened
 
 #: Whether the library is 1.x, whose calls take options (`padding=None`), while 0.2x keeps them in the object.
@@ -68,7 +68,7 @@ class Backend:
         try:
             self.tokenizer: Any = _build(tokenizer_json)  # Any: stubs know one of the two APIs
         except BaseException as error:  # tokenizers 0.2x raises bare Exception
-            if not isinstance(error, Exception) and not is_panic(error):
+            if not is_refusal(error):
                 raise
             raise ModelFormatError(
                 f"{where}: tokenizers {tokenizers.__version__} cannot read it ({error}). "
@@ -101,7 +101,7 @@ class Backend:
         except (TypeError, UnicodeEncodeError, MemoryError):
             raise
         except BaseException as error:  # 0.2x raises bare Exception, 1.x ValueError
-            if not isinstance(error, Exception) and not is_panic(error):
+            if not is_refusal(error):
                 raise
             raise CannotSpellError(str(error)) from None
         arrays = [encoding.ids_array for encoding in encodings]
@@ -154,7 +154,7 @@ def attempted(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except BaseException as error:
-        if isinstance(error, MemoryError) or not (isinstance(error, Exception) or is_panic(error)):
+        if isinstance(error, MemoryError) or not is_refusal(error):
             raise
         return None
 

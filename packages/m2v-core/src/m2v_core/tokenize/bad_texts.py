@@ -20,14 +20,14 @@ class CannotSpellError(Exception):
     """A text has something that is not in the vocabulary, and there is no unknown token."""
 
 
-def is_panic(error: BaseException) -> bool:
-    """Whether Rust code of the library panicked, of which Python gets a `BaseException` that is no `Exception`.
+def is_refusal(error: BaseException) -> bool:
+    """Whether the library refuses something: by any `Exception`, or as its Rust code panics, which is none in Python.
 
     Example:
-        >>> is_panic(ValueError())
-        False
+        >>> is_refusal(ValueError()), is_refusal(KeyboardInterrupt())
+        (True, False)
     """
-    return type(error).__name__ == "PanicException"
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 #: Why the tokenizer cannot spell texts; `None` if it can.

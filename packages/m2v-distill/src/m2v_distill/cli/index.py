@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from m2v_core.cli.documents import Document, read_documents
 from m2v_core.cli.outputs import json_line
 from m2v_core.cli.parser import TABLES, Subcommands, add_json, add_quiet, set_run
+from m2v_core.cli.search import DTYPES
 from m2v_core.errors import InvalidInputError
 from m2v_core.options import add_options, chosen
 from m2v_core.storage.atomic import check_output
@@ -36,9 +37,6 @@ examples:
 
 then: m2v search "what to look for" --index my-index                   needs m2v-core[search] alone
 """
-
-#: Numbers of the vectors that `m2v_core.search` has, which is not imported to show the help.
-DTYPES = ("float32", "float16", "int8", "binary")
 
 #: Options of the fit, all but the prompts, which are those of the teacher.
 FIT_OPTIONS = ("query_prompt", "sentences", "sample", "seed", "strength", "quantize_to", "resume")

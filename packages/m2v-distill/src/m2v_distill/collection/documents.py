@@ -95,12 +95,11 @@ def passages_of(
         bounds = [0, len(text)] if limit is None or count([text])[0] <= limit else _cuts(text, count, limit)
         parts = [(start, text[start:stop]) for start, stop in pairwise(bounds)]
         parts = [(start + len(part) - len(part.lstrip()), part.strip()) for start, part in parts if part.strip()]
-        if len(parts) < 2:
-            start, part = (parts or [(0, "")])[0]
-            yield DocumentPassage(name, name, part, start, 1 + text.count("\n", 0, start))
-        else:
-            for number, (start, part) in enumerate(parts, 1):
-                yield DocumentPassage(f"{name}/{number}", name, part, start, 1 + text.count("\n", 0, start))
+        line, seen = 1, 0
+        for number, (start, part) in enumerate(parts or [(0, "")], 1):
+            line += text.count("\n", seen, start)
+            seen = start
+            yield DocumentPassage(f"{name}/{number}" if len(parts) > 1 else name, name, part, start, line)
 
 
 def sentences_of(text: str) -> list[str]:

@@ -23,7 +23,7 @@ from m2v_distill.collection.table import collection_table, sampled
 from m2v_distill.config import DistillConfig
 from m2v_distill.fit.design import BATCH_TOKENS
 from m2v_distill.logs import logger
-from m2v_distill.pipeline import package_versions
+from m2v_distill.pipeline import facts_of
 from m2v_distill.teacher.engine.resume import ChunkStore
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.vocabulary.build import student_vocabulary
@@ -140,15 +140,5 @@ def student_table(
 
 def student_config(teacher: Teacher, config: CollectionConfig) -> Config:
     """What the student's config records of the teacher and the options."""
-    source = teacher.source
-    return Config(
-        normalize=True,
-        pooling=teacher.pooling,
-        distillation="corpus",
-        base_model=source.hub_id,
-        language=source.language,
-        license=source.license,
-        base_model_revision=source.revision,
-        distillation_settings={**config.recorded_settings, "precision": teacher.placement.precision},
-        package_versions=package_versions(),
-    )
+    facts = facts_of(teacher, config.recorded_settings)
+    return Config(normalize=True, pooling=teacher.pooling, distillation="corpus", **facts)

@@ -20,7 +20,7 @@ from tokenizers import Encoding, Tokenizer, normalizers
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.files import read_json, read_text
 from m2v_core.tokenize.backend import Backend, check_character_maps
-from m2v_core.tokenize.bad_texts import is_panic
+from m2v_core.tokenize.bad_texts import is_refusal
 from m2v_distill.logs import logger
 from m2v_distill.teacher.modules_json import TextSettings
 from m2v_distill.teacher.transformers_io import load_tokenizer
@@ -277,7 +277,7 @@ class TeacherTokenizer:
         try:
             return library.encode_batch_fast(texts, add_special_tokens=special)
         except BaseException as error:  # tokenizers raises bare Exception
-            if not isinstance(error, Exception) and not is_panic(error):
+            if not is_refusal(error):
                 raise
             raise Backend(self.json, "tokenizer.json").bad_text(texts) from None
 
@@ -324,7 +324,7 @@ def read_tokenizer(
         check_character_maps(text)
         _ = tokenizer.library, tokenizer.ids, tokenizer.before
     except BaseException as error:  # tokenizers raises bare Exception
-        if not isinstance(error, Exception) and not is_panic(error):
+        if not is_refusal(error):
             raise
         raise ModelFormatError(
             f"{path}: expected a tokenizer of the tokenizers library; found {type(error).__name__}: {error}. Is the "
