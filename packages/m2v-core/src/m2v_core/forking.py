@@ -23,6 +23,7 @@ class Forked(Protocol):
 
 
 _forked: WeakSet[Forked] = WeakSet()
+_process = os.getpid()
 
 
 def renew_in_forks(thing: Forked) -> None:
@@ -39,6 +40,11 @@ def is_held(lock: Any) -> bool:
         return True
     lock.release()
     return False
+
+
+def is_fork() -> bool:
+    """Whether this process was forked from one that had this module, and so lacks the threads which that one had."""
+    return os.getpid() != _process
 
 
 def _after_fork() -> None:

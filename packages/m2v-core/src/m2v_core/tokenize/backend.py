@@ -17,6 +17,7 @@ import numpy as np
 import tokenizers
 from tokenizers import Tokenizer
 
+from m2v_core import forking
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged, concatenated
 from m2v_core.tokenize import bad_texts
@@ -95,18 +96,30 @@ class Backend:
         if not all(issubclass(kind, str) for kind in set(map(type, texts))):  # the library takes a tuple for a pair
             raise TypeError
         try:
-            if not IS_IMMUTABLE:
-                return _ids_of_encodings(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-            encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
+            encodings = self._encodings(texts)
         except (TypeError, UnicodeEncodeError, MemoryError):
             raise
         except BaseException as error:  # 0.2x raises bare Exception, 1.x ValueError
             if not is_refusal(error):
                 raise
             raise CannotSpellError(str(error)) from None
+        if not IS_IMMUTABLE:
+            return _ids_of_encodings(encodings)
         arrays = [encoding.ids_array for encoding in encodings]
         flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
         return Ragged.with_lengths(flat, np.fromiter(map(len, arrays), np.int64, len(arrays)))
+
+    def _encodings(self, texts: Sequence[str]) -> list[Any]:
+        """The library's encodings of texts; in a fork one after the other.
+
+        For more than one text the library uses its threads, of which a fork has none. It then waits for ever if
+        TOKENIZERS_PARALLELISM tells it to use them, as it may for the sake of the process that forked.
+        """
+        if forking.is_fork() and len(texts) > 1:
+            return [encoding for text in texts for encoding in self._encodings([text])]
+        if not IS_IMMUTABLE:
+            return self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return self.tokenizer.encode_batch(texts, add_special_tokens=False, padding=None, truncation=None)
 
     def ids_of_words(self, words: list[str], separator: str) -> Ragged:
         """The ids of each word. Many words are joined to one text, because a text costs more than a word.
