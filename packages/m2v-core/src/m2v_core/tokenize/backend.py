@@ -109,7 +109,7 @@ class Backend:
         flat = np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, np.int64)
         return Ragged.with_lengths(flat, np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
-    def _encodings(self, texts: Sequence[str]) -> list[Any]:
+    def _encodings(self, texts: Sequence[str]) -> Any:
         """The library's encodings of texts; in a fork one after the other.
 
         For more than one text the library uses its threads, of which a fork has none. It then waits for ever if
