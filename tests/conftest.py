@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,6 +51,14 @@ def xla_flags(devices: int) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long files first, so that no process is left alone with one."""
     items.sort(key=lambda item: SHORT.get(item.path.parent.name, 0))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs() -> Iterator[None]:
+    """A process that keeps what JAX has compiled for each file needs 4 GB in the end, of which each fork copies a map."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture
