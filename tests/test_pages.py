@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import GOLDEN, make_model
+from sentence_folders import write_modules
 from tokenizer_files import wordpiece
 
 for package in ("m2v_distill", "m2v_train", "m2v_hub"):
@@ -66,6 +67,7 @@ def make_teacher(folder: Path) -> None:
     (teacher / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special})
     )
+    write_modules(teacher, "Pooling", Pooling={"pooling_mode_mean_tokens": True})
 
 
 @pytest.fixture

@@ -117,6 +117,32 @@ def test_plain_saves(tmp_path: Path, ran: Ran) -> None:
     np.testing.assert_allclose(loaded(tmp_path / "half").float().encode(list(TEXTS)), half.encode(TEXTS), atol=3e-6)
 
 
+def test_a_student_and_its_teacher(minilm: Path, minilm_student: Path, tmp_path: Path, ran: Ran) -> None:
+    """One folder: queries by a student that is fitted to a collection, documents by the teacher."""
+    from m2v_core.router import save_router
+    from m2v_distill import Teacher, fit_collection
+
+    documents = ["A good day. It was sunny.", "My card was stolen.", "The bank has a limit. Ask for more."]
+    queries = ["stolen card", "is there a limit?", "weather", ""]
+    teacher = Teacher.from_pretrained(minilm)
+    fitted = fit_collection(teacher, documents, student=StaticModel.from_pretrained(minilm_student))
+    for compact in (False, True):
+        save_router(fitted.student, minilm, tmp_path / str(compact), compact=compact)
+        there = loaded(tmp_path / str(compact))
+        asked = there.encode_query(queries)
+        difference = float(np.abs(asked - fitted.student.encode(queries)).max())
+        assert difference < 1e-6
+        found = there.encode_document(documents)
+        assert np.abs(found - fitted.vectors).max() < 1e-5
+        assert np.array_equal(there.encode(documents), loaded(minilm).encode(documents))
+        best = there.similarity(asked[:2], found).argmax(dim=1)
+        assert best.tolist() == [1, 2]
+        ran("sentence-transformers", f"Router{', compact' if compact else ''}", difference)
+    there.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    again = loaded(tmp_path / "saved")
+    assert np.abs(again.encode_query(queries) - asked).max() < 1e-6
+
+
 @pytest.mark.skipif(OLDER is None, reason="needs a Python with an older version: nox -s integrations")
 def test_an_older_version(tmp_path: Path) -> None:
     """It reads the default export as newer ones do, and refuses the compact one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,32 +75,54 @@ def save_sentence_transformers(model: StaticModel, path: str | os.PathLike[str],
         ...     StaticModel.from_pretrained(folder).encode_query("day")
         array([0.5, 0.5], dtype=float32)
     """
+    folder = new_folder(path)
+    warn_of_unknown_tokens(model, folder)
+    modules = static_modules(model, compact=compact)
+    owned = {NESTED, str(NORMALIZE_MODULE["path"]), MODULES_FILE, SENTENCE_TRANSFORMERS_CONFIG}
+    with replaced_folder(folder, owned=owned, last=MODULES_FILE) as staging:
+        write_static_embedding(staging / NESTED, model, compact=compact)
+        write_json(staging / SENTENCE_TRANSFORMERS_CONFIG, call_settings(model, compact=compact))
+        write_json(staging / MODULES_FILE, modules)
+
+
+def new_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder to write, which holds no other model."""
     folder = checks.path("path", path)
     if held := [name for name in (CONFIG_FILE, TENSOR_FILE) if (folder / name).exists()]:
         raise InvalidInputError(
             f"The folder should be a new one, or one that was written in this way before; found {held[0]} of another "
             f"model in {folder}. Choose another folder."
         )
+    return folder
+
+
+def warn_of_unknown_tokens(model: StaticModel, folder: Path) -> None:
+    """Warn if vectors of texts with unknown tokens have another length there."""
     if model.unk_token_id is not None and not model.normalize:
         logging.getLogger("m2v_core").warning(
             "%s: this model does not normalise, and sentence-transformers counts unknown tokens: a text with some gets "
             "a shorter vector there, in the same direction",
             folder,
         )
+
+
+def static_modules(model: StaticModel, *, compact: bool) -> list[dict[str, Any]]:
+    """The entries of `modules.json` for a model."""
     modules = [STATIC_MODULE | {"path": NESTED}, *([NORMALIZE_MODULE] if model.normalize else [])]
     if compact:
         modules = [module | {"type": name} for module, name in zip(modules, NEWER_TYPES, strict=False)]
-    owned = {NESTED, str(NORMALIZE_MODULE["path"]), MODULES_FILE, SENTENCE_TRANSFORMERS_CONFIG}
-    with replaced_folder(folder, owned=owned, last=MODULES_FILE) as staging:
-        (staging / NESTED).mkdir()
-        write_tensors(staging / NESTED / TENSOR_FILE, _compact(model) if compact else _expanded(model))
-        text = tokenizer_for_other_readers(model.stored.tokenizer_json, model.max_length)
-        (staging / NESTED / TOKENIZER_FILE).write_bytes(json_bytes(text))
-        write_json(staging / SENTENCE_TRANSFORMERS_CONFIG, _settings(model, compact=compact))
-        write_json(staging / MODULES_FILE, modules)
+    return modules
 
 
-def _settings(model: StaticModel, *, compact: bool) -> dict[str, Any]:
+def write_static_embedding(folder: Path, model: StaticModel, *, compact: bool) -> None:
+    """Write the files of a StaticEmbedding."""
+    folder.mkdir(parents=True)
+    write_tensors(folder / TENSOR_FILE, _compact(model) if compact else _expanded(model))
+    text = tokenizer_for_other_readers(model.stored.tokenizer_json, model.max_length)
+    (folder / TOKENIZER_FILE).write_bytes(json_bytes(text))
+
+
+def call_settings(model: StaticModel, *, compact: bool) -> dict[str, Any]:
     """The content of `config_sentence_transformers.json`, with the keys that sentence-transformers writes.
 
     `__version__` makes older versions warn, and `requirements` makes them refuse (6.0 and 6.1). A prompt `passage` or

@@ -17,12 +17,19 @@ def register(kinds: Subcommands) -> None:
         "sentence-transformers",
         help="a folder for SentenceTransformer",
         description="Write a model as a folder of sentence-transformers: a float32 row for each token, which version "
-        "3.2 and every newer one reads with the same vectors; prompts and similarity too. A trained head is left out.",
+        "3.2 and every newer one reads with the same vectors; prompts and similarity too. A trained head is left out. "
+        "With --documents-by, encode_query is by the model, and encode_document by its teacher (5.0 and newer).",
     )
     add_model(parser)
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
     parser.add_argument(
         "--compact", action="store_true", help="keep float16, int8 and clusters; needs sentence-transformers 6.2"
+    )
+    parser.add_argument(
+        "--documents-by",
+        metavar="TEACHER",
+        type=Path,
+        help="a folder of the sentence transformer in whose space the model is, whose files are copied",
     )
     add_json(parser)
     add_quiet(parser)
@@ -32,10 +39,14 @@ def register(kinds: Subcommands) -> None:
 def _run(options: argparse.Namespace) -> int:
     check_output(options.out, folder=True)
     from m2v_core.model import StaticModel
+    from m2v_core.router import save_router
     from m2v_core.sentence_transformers import save_sentence_transformers
 
     model = StaticModel.from_pretrained(options.model)
-    save_sentence_transformers(model, options.out, compact=options.compact)
+    if options.documents_by is None:
+        save_sentence_transformers(model, options.out, compact=options.compact)
+    else:
+        save_router(model, options.documents_by, options.out, compact=options.compact)
     size = sum(file.stat().st_size for file in options.out.rglob("*.safetensors"))
     if options.json:
         facts = {"folder": str(options.out), "tokens": model.n_tokens, "dimensions": model.dim, "bytes": size}
