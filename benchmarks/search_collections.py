@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
-import json
 import os
 import re
 import sysconfig
@@ -16,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import InvalidInputError
+from m2v_core.measures import ndcg, recall
+from m2v_core.search import RetrievalEvaluator
 
 DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
 K, DEEP = 10, 100
-_DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
 
 #: Rows of one query, the best first.
 Found = list[list[int]]
@@ -35,19 +34,11 @@ class Collection:
 
     def ndcg(self, found: Found) -> NDArray[np.float64]:
         """nDCG@10 x 100 of each query that has a text with a gain."""
-        scores = []
-        for rows, gains in zip(found, self.gains, strict=True):
-            ideal = sorted(gains.values(), reverse=True)[:K]
-            if ideal and ideal[0] > 0:
-                got = [gains.get(row, 0) for row in rows[:K]]
-                scores.append(100 * (got @ _DISCOUNTS[: len(got)]) / (ideal @ _DISCOUNTS[: len(ideal)]))
-        return np.array(scores)
+        return 100 * ndcg(found, self.gains, K)
 
     def recall(self, found: Found) -> NDArray[np.float64]:
         """Recall@100 x 100 of each query that has a text with a gain."""
-        right = [{row for row, gain in gains.items() if gain > 0} for gains in self.gains]
-        pairs = [(rows, wanted) for rows, wanted in zip(found, right, strict=True) if wanted]
-        return np.array([100 * len(wanted & set(rows[:DEEP])) / len(wanted) for rows, wanted in pairs])
+        return 100 * recall(found, self.gains, DEEP)
 
 
 def opened(name: str) -> Collection:
@@ -81,18 +72,11 @@ def cranfield(folder: Path) -> Collection:
 
 
 def beir(folder: Path) -> Collection:
-    """A collection in the layout of BEIR: its queries are those with judgements, in `qrels.tsv` or `qrels/test.tsv`."""
-    corpus = [json.loads(line) for line in (folder / "corpus.jsonl").open(encoding="utf-8")]
-    rows = {each["_id"]: row for row, each in enumerate(corpus)}
-    judged: dict[str, dict[int, float]] = {}
-    one = folder / "qrels.tsv"
-    with (one if one.is_file() else folder / "qrels" / "test.tsv").open(encoding="utf-8") as file:
-        for line in csv.DictReader(file, delimiter="\t"):
-            if line["corpus-id"] in rows:
-                judged.setdefault(line["query-id"], {})[rows[line["corpus-id"]]] = float(line["score"])
-    queries = {each["_id"]: each["text"] for each in map(json.loads, (folder / "queries.jsonl").open(encoding="utf-8"))}
-    texts = [f"{each.get('title', '')} {each['text']}".strip() for each in corpus]
-    return Collection(texts, [queries[name] for name in judged], list(judged.values()))
+    """A collection in the layout of BEIR: its queries are those with judgements."""
+    read = RetrievalEvaluator.from_folder(folder)
+    rows = {name: row for row, name in enumerate(read.corpus)}
+    gains = [{rows[name]: gain for name, gain in read.relevant[query].items()} for query in read.queries]
+    return Collection(list(read.corpus.values()), list(read.queries.values()), gains)
 
 
 def titles(folder: Path) -> Collection:

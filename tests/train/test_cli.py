@@ -22,6 +22,7 @@ from m2v_core.cli import main as core_cli
 from m2v_core.evaluation import report_table
 from m2v_core.options import chosen, defaults_of, flag_of, options_of
 from m2v_core.results import read_results
+from m2v_core.search import RetrievalEvaluator
 from m2v_train.cli.train import COMMANDS
 from m2v_train.data.labels import as_labels
 from m2v_train.data.split import split_indices
@@ -470,3 +471,24 @@ def test_measures_are_scikit_learns() -> None:
     pairs = {"text_a": ["good", "bad", "day", ""], "text_b": ["good", "bad", "bad", "good"]}
     measures, _ = COMMANDS["pairs"].measure(pipeline, pairs)
     assert measures["nearest text_b is right"] in (0.5, 0.75)  # an empty text is near none
+
+
+def test_pairs_for_search(model: Path, tmp_path: Path, train: Run) -> None:
+    """Lists of hard negatives, Matryoshka dimensions, and a collection that selects the best state."""
+    rows = [
+        {"text_a": text, "text_b": f"{text} day", "others": ["bad", "sunny"][: i % 3]} for i, text in enumerate(TEXTS)
+    ]
+    file, out, collection = write_jsonl(tmp_path / "pairs.jsonl", rows), tmp_path / "out", tmp_path / "collection"
+    collection.mkdir()
+    write_jsonl(collection / "corpus.jsonl", [{"_id": word, "text": f"{word} day"} for word in WORDS])
+    write_jsonl(collection / "queries.jsonl", [{"_id": f"q{word}", "text": word} for word in WORDS])
+    lines = ["query-id\tcorpus-id\tscore", *(f"q{word}\t{word}\t1" for word in WORDS)]
+    (collection / "qrels.tsv").write_text("\n".join(lines))
+    options = ("--negative-column", "others", "--matryoshka-dims", "8", "4", "--retrieval", collection, "--json")
+    code, stdout, _ = train("pairs", model, file, out, *options, *FAST, "--n-layers", "0")
+    assert code == 0
+    expected = RetrievalEvaluator.from_folder(collection)(StaticModel.from_pretrained(out))
+    assert json.loads(stdout) == {**json.loads(stdout), **expected}
+    code, _, stderr = train("pairs", model, file, out, *options[:-3], "--retrieval", tmp_path / "none", *FAST)
+    assert code == 1
+    assert "expected a collection in the layout of BEIR" in stderr

@@ -75,6 +75,8 @@ def brute_force(vectors: np.ndarray, texts: np.ndarray, n: int, temperature: flo
                 own = column == 1 and i == j
                 same_positive = texts[j, column] == texts[i, 1]
                 same_anchor = column == 1 and texts[j, 0] == texts[i, 0]
+                if texts[j, column] < 0:  # this pair has fewer hard negatives
+                    continue
                 if own or not (same_positive or same_anchor):
                     scores.append((own, float(vectors[i, 0] @ vectors[j, column]) / temperature))
         positive = next(score for own, score in scores if own)
@@ -82,14 +84,33 @@ def brute_force(vectors: np.ndarray, texts: np.ndarray, n: int, temperature: flo
     return losses
 
 
-@pytest.mark.parametrize("width", [2, 3])
+@pytest.mark.parametrize("width", [2, 3, 5])
 def test_pairs(width: int) -> None:
+    """With one hard negative for each pair, and with up to three."""
     vectors = DRAW.normal(size=(6, width, 5)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     texts = np.arange(6 * width).reshape(6, width).astype(np.int32)
     texts[2, 0] = texts[0, 0]  # the same anchor twice
     texts[3, 1] = texts[1, 1]  # the same positive twice
     texts[4, -1] = texts[2, 1]  # a hard negative, or positive, that is another's positive
+    if width == 5:
+        texts[[0, 0, 3, 5], [3, 4, 4, 2]] = -1
     found = pair_losses(jnp.asarray(vectors), jnp.asarray(texts), jnp.asarray(VALID), 0.05)
     np.testing.assert_allclose(found[:5], brute_force(vectors, texts, 5, 0.05), rtol=1e-4)
     assert np.isfinite(found).all()
+
+
+def test_prefixes() -> None:
+    """The Matryoshka loss is the sum of the losses of models that have the first dimensions alone."""
+    outputs = DRAW.normal(size=(6, 3, 8)).astype(np.float32)
+    texts = np.arange(18).reshape(6, 3).astype(np.int32)
+    expected = np.zeros(5)
+    for width in (8, 4, 2):
+        part = outputs[..., :width]
+        part = part / np.linalg.norm(part, axis=2, keepdims=True)
+        expected += brute_force(part, texts, 5, 0.1)
+    assert mean(Objective("pairs", temperature=0.1, prefixes=(8, 4, 2)), outputs, texts) == pytest.approx(
+        expected.mean(), rel=1e-5
+    )
+    alone = mean(Objective("pairs", temperature=0.1), outputs, texts)
+    assert alone == pytest.approx(mean(Objective("pairs", temperature=0.1, prefixes=(8,)), outputs, texts), rel=1e-6)

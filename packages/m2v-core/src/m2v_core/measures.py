@@ -1,8 +1,8 @@
-"""Measures of predicted numbers and vectors. For classes see `m2v_core.evaluation`."""
+"""Measures of predicted numbers, of vectors and of rankings. For classes see `m2v_core.evaluation`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,87 @@ def pair_measures(first: NDArray[Any], second: NDArray[Any], texts: Sequence[str
         "mean cosine of pairs": float((first * second).sum(axis=1).mean()),
         "nearest text_b is right": float((same[nearest] == same).mean()),
     }
+
+
+def ndcg(found: Iterable[Sequence[Hashable]], gains: Iterable[Mapping[Any, float]], k: int = 10) -> NDArray[np.float64]:
+    """Normalised discounted cumulative gain of the first k entries of rankings, from 0 to 1.
+
+    The discounted cumulative gain is the sum of gain / log2(rank + 1) (Järvelin and Kekäläinen, "Cumulated gain-based
+    evaluation of IR techniques", 2002, with the discount of Burges et al., 2005); it is divided by that of the best
+    ranking. This is trec_eval's `ndcg_cut`.
+
+    Args:
+        found: What was found for each query, the best first.
+        gains: For each query the gain of what is relevant; all else has none.
+        k: Number of entries that count.
+
+    Returns:
+        A value for each query for which anything has a gain above 0, in order.
+
+    Example:
+        >>> ndcg([["a", "b", "c"], ["a"]], [{"c": 1.0}, {}]).tolist()
+        [0.5]
+    """
+
+    def measured(entries: Sequence[Hashable], gain_of: Mapping[Any, float]) -> float:
+        best = sorted(gain_of.values(), reverse=True)
+        return _discounted([gain_of.get(entry, 0) for entry in entries[:k]]) / _discounted(best[:k])
+
+    return _by_query(found, gains, measured)
+
+
+def reciprocal_rank(
+    found: Iterable[Sequence[Hashable]], gains: Iterable[Mapping[Any, float]], k: int = 10
+) -> NDArray[np.float64]:
+    """1 / the rank of the first entry of each ranking that is relevant; 0 if it is not among the first k.
+
+    Their mean is MRR@k (Voorhees, "The TREC-8 question answering track report", 1999). Arguments and result are those
+    of `ndcg`.
+
+    Example:
+        >>> reciprocal_rank([["a", "b", "c"], ["a"]], [{"c": 1.0}, {"b": 2.0}]).round(2).tolist()
+        [0.33, 0.0]
+    """
+
+    def measured(entries: Sequence[Hashable], gain_of: Mapping[Any, float]) -> float:
+        ranks = (rank for rank, entry in enumerate(entries[:k], 1) if gain_of.get(entry, 0) > 0)
+        return 1 / next(ranks, np.inf)
+
+    return _by_query(found, gains, measured)
+
+
+def recall(
+    found: Iterable[Sequence[Hashable]], gains: Iterable[Mapping[Any, float]], k: int = 100
+) -> NDArray[np.float64]:
+    """The fraction of what is relevant that is among the first k entries of each ranking.
+
+    See Manning, Raghavan and Schütze, *Introduction to Information Retrieval*, 8.4. Arguments and result are those of
+    `ndcg`.
+
+    Example:
+        >>> recall([["a", "b", "c"]], [{"c": 1.0, "d": 1.0}]).tolist()
+        [0.5]
+    """
+
+    def measured(entries: Sequence[Hashable], gain_of: Mapping[Any, float]) -> float:
+        relevant = {entry for entry, gain in gain_of.items() if gain > 0}
+        return len(relevant.intersection(entries[:k])) / len(relevant)
+
+    return _by_query(found, gains, measured)
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return float(np.asarray(gains, float) @ (1 / np.log2(np.arange(2, len(gains) + 2))))
+
+
+def _by_query(
+    found: Iterable[Sequence[Hashable]],
+    gains: Iterable[Mapping[Any, float]],
+    measured: Callable[[Sequence[Hashable], Mapping[Any, float]], float],
+) -> NDArray[np.float64]:
+    """A measure of each ranking, of queries for which anything is relevant."""
+    pairs = zip(found, gains, strict=True)
+    return np.array([measured(*pair) for pair in pairs if max(pair[1].values(), default=0) > 0], float)
 
 
 def measures_table(measures: Mapping[str, float | None], n: int) -> str:

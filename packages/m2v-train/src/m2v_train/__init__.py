@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from m2v_train.classification import StaticModelForClassification
     from m2v_train.config import ClassificationConfig, PairConfig, TrainConfig
     from m2v_train.legacy import convert_legacy_pipeline
-    from m2v_train.vectors import StaticModelForPairSimilarity, StaticModelForRegression, StaticModelForSimilarity
+    from m2v_train.negatives import mine_hard_negatives
+    from m2v_train.pairs import StaticModelForPairSimilarity
+    from m2v_train.vectors import StaticModelForRegression, StaticModelForSimilarity
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -20,11 +22,12 @@ __getattr__, __dir__ = lazy(
         "ClassificationConfig": "m2v_train.config",
         "PairConfig": "m2v_train.config",
         "StaticModelForClassification": "m2v_train.classification",
-        "StaticModelForPairSimilarity": "m2v_train.vectors",
+        "StaticModelForPairSimilarity": "m2v_train.pairs",
         "StaticModelForRegression": "m2v_train.vectors",
         "StaticModelForSimilarity": "m2v_train.vectors",
         "TrainConfig": "m2v_train.config",
         "convert_legacy_pipeline": "m2v_train.legacy",
+        "mine_hard_negatives": "m2v_train.negatives",
     },
 )
 
@@ -38,6 +41,8 @@ __all__ = [
     "ClassificationConfig",
     "PairConfig",
     "TrainConfig",
+    # data
+    "mine_hard_negatives",
     # old files
     "convert_legacy_pipeline",
     # version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,18 +152,41 @@ class PairConfig(TrainConfig):
     Attributes:
         out_dim: Dimensions of the trained vectors; `None` for those of the table.
         temperature: InfoNCE temperature.
+        matryoshka_dims: Numbers of first dimensions of which each alone should be good, such as `(256, 128, 64, 32)`:
+            the loss is the sum over them (Kusupati et al., "Matryoshka Representation Learning", 2022). `None` for all
+            dimensions alone.
     """
 
     out_dim: int | None = option(
         None, "dimensions of the trained vectors (default: the model's)", parse=or_none(int), metavar="N"
     )
     temperature: float = option(0.05, "InfoNCE temperature", parse=float, metavar="T")
+    matryoshka_dims: Sequence[int] | None = option(
+        None, "numbers of first dimensions of which each alone should be good", parse=int, metavar="N", nargs="+"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.whole("out_dim", self.out_dim, 1, or_none=True)
+        check_prefixes(self.matryoshka_dims)
         checks.whole("batch_size", self.batch_size, 2, or_none=True)
         checks.number("temperature", self.temperature, above=0)
+
+
+def check_prefixes(dims: Any, most: int | None = None) -> None:
+    """Raise `InvalidInputError` unless Matryoshka dimensions are `None`, or different whole numbers from 1 to `most`.
+
+    Example:
+        >>> check_prefixes((256, 64)), check_prefixes(None)
+        (None, None)
+    """
+    if dims is None:
+        return
+    listed = list(dims) if isinstance(dims, list | tuple) else []
+    whole = all(type(dim) is int and 1 <= dim <= (most or dim) for dim in listed)
+    size = "1 or more" if most is None else f"from 1 to {most}, the dimensions of the trained vectors"
+    fits = bool(listed) and whole and len(set(listed)) == len(listed)
+    checks.expect(fits, "matryoshka_dims", f"a list of different whole numbers, {size}, or None", dims)
 
 
 def check_test_size(size: Any, n: int | None = None) -> None:

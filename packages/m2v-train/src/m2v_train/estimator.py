@@ -210,8 +210,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _train(self, problem: Problem, config: TrainConfig) -> Self:
         """Train, and keep the result."""
         for samples, purpose in ((problem.samples, "to train on"), (problem.validation, "to validate with")):
-            for lengths in samples.lengths.T:
-                check_has_tokens(lengths, f"texts {purpose}", remedy="Change test_size, or pass other validation data.")
+            for lengths in np.split(samples.lengths, (1, 2), axis=1):  # of pairs: first, second, hard negatives
+                if lengths.size:
+                    remedy = "Change test_size, or pass other validation data."
+                    check_has_tokens(lengths.ravel(), f"texts {purpose}", remedy=remedy)
         head = Head.made_by(self.construct_head, self.model.dim, problem.out_dim, config)
         self._trained: Trained = fit(self.model, problem, config, head)
         self._made = problem.out_dim, config
@@ -284,14 +286,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _predictor(self) -> StaticModelPipeline:
         """The trained model with its head, of any kind."""
         check_is_fitted(self)
-        trained, options = self._trained, (self._activation(), getattr(self, "classes_", None))
-        if trained.layers is not None:
-            return StaticModelPipeline(trained.model, MLPHead(trained.layers, *options))
-        structure = trained.structure
-        if structure is None:
-            structure = Head.made_by(self.construct_head, trained.model.dim, *self._made).structure
-            self._trained = replace(trained, structure=structure)
-        return StaticModelPipeline(trained.model, FlaxHead(structure, trained.arrays, *options))
+        if self._trained.layers is None and self._trained.structure is None:
+            structure = Head.made_by(self.construct_head, self._trained.model.dim, *self._made).structure
+            self._trained = replace(self._trained, structure=structure)
+        return self._pipeline(self._trained)
+
+    def _pipeline(self, trained: Trained) -> StaticModelPipeline:
+        """A model with its head, of any kind."""
+        options = self._activation(), getattr(self, "classes_", None)
+        if trained.structure is None:
+            return StaticModelPipeline(trained.model, MLPHead(trained.layers or [], *options))
+        return StaticModelPipeline(trained.model, FlaxHead(trained.structure, trained.arrays, *options))
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

@@ -6,7 +6,10 @@ from m2v_core.errors import InvalidInputError
 
 _POOLING = "A text's vector is the mean of its tokens' vectors. Set normalize, max_length and token_dropout."
 _TABLE = "The table is that of the model. Set freeze and freeze_weights, or change the StaticModel to start from."
-_SELECTION = "The best state is chosen by accuracy for classifiers, and by loss elsewhere."
+_SELECTION = (
+    "The best state is chosen by accuracy for classifiers, by loss elsewhere, and for pairs by search if fit gets an "
+    "evaluator."
+)
 #: Name of the override -> what to do instead.
 _OVERRIDES = {
     "construct_embeddings": _TABLE,

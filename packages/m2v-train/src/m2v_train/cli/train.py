@@ -33,6 +33,7 @@ from m2v_train.plots import confusion_matrix, learning_curves, require_matplotli
 
 if TYPE_CHECKING:
     from m2v_core import StaticModelPipeline
+    from m2v_core.search import RetrievalEvaluator
 
 EPILOG = """\
 examples:
@@ -101,7 +102,16 @@ def _add_pair_columns(parser: argparse.ArgumentParser) -> None:
     _add_column(parser, "text-a", "column of the first texts", "text_a")
     _add_column(parser, "text-b", "column of the second texts", "text_b")
     _add_column(
-        parser, "negative", "column of texts that are similar to the second ones but do not belong to the first"
+        parser,
+        "negative",
+        "column of texts, or of lists of them, that are similar to the second ones but do not belong to the first",
+    )
+    parser.add_argument(
+        "--retrieval",
+        metavar="DIR",
+        type=Path,
+        help="a collection in the layout of BEIR (corpus.jsonl, queries.jsonl, qrels.tsv): search in it, and not the "
+        "loss, selects the best state and stops training",
     )
 
 
@@ -222,6 +232,7 @@ def _run(command: Command, options: argparse.Namespace) -> int:
     with _renamed_in_errors(names):
         settings = _checked_settings(command, options)
     plots = None if options.plot is None else _plot_files(options.plot)
+    evaluator = _evaluator(getattr(options, "retrieval", None))
     examples = command.read(options.file, options)
     validation = None if options.val is None else command.read(options.val, options)
     if isinstance(settings.get("class_weight"), dict):
@@ -236,7 +247,8 @@ def _run(command: Command, options: argparse.Namespace) -> int:
     show = False if options.quiet else None
     estimator = getattr(m2v_train, command.estimator)(model, **settings, show_progress_bar=show)
     with _renamed_in_errors(names), _notes(names, quiet=options.quiet):
-        estimator.fit(**examples, **{f"{name}_val": column for name, column in (validation or {}).items()})
+        held_out = {f"{name}_val": column for name, column in (validation or {}).items()}
+        estimator.fit(**examples, **held_out, **({} if evaluator is None else {"evaluator": evaluator}))
     pipeline = estimator.to_pipeline()
     (pipeline if pipeline.head.layers else pipeline.model).save_pretrained(options.out)
     if settings.get("checkpoint_dir") is not None:
@@ -250,6 +262,9 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         validation = {name: [column[row] for row in rows] for name, column in examples.items()}
         n_examples -= len(rows)
     measures, table = command.measure(pipeline, validation)
+    if evaluator is not None:
+        measures = {**measures, **evaluator(pipeline)}
+        table = measures_table(measures, len(validation["text_a"]))
     print(json_line(measures, sys.stdout) if options.json else table)
     source, split = (options.file, "validation") if options.val is None else (options.val, None)
     save_results(options.out, results_of(measures, dataset=source.name, split=split))
@@ -259,6 +274,12 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         summary = f"{n_examples} examples, {len(estimator.history_)} validations, {seconds:.1f} s"
         print(f"{options.out}: {summary}", file=sys.stderr)
     return 0
+
+
+def _evaluator(folder: Path | None) -> RetrievalEvaluator | None:
+    from m2v_core.search import RetrievalEvaluator
+
+    return None if folder is None else RetrievalEvaluator.from_folder(folder)
 
 
 # --- options ----------------------------------------------------------------------------------------------------------

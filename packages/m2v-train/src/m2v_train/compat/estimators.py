@@ -14,7 +14,7 @@ from m2v_core.compat.model import MissingModelError, StaticModel
 from m2v_core.compat.pipeline import StaticModelPipeline
 from m2v_core.errors import ModelNotFoundError
 from m2v_core.options import defaults_of
-from m2v_train import classification, legacy, vectors
+from m2v_train import classification, legacy, pairs, vectors
 from m2v_train.config import TrainConfig
 from m2v_train.engine.fitting import Problem
 from m2v_train.estimator import DEFAULT_MODEL, Estimator
@@ -176,13 +176,13 @@ class StaticModelForRegression(BaseFinetuneable, vectors.StaticModelForRegressio
     fit = ordered(vectors.StaticModelForRegression.fit, *_TARGETS)
 
 
-class StaticModelForPairSimilarity(BaseFinetuneable, vectors.StaticModelForPairSimilarity):
+class StaticModelForPairSimilarity(BaseFinetuneable, pairs.StaticModelForPairSimilarity):
     """`m2v_train.StaticModelForPairSimilarity`, called as model2vec's."""
 
     __module__ = "model2vec.train.pairs"
 
     fit = ordered(
-        vectors.StaticModelForPairSimilarity.fit,
+        pairs.StaticModelForPairSimilarity.fit,
         *("self", "text_a", "text_b", *_OPTIONS, "text_a_val", "text_b_val"),
         *("validation_steps", "random_seed", "temperature", "token_dropout"),
     )

@@ -49,7 +49,7 @@ def read_vectors(path: Path, *, text: str, targets: Sequence[str]) -> Examples:
 
 
 def read_pairs(path: Path, *, text_a: str, text_b: str, negatives: str | None = None) -> Examples:
-    """Read texts `text_a`, `text_b` and, if their column is named, `negatives`.
+    """Read texts `text_a`, `text_b` and, if their column is named, `negatives`: a text or a list of texts a pair.
 
     Raises:
         InvalidInputError: As `m2v_core.data.columns.read_columns`; or a value is not a text.
@@ -59,8 +59,9 @@ def read_pairs(path: Path, *, text_a: str, text_b: str, negatives: str | None = 
     place, hint = place_of(path), "Name the columns by --text-a-column, --text-b-column and --negative-column."
     examples: Examples = {name: [] for name in columns}
     for number, values in read_columns(path, list(columns.values()), hint=hint):
-        for column, value in zip(examples.values(), values, strict=True):
-            column.append(as_text(value, place, number))
+        for (name, column), value in zip(examples.items(), values, strict=True):
+            is_list = name == "negatives" and isinstance(value, list)
+            column.append([as_text(one, place, number) for one in value] if is_list else as_text(value, place, number))
     return _not_empty(path, examples)
 
 

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from m2v_core.checks import lone_surrogate
 from m2v_core.data.sources import as_array, as_column, in_parts, is_missing, plain_rows, shown
@@ -46,6 +46,47 @@ def as_texts(X: Any, name: str) -> Sequence[str]:
         if not lazy:
             kept.append(part)
     return column if lazy else list(chain.from_iterable(kept))
+
+
+def as_text_lists(X: Any, name: str) -> tuple[Sequence[str], Int64[np.ndarray, " n"]]:
+    """Check a column of texts, or of lists of texts of any length.
+
+    Args:
+        X: A column of texts (see `as_texts`), or a column of lists of them.
+        name: Name of the column in errors.
+
+    Returns:
+        The texts of all rows, one row after the other, and the number of each row's texts.
+
+    Raises:
+        InvalidInputError: `X` is no such column, holds no text at all, or an element is not a text.
+
+    Example:
+        >>> texts, counts = as_text_lists([["a fine day", "rain"], [], ["snow"]], "negatives")
+        >>> texts, counts.tolist()
+        (['a fine day', 'rain', 'snow'], [2, 0, 1])
+        >>> as_text_lists(["a fine day"], "negatives")[1].tolist()
+        [1]
+    """
+    column = as_column(X, name)
+    first = next(iter(next(iter(in_parts(column)), [])), None)
+    if first is None or not isinstance(first, list | tuple | np.ndarray):
+        texts = as_texts(X, name)
+        return texts, np.ones(len(texts), np.int64)
+    flat: list[str] = []
+    counts = []
+    for index, row in enumerate(plain_rows(list(chain.from_iterable(in_parts(column))))):
+        if not isinstance(row, list | tuple):
+            raise InvalidInputError(
+                f"{name} should hold a list of texts in each row, as in the first; found {shown(row)} at index "
+                f"{index}. Make it a list."
+            )
+        _check_texts(row, f"{name}[{index}]", 0)
+        flat.extend(row)
+        counts.append(len(row))
+    if not flat:
+        raise InvalidInputError(f"{name} should hold at least one text; found empty lists alone. Leave {name} out.")
+    return flat, np.array(counts, np.int64)
 
 
 def _check_texts(texts: Sequence[Any], name: str, start: int) -> None:

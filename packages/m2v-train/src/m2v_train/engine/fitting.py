@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -32,6 +34,8 @@ class Problem:
         objective: Loss and metrics.
         out_dim: Number of outputs.
         class_weights: Loss weight of each class; ignored by tasks without classes.
+        evaluation: What measures the model at each validation beside the validation samples, and then decides which
+            state is the best and when training stops; `None` for the validation samples alone.
     """
 
     samples: Samples
@@ -39,6 +43,20 @@ class Problem:
     objective: Objective
     out_dim: int
     class_weights: Float32[np.ndarray, " C"]
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures of a trained model.
+
+    Attributes:
+        measure: Measures by name, the one that decides first; higher is better.
+        digest: Equal for evaluations that measure the same.
+    """
+
+    measure: Callable[[Trained], dict[str, float]]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,23 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -
     texts = active.renumbered(samples.texts)
     val_texts = texts if validation.texts is samples.texts else active.renumbered(validation.texts)
     program = Program(problem.objective, head.structure, config.normalize, samples.width)
+
+    def trained_by(values: Arrays, history: History, *, table: Float32[np.ndarray, "R D"]) -> Trained:
+        """The result with some values of the trained arrays; `table` is overwritten."""
+        if "table" in values:
+            table[active.rows] = np.asarray(values["table"])
+        new_weights = weights
+        if weights is not None and "weights" in values:
+            new_weights = weights.copy()
+            new_weights[active.tokens] = np.asarray(values["weights"])
+        arrays = jax.device_get((values["head"], head.noise))
+        result = Trained(_static_model(model, table, new_weights, config), layers_of(head.structure, arrays), history)
+        return result if result.layers is not None else replace(result, arrays=arrays, structure=head.structure)
+
+    def measured(evaluation: Evaluation, values: Arrays) -> dict[str, float]:
+        return evaluation.measure(trained_by(values, [], table=table.copy()))
+
+    evaluation = problem.evaluation
     best, history = Trainer(
         program,
         trained,
@@ -121,15 +156,10 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -
         samples=replace(samples, texts=texts),
         validation=replace(validation, texts=val_texts),
         config=config,
-        described=head.described,
+        described=lambda: head.described() + (evaluation.digest if evaluation else ""),
+        measured=None if evaluation is None else partial(measured, evaluation),
     ).run()
-    if "table" in best:
-        table[active.rows] = np.asarray(best["table"])
-    if weights is not None and "weights" in best:
-        weights[active.tokens] = np.asarray(best["weights"])
-    arrays = jax.device_get((best["head"], head.noise))
-    result = Trained(_static_model(model, table, weights, config), layers_of(head.structure, arrays), history)
-    return result if result.layers is not None else replace(result, arrays=arrays, structure=head.structure)
+    return trained_by(best, history, table=table)
 
 
 def _initial_values(

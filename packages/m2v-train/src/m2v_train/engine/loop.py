@@ -144,7 +144,9 @@ class Trainer:
         samples: Training samples.
         validation: Samples that select the best state and decide when training stops.
         config: Options.
-        described: Text of what the head computes, which a checkpoint asks for.
+        described: Text of what the head and an evaluation compute, which a checkpoint asks for.
+        measured: Measures of trained arrays by name at each validation, the one that decides first; `None` to decide by
+            the validation samples.
     """
 
     def __init__(
@@ -157,7 +159,9 @@ class Trainer:
         validation: Samples,
         config: TrainConfig,
         described: Callable[[], str],
+        measured: Callable[[Arrays], dict[str, float]] | None = None,
     ) -> None:
+        self.measured = measured
         self.program, self.config, self.mesh = program, config, mesh_of(config.device)
         size = {"batch_size": batch_size_of(config, len(samples)), "n_devices": self.mesh.size}
         self.loader = BatchLoader(samples, token_dropout=config.token_dropout, **size)
@@ -219,9 +223,13 @@ class Trainer:
         arrays, training = self.constants | self.state.trained, self.training
         found = [measure(self.program, arrays, block) for block in self.held_out]
         metrics = _means("train", self.sums) | _means("val", jax.tree.map(lambda *parts: sum(parts), *found))
+        monitored = metrics["val_accuracy"] if self.program.objective.is_classification else -metrics["val_loss"]
+        if self.measured is not None:
+            measures = self.measured(self.state.trained)
+            monitored = next(iter(measures.values()))
+            metrics |= {f"val_{name}": value for name, value in measures.items()}
         epoch = -(-training.step // self.n_batches)
         record = {"epoch": epoch, "step": training.step, "learning_rate": training.learning_rate, **metrics}
-        monitored = metrics["val_accuracy"] if self.program.objective.is_classification else -metrics["val_loss"]
         if training.record_validation(record, monitored, self.config):
             self.best = copied(self.state.trained)
         self.sums = self.program.zeros()

@@ -30,11 +30,14 @@ class Objective:
             vectors, "pairs" for texts that belong together.
         gamma: Exponent of the focal loss.
         temperature: InfoNCE temperature.
+        prefixes: Widths of the Matryoshka loss: the loss of pairs is the sum over the first dimensions of the vectors,
+            as many as each width says. Empty for all dimensions alone.
     """
 
     kind: LossKind
     gamma: float = 0.0
     temperature: float = 0.05
+    prefixes: tuple[int, ...] = ()
 
     @property
     def is_classification(self) -> bool:
@@ -53,7 +56,7 @@ class Objective:
         Args:
             outputs: Outputs for the w texts of each sample.
             targets: A class index, zeros and ones for the classes, a vector; or for pairs a number for each text that
-                identifies it.
+                identifies it, -1 for none.
             valid: 1 for a sample, 0 for padding.
             class_weights: Weights of classes; ignored by other tasks.
         """
@@ -79,7 +82,7 @@ class Objective:
         elif self.kind == "squares":
             losses = optax.squared_error(outputs[:, 0], targets).mean(axis=1)
         else:
-            losses = pair_losses(unit(outputs), targets, valid, self.temperature)
+            losses = matryoshka_losses(outputs, targets, valid, self.temperature, self.prefixes)
         return {"loss": ((losses * valid).sum(), count)}
 
 
@@ -90,17 +93,42 @@ def focus(nll: Float[Array, "*n"], gamma: float) -> Float[Array, "*n"]:
     return jnp.maximum(-jnp.expm1(-nll), TINY) ** gamma
 
 
+def matryoshka_losses(
+    outputs: Float[Array, "b w O"],
+    texts: Num[Array, "b w"],
+    valid: Float[Array, " b"],
+    temperature: float,
+    prefixes: tuple[int, ...] = (),
+) -> Float[Array, " b"]:
+    """The sum of `pair_losses` over prefixes of the outputs, each scaled to unit length.
+
+    The formula is that of Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022, equation 1, with weights
+    of 1, as `MatryoshkaLoss` of sentence-transformers computes it.
+
+    Args:
+        outputs: Outputs for the texts of each sample; other arguments as of `pair_losses`.
+        texts: A number for each text that identifies it.
+        valid: 1 for a sample, 0 for padding.
+        temperature: Divisor of the cosines.
+        prefixes: Numbers of first dimensions; empty for all dimensions alone.
+    """
+    widths = prefixes or (outputs.shape[-1],)
+    parts = [pair_losses(unit(outputs[..., :width]), texts, valid, temperature) for width in widths]
+    return jnp.stack(parts).sum(axis=0)
+
+
 def pair_losses(
     vectors: Float[Array, "b w D"], texts: Num[Array, "b w"], valid: Float[Array, " b"], temperature: float
 ) -> Float[Array, " b"]:
     """InfoNCE (van den Oord et al., 2018) of each anchor: its positive against all other second texts of the batch.
 
-    Hard negatives, if samples have a third text, are candidates for all anchors too. A candidate is left out for an
-    anchor if it is the text of the anchor's positive, or the positive of an anchor with the same text.
+    This is the multiple-negatives ranking loss of sentence-transformers. Hard negatives, which samples have after the
+    second text, are candidates for all anchors too. A candidate is left out for an anchor if it is the text of the
+    anchor's positive, or the positive of an anchor with the same text.
 
     Args:
-        vectors: Unit vectors of each sample's anchor, positive and, optionally, hard negative.
-        texts: A number for each text that identifies it.
+        vectors: Unit vectors of each sample's anchor, positive and hard negatives.
+        texts: A number for each text that identifies it; -1 where a sample has fewer hard negatives than others.
         valid: 1 for a sample, 0 for padding.
         temperature: Divisor of the cosines.
     """
@@ -111,7 +139,8 @@ def pair_losses(
     same_positive = candidate_texts[None, :] == texts[:, 1, None]
     same_anchor = texts[:, 0, None] == texts[None, :, 0]
     of_same_anchor = jnp.concatenate([same_anchor] + [jnp.zeros((b, b), bool)] * (w - 2), axis=1)
-    excluded = same_positive | of_same_anchor | (jnp.tile(valid, w - 1) == 0)[None, :]
+    missing = (candidate_texts < 0) | (jnp.tile(valid, w - 1) == 0)
+    excluded = same_positive | of_same_anchor | missing[None, :]
     excluded = excluded & ~jnp.eye(b, (w - 1) * b, dtype=bool)
     losses: Array = optax.softmax_cross_entropy_with_integer_labels(
         jnp.where(excluded, -jnp.inf, logits), jnp.arange(b)
