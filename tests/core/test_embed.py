@@ -357,6 +357,39 @@ def test_truncated_files(folder: Path) -> None:
         refused(f"^{name}", name)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("offset", [-1, 3, 2**30, -(2**31)])
+def test_arrow_files_whose_offsets_lead_elsewhere(folder: Path, stream: bool, offset: int) -> None:
+    """pyarrow reads what they point at, and may end the process."""
+    table = pa.table({"text": ["good", "a day", "bad"]})
+    write_arrow(Path("x.arrow"), table, stream=stream)
+    data = Path("x.arrow").read_bytes()
+    offsets = np.int32([0, 4, 9, 12]).tobytes()
+    assert data.count(offsets) == 1
+    Path("x.arrow").write_bytes(data.replace(offsets, np.int32([0, 4, offset, 12]).tobytes()))
+    refused("^x.arrow: expected a file of the format.*offset", "x.arrow")
+    assert not list(Path().glob("out/*.parquet"))
+
+
+def test_arrow_files_whose_texts_are_none(folder: Path) -> None:
+    write_arrow(Path("x.arrow"), pa.table({"text": ["good", "d\u00e9j"]}), stream=False)
+    data = Path("x.arrow").read_bytes()
+    Path("x.arrow").write_bytes(data.replace("d\u00e9j".encode(), b"d\xff\xffj"))
+    refused("^x.arrow: expected a file of the format.*UTF8", "x.arrow")
+
+
+@pytest.mark.parametrize("settings", [None, [], "x", 3, [["precision", "float16"]]])
+def test_a_manifest_whose_settings_are_none(folder: Path, settings: object) -> None:
+    Path("x.txt").write_text("good")
+    embed_files("model", "x.txt", "out")
+    first, *lines = (Path("out") / MANIFEST).read_text().splitlines()
+    job = json.dumps({**json.loads(first), "settings": settings})
+    (Path("out") / MANIFEST).write_text("\n".join([job, *lines, ""]))
+    refused(rf"{MANIFEST}, line 1: expected a job .* settings should be an object", "x.txt")
+    with pytest.raises(InvalidInputError, match="settings should be an object"):
+        read_manifest("out")
+
+
 def test_bad_arguments(folder: Path) -> None:
     WRITERS["x.csv"](folder / "x.csv")
     refused("which is none. Check the spelling", "y.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -35,6 +36,23 @@ def test_only_what_was_given_is_chosen() -> None:
     }
     assert Example(**parsed("--method", "token")).method == "token"
     assert parsed("--language", "en", "--language", "de") == {"languages": ["en", "de"]}
+
+
+@pytest.mark.parametrize(
+    ("parse", "expected"), [(int, "whole number"), (float, "number"), (or_none(int), "whole number or none")]
+)
+def test_a_wrong_number_is_an_error_in_words(parse: Callable[[str], object], expected: str) -> None:
+    """Not in the names of Python's types, which argparse takes."""
+
+    @dataclass(frozen=True)
+    class Numbers:
+        size: int | None = option(None, "a size", parse=parse)
+
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser, Numbers)
+    with pytest.raises(argparse.ArgumentError, match=f"invalid {expected} value: 'x'"):
+        parser.parse_args(["--size", "x"])
+    assert chosen(parser.parse_args(["--size", "3"]), Numbers) == {"size": 3}
 
 
 def test_fields_without_an_option_are_not_offered() -> None:

@@ -65,6 +65,13 @@ def test_a_damaged_file(folder: Path, content: str) -> None:
         read_results(folder)
 
 
+def test_a_name_that_is_no_unicode_costs_no_result(folder: Path) -> None:
+    """As the name of a file whose bytes are not UTF-8; the end of a training is no time to refuse it."""
+    save_results(folder, [entry("accuracy", 0.5, "d\udcff")])
+    assert read_results(folder)["results"] == [entry("accuracy", 0.5, "d\udcff")]
+    (folder / FILE).read_bytes().decode()
+
+
 def test_measures_by_the_names_of_the_hub() -> None:
     report = {"calm": {"f1-score": 1.0}, "accuracy": 0.5, "macro avg": {"f1-score": 0.25}}
     assert results_of(report, dataset="d") == [entry("accuracy", 0.5), entry("f1", 0.25)]

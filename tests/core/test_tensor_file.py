@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import SafetensorError, deserialize
-from safetensors.numpy import save, save_file
+from safetensors.numpy import load_file, save, save_file
 
 from conftest import make_model
 from m2v_core import ModelFormatError, StaticModel
-from m2v_core.storage.tensor_file import lazy_tensors, opened_tensors, read_all
+from m2v_core.storage.tensor_file import NUMPY_NAMES, lazy_tensors, opened_tensors, read_all
+from m2v_core.storage.tensor_pieces import Tensor, serialized, write_tensors
 
 
 def content_of(header: dict[str, Any] | str, data: bytes = b"") -> bytes:
@@ -88,6 +89,33 @@ def test_what_safetensors_writes_is_read(tmp_path: Path) -> None:
                 assert found.dtype == expected.dtype
                 assert found.shape == expected.shape
                 assert np.array_equal(found, expected)
+
+
+def test_our_own_writers_write_what_the_library_writes(tmp_path: Path) -> None:
+    """Order, places and padding are its own, and the metadata, which it has in any order, is sorted."""
+    rng = np.random.default_rng(0)
+    kinds = [name for safe, name in NUMPY_NAMES.items() if not safe.startswith(("F8", "BF16"))]
+    arrays = {f"{kind} é {i}": rng.integers(0, 2, (3, i)).astype(kind) for kind in kinds for i in (0, 1, 2)}
+    arrays |= {"none": np.zeros(()), "turned": np.arange(6).reshape(2, 3).T, "other order": np.arange(2, dtype=">i4")}
+    own = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for name, array in arrays.items()}
+    own["none"] = own["none"].reshape(())
+    assert serialized(arrays, {"a": "é"}) == save(own, {"a": "é"})
+    texts = {name: str(number) for number, name in enumerate("zayb")}
+    content = serialized(arrays, texts)
+    header, expected = (
+        json.loads(each[8 : 8 + int.from_bytes(each[:8], "little")]) for each in (content, save(own, texts))
+    )
+    assert header == expected
+    assert list(header["__metadata__"]) == sorted(texts)
+    path = tmp_path / "x"
+    write_tensors(path, {name: Tensor.of(array) for name, array in own.items()})
+    found = load_file(path)
+    assert found.keys() == own.keys()
+    assert all(np.array_equal(found[name], own[name]) for name in own)
+    with opened_tensors(path) as file:
+        assert min(entry.start for entry in file.entries.values()) % 64 == 0
+    with pytest.raises(ValueError, match="a: 4 bytes of 8"):
+        write_tensors(path, {"a": Tensor("int32", (2,), [np.zeros(1, np.int32)])})
 
 
 def test_a_file_that_is_cut_off_while_it_is_read(tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ def test_files(tmp_path: Path) -> None:
     ("name", "content", "part"),
     [
         ("a.json", b"[1, 2]", "found a list"),
-        ("a.json", b"{", "found Expecting"),
+        ("a.json", b"{", "expected JSON; found an error in line 1"),
+        ("a.json", b"[" * 100_000, "nested too deeply"),
+        ("a.json", b'{"day": %s}' % (b"9" * 5_000), "a value that Python does not read"),
+        ("a.json", b'{"day": %s}' % (b"9" * 400), "for 'day'"),
         ("a.json", b'{"day": "3"}', "found '3' for 'day'"),
         ("a.json", b'{"day": NaN}', "found nan for 'day'"),
         ("a.tsv", b"day 3", "line 1 without a tab"),

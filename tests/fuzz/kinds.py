@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from conftest import GOLDEN, make_model
 from fuzz.mutations import change_json
+from fuzz.served import BODY, HEAD, make_requests, use_request
 from tokenizer_files import CHARSMAP, edited, unigram
 
 TEXTS = ["good day", "", "a bad sunny day, unable!", "日本 é ＜pad＞", "x" * 300, "good\0day \u200b\x07", "day " * 40]
@@ -195,6 +196,79 @@ def use_card(folder: Path, rng: random.Random) -> None:
     else:
         card = card_for(folder, repo_id="org/tiny", existing=existing)
         assert card_for(folder, repo_id="org/tiny", existing=card) == card
+
+
+def make_exports(root: Path) -> None:
+    for path in (GOLDEN / "onnx").iterdir():
+        shutil.copytree(path, root / path.name, ignore=shutil.ignore_patterns(*ORACLES))
+    shutil.copytree(root / "vectors", root / "beside")
+    make_model().save_pretrained(root / "beside")
+
+
+def use_export(folder: Path, rng: random.Random) -> None:
+    from m2v_hub import card_for
+    from m2v_hub.onnx_file import read_signature
+
+    for values in read_signature(folder / "model.onnx"):
+        assert all(isinstance(value.name, str) for value in values)
+    if rng.random() < 0.3:
+        card_for(folder, repo_id="org/tiny")
+
+
+def make_results(root: Path) -> None:
+    from m2v_core.results import results_of, save_results
+
+    for number, name in enumerate(("one", "two")):
+        make_model().save_pretrained(root / name)
+        report = {"accuracy": 0.5, "macro avg": {"f1-score": 0.25}, "R2": -1.0}
+        speed = {"texts_per_second": 1000.5, "machine": "a machine", "dataset": "é"} if number else None
+        save_results(root / name, results_of(report, dataset="org/data", split="test"), speed=speed)
+
+
+def use_results(folder: Path, rng: random.Random) -> None:
+    from m2v_core.results import read_results, save_results
+    from m2v_hub import card_for
+
+    found = read_results(folder)
+    if rng.random() < 0.3:
+        card = card_for(folder, repo_id="org/tiny")
+        assert card_for(folder, repo_id="org/tiny", existing=card) == card
+    if rng.random() < 0.3:
+        new = {"metric": "accuracy", "value": 1.0, "dataset": "org/data", "split": "test"}
+        save_results(folder, [new])
+        assert new in read_results(folder)["results"]
+        assert read_results(folder)["speed"] == found["speed"]
+
+
+# --- lists that a user got from others ------------------------------------------------------------------------------
+
+
+def make_lists(root: Path) -> None:
+    lists = {
+        "counts.json": json.dumps({"good": 3, "day": 2.5, "é": 0}),
+        "counts.tsv": "good\t3\nday\t2.5\na tab\there\t1e3\n",
+        "words.txt": "good day\nsunny\n日本\n",
+        "metrics.json": json.dumps([{"metric": "accuracy", "value": 0.5, "dataset": "org/data", "task": "sts"}]),
+    }
+    for name, text in lists.items():
+        folder = root / name.replace(".", "-")
+        folder.mkdir(parents=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def use_list(folder: Path, rng: random.Random) -> None:
+    from m2v_distill.vocabulary.weights import read_frequencies
+    from m2v_distill.vocabulary.words import read_words
+    from m2v_hub.card.options import CardOptions
+    from m2v_hub.cli.options import read_results
+
+    path = next((path for path in folder.iterdir()), folder / "words.txt")
+    if path.name.startswith("counts"):
+        finite(list(dict(read_frequencies(path)).values()))
+    elif path.name.startswith("words"):
+        assert all(isinstance(word, str) for word in read_words(path))
+    else:
+        CardOptions(metrics=read_results(path))
 
 
 # --- search, corpora ------------------------------------------------------------------------------------------------
@@ -410,6 +484,47 @@ def use_checkpoint(folder: Path, rng: random.Random) -> None:
     assert scores.shape[0] == len(TEXTS)
 
 
+def make_legacy(root: Path) -> None:
+    import warnings
+
+    import skops.io
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+
+    vectors, draw = make_model().encode(TEXTS), np.random.default_rng(0)
+    estimators = {
+        "many": (MLPClassifier(hidden_layer_sizes=(5, 4), max_iter=3), ["a", "b", "é"] * 2 + ["a"]),
+        "two": (
+            MLPClassifier(hidden_layer_sizes=(5,), max_iter=3, solver="sgd", early_stopping=False),
+            [0, 1, 0, 1, 0, 1, 0],
+        ),
+        "linear": (
+            MLPClassifier(hidden_layer_sizes=(), max_iter=3, solver="lbfgs"),
+            draw.integers(0, 2, (len(TEXTS), 3)),
+        ),
+        "numbers": (MLPRegressor(hidden_layer_sizes=(4,), max_iter=3), draw.normal(size=(len(TEXTS), 2))),
+    }
+    for name, (estimator, targets) in estimators.items():
+        make_model().save_pretrained(root / name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # three steps do not converge
+            fitted = make_pipeline(estimator).fit(vectors, targets)
+        skops.io.dump(fitted, root / name / "pipeline.skops")
+
+
+def use_legacy(folder: Path, rng: random.Random) -> None:
+    from m2v_train.legacy import convert_legacy_pipeline
+
+    loaded = convert_legacy_pipeline(folder)
+    assert len(loaded.predict(TEXTS)) == len(TEXTS)
+    finite(loaded.predict_proba(TEXTS) if loaded.classes_ is not None else loaded.predict(TEXTS))
+    if rng.random() < 0.3:
+        again = folder.parent / "again"
+        shutil.rmtree(again, ignore_errors=True)
+        loaded.save_pretrained(again)
+        use_head(again, rng)
+
+
 # --- checksums of a malicious stranger ------------------------------------------------------------------------------
 
 
@@ -441,12 +556,17 @@ def reseal(folder: Path, rng: random.Random) -> None:
 # --- all ------------------------------------------------------------------------------------------------------------
 
 KINDS = {
-    "model": Kind(make_models, use_model, ("*.json", "*.safetensors"), 0.30),
-    "compiled": Kind(make_compiled, use_model, ("vocabulary.safetensors",), 0.08),
-    "modules": Kind(make_modules, use_model, ("*.json", "*.safetensors"), 0.08),
-    "head": Kind(make_heads, use_head, ("config.json", "head.safetensors"), 0.10),
-    "card": Kind(make_cards, use_card, ("README.md",), 0.08),
-    "index": Kind(make_indexes, use_index, ("*.json", "*.safetensors", "*.jsonl"), 0.10),
+    "model": Kind(make_models, use_model, ("*.json", "*.safetensors"), 0.25),
+    "compiled": Kind(make_compiled, use_model, ("vocabulary.safetensors",), 0.07),
+    "modules": Kind(make_modules, use_model, ("*.json", "*.safetensors"), 0.06),
+    "head": Kind(make_heads, use_head, ("config.json", "head.safetensors"), 0.08),
+    "legacy": Kind(make_legacy, use_legacy, ("pipeline.skops",), 0.03),
+    "card": Kind(make_cards, use_card, ("README.md",), 0.06),
+    "export": Kind(make_exports, use_export, ("model.onnx", "*.json"), 0.02),
+    "results": Kind(make_results, use_results, ("m2v_results.json",), 0.02),
+    "list": Kind(make_lists, use_list, ("*",), 0.02),
+    "request": Kind(make_requests, use_request, (HEAD, BODY), 0.06),
+    "index": Kind(make_indexes, use_index, ("*.json", "*.safetensors", "*.jsonl"), 0.08),
     "embedded": Kind(make_embedded, use_embedded, ("out/_manifest.jsonl", "out/*.parquet"), 0.04),
     "table": Kind(make_tables, use_table, ("texts.*",), 0.08),
     "store": Kind(make_stores, use_store, ("*.json", "*.safetensors"), 0.06, reseal),

@@ -80,6 +80,7 @@ def test_a_device_is_written_as_it_is(folder: Path, device: Path, capsys) -> Non
     [
         (["--metrics", "none.json"], "found 'none.json', and there is no such file"),
         (["--metrics", "bad.json"], "bad.json: expected JSON"),
+        (["--metrics", "deep.json"], "deep.json: expected JSON of a sane depth"),
         (["--metrics", "3.json"], "found 3"),
         (["--metrics", "field.json"], "Did you mean 'metric'?"),
         (["--template", "bad.md"], "bad.md, line 1"),
@@ -96,7 +97,13 @@ def test_a_device_is_written_as_it_is(folder: Path, device: Path, capsys) -> Non
 )
 def test_errors(folder: Path, options: list[str], part: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, content in (("bad.json", "{"), ("3.json", "3"), ("field.json", '[{"metrik": 1}]'), ("bad.md", "{{ x }}")):
+    for name, content in (
+        ("bad.json", "{"),
+        ("deep.json", "[" * 100_000),
+        ("3.json", "3"),
+        ("field.json", '[{"metrik": 1}]'),
+        ("bad.md", "{{ x }}"),
+    ):
         Path(name).write_text(content)
     Path("latin.md").write_bytes(b"\xe9")
     assert cli.main(["card", str(folder), *options]) == 1

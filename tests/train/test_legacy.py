@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from conftest import make_model
 from m2v_core import MissingPackageError, ModelFormatError, ModelNotFoundError, StaticModel, StaticModelPipeline
-from m2v_train.legacy import convert_legacy_pipeline
+from m2v_train.legacy import convert_legacy_pipeline, head_of
 
 skops_io = pytest.importorskip("skops.io")
 
@@ -124,6 +124,85 @@ def test_an_older_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         folder = legacy(tmp_path, CLASSIFIERS["two"]())
     assert b"1.5.2" in (folder / "pipeline.skops").read_bytes()
     assert convert_legacy_pipeline(folder).predict(["good"]).shape == (1,)
+
+
+def rewritten(folder: Path, change: Any, compression: int = zipfile.ZIP_STORED) -> Path:
+    """A pipeline whose files are changed, by a function of their contents by name."""
+    folder = legacy(folder, CLASSIFIERS["two"]())
+    with zipfile.ZipFile(folder / "pipeline.skops") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(folder / "pipeline.skops", "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return folder
+
+
+def an_array(files: dict[str, bytes]) -> str:
+    return next(name for name in files if name.endswith(".npy"))
+
+
+CHANGES: dict[str, Any] = {
+    "a header of an array that is none": lambda files: files.update(
+        {an_array(files): b"\x93NUMPY\x01\0\x20\0{'descr': '<f4', 'shape': (3(3".ljust(42) + b"\n"}
+    ),
+    "an array of a terabyte": lambda files: files.update(
+        {
+            an_array(files): b"\x93NUMPY\x01\0\x50\0"
+            + repr({"descr": "<f4", "fortran_order": False, "shape": (2**40,)}).encode().ljust(79)
+            + b"\n"
+        }
+    ),
+    "an array that is missing": lambda files: files.pop(an_array(files)),
+    "no schema": lambda files: files.pop("schema.json"),
+    "a schema of a list": lambda files: files.update({"schema.json": b"[]"}),
+    "a deep schema": lambda files: files.update({"schema.json": b"[" * 100_000}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_damaged_file(name: str, tmp_path: Path) -> None:
+    folder = rewritten(tmp_path, CHANGES[name])
+    with pytest.raises(ModelFormatError, match=r"pipeline\.skops: (expected a file of skops|skops cannot read it)"):
+        convert_legacy_pipeline(folder)
+
+
+def test_damaged_bytes(tmp_path: Path) -> None:
+    """Errors of zipfile, zlib and numpy's parser of headers are ours."""
+    folder = rewritten(tmp_path, lambda files: None, zipfile.ZIP_DEFLATED)
+    path = folder / "pipeline.skops"
+    data = path.read_bytes()
+    for place in range(0, len(data), len(data) // 150):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        try:
+            convert_legacy_pipeline(folder)
+        except ModelFormatError as error:
+            assert "pipeline.skops" in str(error)  # noqa: PT017
+
+
+def test_a_small_file_of_large_arrays(tmp_path: Path) -> None:
+    """Neither compressed zeros nor one array that is mentioned a thousand times is read."""
+    folder = rewritten(
+        tmp_path / "zeros", lambda files: files.update({"more.npy": bytes(60 << 20)}), zipfile.ZIP_DEFLATED
+    )
+    assert (folder / "pipeline.skops").stat().st_size < 100_000
+    with pytest.raises(ModelFormatError, match=r"at most \d+ bytes are expected; \d+ would be read"):
+        convert_legacy_pipeline(folder)
+
+    def mentioned(files: dict[str, bytes]) -> None:
+        schema = json.loads(files["schema.json"])
+        schema["more"] = [{"file": "more.npy"}] * 1_000
+        files["schema.json"], files["more.npy"] = json.dumps(schema).encode(), bytes(100_000)
+
+    with pytest.raises(ModelFormatError, match=r"would be read"):
+        convert_legacy_pipeline(rewritten(tmp_path / "mentioned", mentioned))
+
+
+def test_an_estimator_without_layers() -> None:
+    estimator = CLASSIFIERS["two"]()[-1]
+    estimator.coefs_ = estimator.intercepts_ = []
+    with pytest.raises(ValueError, match="expected one layer or more"):
+        head_of(estimator)
 
 
 class Malicious:

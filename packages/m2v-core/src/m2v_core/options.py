@@ -139,7 +139,7 @@ def add_options(
             if default is not None and "(default" not in help_text:
                 help_text += f" (default: {default})"
             extra = {key: getattr(shown, key) for key in ("metavar", "choices", "nargs") if getattr(shown, key)}
-            extra |= {"type": shown.parse} if shown.parse else {}
+            extra |= {"type": _named(shown.parse)} if shown.parse else {}
             extra |= {"action": "append"} if shown.repeat else {}
         parser.add_argument(
             flag_of(name, shown, default),
@@ -199,5 +199,19 @@ def or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     def parsed(text: str) -> Any:
         return None if text == "none" else parse(text)
 
-    parsed.__name__ = f"{getattr(parse, '__name__', 'value')} or none"  # argparse names it in its errors
+    parsed.__name__ = f"{_named(parse).__name__} or none"
+    return parsed
+
+
+#: Names of parsers in errors of the command line, which would else be those of Python's types.
+_NAMES: dict[Callable[[str], Any], str] = {int: "whole number", float: "number"}
+
+
+def _named(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser of the command line by whose `__name__` argparse can name what it expected."""
+
+    def parsed(text: str) -> Any:
+        return parse(text)
+
+    parsed.__name__ = str(_NAMES.get(parse, getattr(parse, "__name__", "value")))
     return parsed

@@ -30,9 +30,8 @@ def resolved(
         >>> resolved({"passage": "passage: "}, QUERY)
         ''
     """
+    check_one(prompt_name, prompt)
     if prompt is not None:
-        if prompt_name is not None:
-            raise InvalidInputError("Expected prompt or prompt_name; found both.")
         checks.expect(isinstance(prompt, str), "prompt", "a text (str), or None", prompt)
         return prompt
     if prompt_name is None:
@@ -44,6 +43,19 @@ def resolved(
             f'A text is given by prompt=, and the model\'s own are set by model.prompts = {{"query": "..."}}.'
         )
     return prompts[prompt_name]
+
+
+def check_one(prompt_name: object, prompt: object) -> None:
+    """Raise `InvalidInputError` where a prompt is given both by its name and as a text.
+
+    Example:
+        >>> check_one("query", "query: ")
+        Traceback (most recent call last):
+        ...
+        m2v_core.errors.InvalidInputError: Expected prompt or prompt_name; found both. Leave one out.
+    """
+    if prompt is not None and prompt_name is not None:
+        raise InvalidInputError("Expected prompt or prompt_name; found both. Leave one out.")
 
 
 def prepended(prompt: str, texts: Sequence[Any]) -> list[Any]:

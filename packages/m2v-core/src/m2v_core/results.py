@@ -15,7 +15,7 @@ from typing import Any
 
 from m2v_core.errors import ModelFormatError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.files import read_json
+from m2v_core.storage.files import json_bytes, read_json
 from m2v_core.storage.format import HEAD_FILE, RESULTS_FILE, TENSOR_FILE
 from m2v_core.threads import available_cpus
 
@@ -78,9 +78,8 @@ def save_results(
         "speed": before["speed"] if speed is None else dict(speed),
     }
     path = Path(folder) / RESULTS_FILE
-    with replaced_file(path) as file:
-        json.dump(content, file, ensure_ascii=False, indent=1)
-        file.write("\n")
+    with replaced_file(path, "wb") as file:
+        file.write(json_bytes(json.dumps(content, ensure_ascii=False, indent=1) + "\n"))
     return path
 
 

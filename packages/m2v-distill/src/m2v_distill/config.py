@@ -13,6 +13,7 @@ from m2v_core.cluster import check_clusters
 from m2v_core.devices import device_name
 from m2v_core.errors import InvalidInputError
 from m2v_core.options import defaults_of, option, or_none
+from m2v_core.prompts import check_one
 from m2v_core.quantize import checked_dtype
 from m2v_core.storage.format import EMBEDDING_DTYPES
 from m2v_distill.fit.pca import PCADims
@@ -291,8 +292,7 @@ class DistillConfig:
             raise InvalidInputError(
                 f"text_column is for files of a corpus; found {shown(self.text_column)} and no corpus."
             )
-        if self.prompt is not None and self.prompt_name is not None:
-            raise InvalidInputError("Expected prompt or prompt_name; found both.")
+        check_one(self.prompt_name, self.prompt)
         check_compute_as(self.compute_as, self.backend)
         if not truth("use_subword", self.use_subword) and not self.vocabulary:
             raise InvalidInputError(

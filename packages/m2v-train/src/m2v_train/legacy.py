@@ -6,6 +6,7 @@ of these are parts of a scikit-learn MLP. Needs skops, the extra `m2v-train[skop
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from m2v_core.errors import MissingPackageError, ModelFormatError, ModelNotFound
 from m2v_core.head import Activation, Layer, MLPHead
 from m2v_core.storage.format import LEGACY_HEAD_FILE
 from m2v_core.storage.resolve import resolve
+from m2v_core.storage.tensor_file import opened
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -41,6 +43,10 @@ _LOADERS = {
     *("DictNode", "ListNode", "TupleNode", "JsonNode", "TypeNode", "NdArrayNode", "DTypeNode", "RandomStateNode"),
     *("ObjectNode", "CachedNode"),
 }
+
+
+#: Bytes of what is read, for each byte of a file, whose arrays skops does not compress; and for small files.
+_MOST_TIMES, _LEAST_LIMIT = 20, 1 << 20
 
 
 def convert_legacy_pipeline(path: str | os.PathLike[str], *, token: str | None = None) -> StaticModelPipeline:
@@ -84,8 +90,8 @@ def head_of(estimator: MLPClassifier | MLPRegressor) -> MLPHead:
     logistic function. These are the softmax of (0, z), so the head has an output of zeros for the first class.
 
     Raises:
-        ValueError: The activation of hidden layers is not ReLU, or that of outputs is not softmax, logistic or
-            identity.
+        ValueError: There are no layers, the activation of hidden ones is not ReLU, or that of outputs is not softmax,
+            logistic or identity.
 
     Example:
         >>> from sklearn.neural_network import MLPRegressor
@@ -93,6 +99,8 @@ def head_of(estimator: MLPClassifier | MLPRegressor) -> MLPHead:
         MLPHead(widths=[2, 100, 1], activation='identity')
     """
     layers = [Layer(weight.T, bias) for weight, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True)]
+    if not layers:
+        raise ValueError("expected one layer or more; found none.")
     if len(layers) > 1 and estimator.activation != "relu":
         raise ValueError(f"expected hidden layers with relu; found {estimator.activation}. Only relu is supported.")
     kind, classes, last = estimator.out_activation_, getattr(estimator, "classes_", None), layers[-1]
@@ -121,11 +129,15 @@ def _read(file: Path) -> Any:
         raise MissingPackageError(
             f"{file}: reading {LEGACY_HEAD_FILE} needs skops, which is not installed: pip install m2v-train[skops]"
         ) from None
+    with opened(file) as opened_file:
+        content = opened_file.read()
     try:
-        with zipfile.ZipFile(file) as archive:
-            found = set(_named(json.loads(archive.read("schema.json"))))
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{file}: expected a file of skops; found another or a damaged one ({error}).") from None
+        schema = _schema(content)
+        found = set(_named(schema))
+    except Exception as error:  # noqa: BLE001 - zipfile lets those of zlib and others through
+        raise ModelFormatError(
+            f"{file}: expected a file of skops; found another or a damaged one ({_shown(error)})."
+        ) from None
     if foreign := sorted(name for name, loader in found if not _CLASSES.fullmatch(name) or loader not in _LOADERS):
         raise ModelFormatError(
             f"{file}: expected an MLP of scikit-learn, and nothing else; found {', '.join(foreign[:10])}. It is not "
@@ -134,16 +146,48 @@ def _read(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InconsistentVersionWarning)  # only arrays and names of it are used
-            loaded = skops.io.load(file, trusted=[name for name, _ in found if name.endswith("Optimizer")])
+            loaded = skops.io.loads(content, trusted=[name for name, _ in found if name.endswith("Optimizer")])
         steps = [step for _, step in loaded.steps] if isinstance(loaded, Pipeline) else [loaded]
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise ModelFormatError(f"{file}: skops cannot read it ({type(error).__name__}: {error}).") from None
+    except Exception as error:  # noqa: BLE001 - skops, numpy and scikit-learn let any through
+        raise ModelFormatError(f"{file}: skops cannot read it ({_shown(error)}).") from None
     if len(steps) != 1 or not isinstance(steps[0], MLPClassifier | MLPRegressor):
         raise ModelFormatError(
             f"{file}: expected one MLPClassifier or MLPRegressor and nothing before it; found "
             f"{', '.join(type(step).__name__ for step in steps) or 'nothing'}."
         )
     return steps[0]
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error!s:.200}"
+
+
+def _schema(content: bytes) -> Any:
+    """The schema of a file, whose arrays may take only so much memory.
+
+    Raises:
+        ValueError: They would take more than a whole file could.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        most = max(_LEAST_LIMIT, _MOST_TIMES * len(content))
+        schema = json.loads(archive.read("schema.json")) if sizes.get("schema.json", 0) <= most else None
+    # Each mention of an array reads it again.
+    needed = sum(sizes.values()) + sum(sizes.get(name, 0) for name in _files(schema))
+    if needed > most:
+        raise ValueError(f"at most {most} bytes are expected; {needed} would be read")
+    return schema
+
+
+def _files(node: Any) -> Iterator[str]:
+    """The names of all files that a schema mentions, once for each mention."""
+    if isinstance(node, dict):
+        if isinstance(name := node.get("file"), str):
+            yield name
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _files(child)
 
 
 def _named(node: Any) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from m2v_core import checks
 from m2v_core.encode.output import PRECISIONS
 from m2v_core.errors import InvalidInputError
 from m2v_core.model import UNSET, Unset
+from m2v_core.prompts import check_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,7 @@ class EmbedConfig:
             checks.whole("max_length", self.max_length, 1, or_none=True)
         checks.whole("truncate_dim", self.truncate_dim, 1, or_none=True)
         checks.one_of("precision", self.precision, PRECISIONS)
-        if self.prompt is not None and self.prompt_name is not None:
-            raise InvalidInputError("prompt and prompt_name should not be given together; found both. Leave one out.")
+        check_one(self.prompt_name, self.prompt)
 
 
 def check_columns(place: str, names: Sequence[str], config: EmbedConfig) -> None:

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from m2v_core import checks
 from m2v_core.options import option
 from m2v_core.threads import thread_count
-
-
-def _parsed(kind: type[int] | type[float]) -> Any:
-    """A parser of numbers of the command line, which argparse names in its errors."""
-
-    def number(text: str) -> Any:
-        return kind(text)
-
-    number.__name__ = "whole number" if kind is int else "number"
-    return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,25 +35,19 @@ class ServeConfig:
     """
 
     host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 for all of this machine", metavar="HOST")
-    port: int = option(8000, "port to listen on; 0 for any free one", metavar="PORT", parse=_parsed(int))
+    port: int = option(8000, "port to listen on; 0 for any free one", metavar="PORT", parse=int)
     threads: int | None = option(
-        None, "threads that a large batch may use (default: one for each CPU)", metavar="N", parse=_parsed(int)
+        None, "threads that a large batch may use (default: one for each CPU)", metavar="N", parse=int
     )
-    max_batch: int = option(
-        1024, "texts of several requests that are computed together", metavar="N", parse=_parsed(int)
-    )
-    max_body: int = option(8 * 2**20, "bytes of the body of a request", metavar="BYTES", parse=_parsed(int))
-    max_texts: int = option(2048, "texts of a request", metavar="N", parse=_parsed(int))
-    max_chars: int = option(100_000, "characters of a text", metavar="N", parse=_parsed(int))
+    max_batch: int = option(1024, "texts of several requests that are computed together", metavar="N", parse=int)
+    max_body: int = option(8 * 2**20, "bytes of the body of a request", metavar="BYTES", parse=int)
+    max_texts: int = option(2048, "texts of a request", metavar="N", parse=int)
+    max_chars: int = option(100_000, "characters of a text", metavar="N", parse=int)
     max_requests: int = option(
-        256, "requests at a time; further ones are refused with the status 429", metavar="N", parse=_parsed(int)
+        256, "requests at a time; further ones are refused with the status 429", metavar="N", parse=int
     )
-    body_seconds: float = option(
-        30.0, "seconds in which the body of a request must arrive", metavar="S", parse=_parsed(float)
-    )
-    stop_seconds: int = option(
-        30, "seconds that requests may take after the signal to stop", metavar="S", parse=_parsed(int)
-    )
+    body_seconds: float = option(30.0, "seconds in which the body of a request must arrive", metavar="S", parse=float)
+    stop_seconds: int = option(30, "seconds that requests may take after the signal to stop", metavar="S", parse=int)
     log_requests: bool = option(default=False, help="log a line for each request, without its texts")
 
     def __post_init__(self) -> None:

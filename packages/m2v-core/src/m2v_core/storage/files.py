@@ -81,19 +81,34 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
         ModelNotFoundError: There is no such file.
         ModelFormatError: The file is not JSON, or its outermost value is of another type.
     """
-    try:
-        raw = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ModelFormatError(f"{path}: expected JSON; found an error in line {error.lineno}: {error.msg}.") from None
-    except RecursionError:
-        raise ModelFormatError(f"{path}: expected JSON of a sane depth; it is nested too deeply.") from None
-    except ValueError as error:  # a whole number of too many digits
-        raise ModelFormatError(f"{path}: expected JSON; found a value that Python does not read: {error}.") from None
+    raw = _parsed(path, read_text(path), ModelFormatError)
     if not isinstance(raw, kind):
         names: dict[type[Any], str] = {dict: "an object", list: "an array"}
         found = names.get(type(raw), repr(raw))
         raise ModelFormatError(f"{path}: expected {names[kind]} as the outermost JSON value; found {found}.")
     return raw
+
+
+def read_user_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a UTF-8 file of JSON that a user names as an input.
+
+    Raises:
+        InvalidInputError: There is no such file, or it is not JSON.
+    """
+    path = checks.path("path", path)
+    return _parsed(path, read_user_text(path), InvalidInputError)
+
+
+def _parsed(path: Path, text: str, kind_of_error: type[ModelFormatError] | type[InvalidInputError]) -> Any:
+    """The value of JSON; `path` names it in errors."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise kind_of_error(f"{path}: expected JSON; found an error in line {error.lineno}: {error.msg}.") from None
+    except RecursionError:
+        raise kind_of_error(f"{path}: expected JSON of a sane depth; it is nested too deeply.") from None
+    except ValueError as error:  # a whole number of too many digits
+        raise kind_of_error(f"{path}: expected JSON; found a value that Python does not read: {error}.") from None
 
 
 def path_inside(folder: Path, name: object, where: Path) -> Path:
@@ -217,22 +232,29 @@ def read_consistently(folder: Path, reader: Callable[[Path], T], *, last: Collec
         reader: Takes the folder to read: this one, or that of a save into it which was not finished.
         last: Files of which a save replaces one at its end; see `m2v_core.storage.unfinished`.
     """
-    unfinished = folder / UNFINISHED
     for turn in range(100):
-        with _watched([folder, unfinished]) as is_the_same:
-            source, files = (unfinished, []) if unfinished.is_dir() else (folder, [folder / name for name in last])
-            with _watched(files) as are_the_same:
-                try:
-                    result = reader(source)
-                except (ModelNotFoundError, ModelFormatError, OSError):
-                    # An unfinished save may come and go within a tick of the file system's clock.
-                    if is_the_same() and are_the_same() and (source == folder or source.is_dir()):
-                        raise
-                else:
-                    if is_the_same() and are_the_same() and (source == folder or source.is_dir()):
-                        return result
+        with _source(folder, last) as (source, is_unchanged):
+            try:
+                result = reader(source)
+            except (ModelNotFoundError, ModelFormatError, OSError):
+                if is_unchanged():
+                    raise
+            else:
+                if is_unchanged():
+                    return result
         time.sleep(min(0.0001 * 2**turn, 0.05))
     raise ModelFormatError(f"{folder} was replaced 100 times while it was read. Try again when nobody writes to it.")
+
+
+@contextmanager
+def _source(folder: Path, last: Collection[str]) -> Iterator[tuple[Path, Callable[[], bool]]]:
+    """Yield the folder to read, that of a save which was not finished first, and whether it is unchanged since."""
+    unfinished = folder / UNFINISHED
+    with _watched([folder, unfinished]) as is_the_same:
+        source, files = (unfinished, []) if unfinished.is_dir() else (folder, [folder / name for name in last])
+        with _watched(files) as are_the_same:
+            # An unfinished save may come and go within a tick of the file system's clock.
+            yield source, lambda: is_the_same() and are_the_same() and (source == folder or source.is_dir())
 
 
 def check_is_finished(folder: Path) -> None:

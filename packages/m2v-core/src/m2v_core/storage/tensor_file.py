@@ -29,8 +29,6 @@ from m2v_core.errors import ModelFormatError
 #: The longest header that safetensors reads, in bytes.
 MAX_HEADER = 100_000_000
 
-_METADATA = "__metadata__"
-
 #: Bits of a number of each dtype. Those of others are not compared with the bytes of their tensors.
 _BITS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), 8),
@@ -39,16 +37,29 @@ _BITS = {
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
 
-#: dtype in safetensors -> that of numpy. numpy has bfloat16 and float8 where ml_dtypes is imported.
-_NUMPY = {
+#: dtype in safetensors -> that of numpy, in safetensors' order of dtypes. numpy has bfloat16 and float8 where ml_dtypes
+#: is imported.
+NUMPY_NAMES = {
     "BOOL": "bool",
-    **{f"{kind}{bits}": f"{name}{bits}" for kind, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
-    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
-    "BF16": "bfloat16",
-    "C64": "complex64",
-    "F8_E4M3": "float8_e4m3fn",
+    "U8": "uint8",
+    "I8": "int8",
     "F8_E5M2": "float8_e5m2",
+    "F8_E4M3": "float8_e4m3fn",
+    "I16": "int16",
+    "U16": "uint16",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F32": "float32",
+    "C64": "complex64",
+    "F64": "float64",
+    "I64": "int64",
+    "U64": "uint64",
 }
+
+#: The name of the texts of a header.
+METADATA = "__metadata__"
 
 _MOST_AXES = 32
 _MOST_NUMBERS = sys.maxsize // 16
@@ -116,7 +127,7 @@ class TensorFile:
         """
         stored = self.entries[name].dtype
         try:
-            dtype = np.dtype(_NUMPY[stored])
+            dtype = np.dtype(NUMPY_NAMES[stored])
         except (KeyError, TypeError):
             raise ModelFormatError(
                 f"{self.path}: expected numbers that numpy has; found the tensor {name} of {stored}."
@@ -213,24 +224,6 @@ def checksum(tensors: Mapping[str, NDArray[Any]], text: str = "") -> str:
     return digest.hexdigest()
 
 
-def serialized(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """The bytes of a safetensors file: the same in each process, where the library has the metadata in any order.
-
-    Example:
-        >>> serialized({"a": np.zeros(())}, {"y": "1", "x": "2"})[8:83]
-        b'{"__metadata__":{"x":"2","y":"1"},"a":{"dtype":"F64","shape":[],"data_offse'
-    """
-    from safetensors.numpy import save  # only saving needs it
-
-    content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(metadata))
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header[_METADATA] = dict(sorted(metadata.items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join((struct.pack("<Q", len(text)), text, memoryview(content)[end:]))
-
-
 def _state(file: TensorFile) -> tuple[object, ...]:
     """What tells a file from another, and from itself after a change."""
     found = os.fstat(file.file.fileno())
@@ -257,7 +250,7 @@ def read_header(file: BufferedReader) -> tuple[dict[str, Entry], dict[str, str]]
         raise DamagedError(f"expected a safetensors header of {MAX_HEADER} bytes at the most; found {length}.")
     try:
         header = json.loads(file.read(length), object_pairs_hook=_without_repeats)
-        metadata = header.pop(_METADATA, None) or {}
+        metadata = header.pop(METADATA, None) or {}
         if not all(isinstance(text, str) for text in metadata.values()):
             raise TypeError
         entries = {name: _entry(raw, 8 + length) for name, raw in header.items()}

@@ -1,28 +1,27 @@
-"""Safetensors files that are written piece by piece, so that large arrays need no copy in memory."""
+"""Safetensors files of our own, whose bytes are the same in each process.
+
+Large arrays are written piece by piece, so that they need no copy in memory.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: numpy's name of a dtype -> that of safetensors.
-SAFE_NAMES = {
-    "float16": "F16",
-    "float32": "F32",
-    "int8": "I8",
-    "int32": "I32",
-    "int64": "I64",
-    "uint8": "U8",
-}
+from m2v_core.storage.tensor_file import METADATA, NUMPY_NAMES
 
-#: What the place of the first tensor is a multiple of, in bytes.
-_ALIGNED = 64
+#: numpy's name of a dtype -> that of safetensors, in safetensors' order of dtypes.
+SAFE_NAMES = {name: safe for safe, name in NUMPY_NAMES.items()}
+
+#: What the place of the first tensor is a multiple of, in bytes: in a file that may be mapped, and in safetensors' own.
+_MAPPED, _PACKED = 64, 8
 
 
 class Tensor(NamedTuple):
@@ -65,22 +64,45 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         {'a': array([0, 1, 2], dtype=int8)}
     """
     order = sorted(tensors, key=lambda name: (-np.dtype(tensors[name].dtype).itemsize, name))
-    header, start = {}, 0
+    with path.open("wb") as file:
+        file.writelines(_parts(tensors, order, _MAPPED))
+
+
+def serialized(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file, as the library has them but for the order of the metadata, which it leaves open.
+
+    Example:
+        >>> serialized({"a": np.zeros(())}, {"y": "1", "x": "2"})[8:83]
+        b'{"__metadata__":{"x":"2","y":"1"},"a":{"dtype":"F64","shape":[],"data_offse'
+    """
+    ranks = {name: rank for rank, name in enumerate(SAFE_NAMES)}
+    found = {name: Tensor.of(np.asarray(array)) for name, array in tensors.items()}
+    order = sorted(found, key=lambda name: (-ranks[found[name].dtype], name))
+    return b"".join(_parts(found, order, _PACKED, metadata))
+
+
+def _parts(
+    tensors: Mapping[str, Tensor],
+    order: Sequence[str],
+    aligned: int,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[bytes | memoryview]:
+    """The bytes of a file in parts: header and tensors in an order, the first of them at a multiple of `aligned`."""
+    header: dict[str, Any] = {METADATA: dict(sorted(metadata.items()))} if metadata else {}
+    start = 0
     for name in order:
         tensor = tensors[name]
         stop = start + tensor.nbytes
         header[name] = {"dtype": SAFE_NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
         start = stop
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGNED)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
-            tensor, written = tensors[name], 0
-            for piece in tensor.pieces:
-                stored = np.ascontiguousarray(piece, np.dtype(tensor.dtype).newbyteorder("<"))
-                if stored.size:
-                    file.write(stored.data)
-                written += stored.nbytes
-            if written != tensor.nbytes:
-                raise ValueError(f"{name}: {written} bytes of {tensor.nbytes}")
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % aligned)
+    yield len(text).to_bytes(8, "little") + text
+    for name in order:
+        tensor, written = tensors[name], 0
+        for piece in tensor.pieces:
+            stored = np.ascontiguousarray(piece, np.dtype(tensor.dtype).newbyteorder("<"))
+            yield stored.reshape(-1).view(np.uint8).data
+            written += stored.nbytes
+        if written != tensor.nbytes:
+            raise ValueError(f"{name}: {written} bytes of {tensor.nbytes}")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2v_core.errors import ModelFormatError
-from m2v_core.storage import tensor_file
+from m2v_core.storage import tensor_pieces
 from m2v_core.storage.files import mapped_bytes, read_tensors
 from m2v_core.storage.tensor_file import opened_tensors
 from m2v_core.tokenize.compiled import CompiledTokenizer, MappedText, compiled, digest_of
@@ -64,7 +64,7 @@ def serialized(tokenizer: CompiledTokenizer) -> bytes:
         DIGEST_KEY: tokenizer.source.digest,
         CHECKSUM_KEY: _checksum(tensors),
     }
-    return tensor_file.serialized(tensors, metadata)
+    return tensor_pieces.serialized(tensors, metadata)
 
 
 def read(path: Path, tokenizer_path: Path) -> CompiledTokenizer | None:

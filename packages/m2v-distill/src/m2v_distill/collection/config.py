@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from m2v_core.checks import number, whole
-from m2v_core.errors import InvalidInputError
 from m2v_core.options import defaults_of, option
+from m2v_core.prompts import check_one
 from m2v_core.quantize import checked_dtype
 from m2v_core.storage.format import EMBEDDING_DTYPES
 
@@ -72,5 +72,4 @@ class CollectionConfig:
         whole("sample", self.sample, 1, or_none=True)
         whole("seed", self.seed)
         number("strength", self.strength, above=0)
-        if self.prompt is not None and self.prompt_name is not None:
-            raise InvalidInputError("Expected prompt or prompt_name; found both.")
+        check_one(self.prompt_name, self.prompt)

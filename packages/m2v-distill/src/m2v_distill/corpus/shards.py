@@ -14,7 +14,8 @@ from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.ragged import Ragged
 from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.files import read_tensors
-from m2v_core.storage.tensor_file import checksum, opened_tensors, serialized
+from m2v_core.storage.tensor_file import checksum, opened_tensors
+from m2v_core.storage.tensor_pieces import serialized
 
 _TENSORS = {"vectors": {"F16": "float16"}, "text": {"U8": "uint8"}, "ends": {"I64": "int64"}}
 REMEDY = "Run featurize again with the same corpus and folder: it computes missing and damaged shards again."

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from m2v_core.errors import ModelFormatError
@@ -140,7 +141,21 @@ def _flax_encoder(found: Architecture, raw: dict[str, Any], source: _Source, opt
     sizes = _located(settings, lambda: family.config(config, pooler=pooler))
     make = partial(_located, settings, family.module, sizes)
     encoder: Encoder = fill(make, tensors, family.table, source.weights, options.placement.weight)
+    _located(settings, _check_shapes, encoder)
     return encoder
+
+
+def _check_shapes(encoder: Encoder) -> None:
+    """Compute the shapes of a sequence's hidden states, and nothing else, so that wrong settings show before any work.
+
+    Raises:
+        ValueError: They are not [1, L, H]; also errors of JAX, of which TypeError is one.
+    """
+    shape = 1, min(2, encoder.config.max_length or 2)
+    inputs = np.zeros(shape, np.int32), np.ones(shape, bool)
+    hidden, _ = jax.eval_shape(encoder.outputs, *inputs)
+    if hidden.shape != (*shape, encoder.config.hidden_size):
+        raise ValueError(f"hidden states of {encoder.config.hidden_size} numbers are expected, not {hidden.shape}")
 
 
 def _located(where: str, do: Callable[..., Any], *arguments: Any) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer, normalizers
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
+from m2v_core.prompts import check_one
 from m2v_core.storage.files import read_json, read_text
 from m2v_core.tokenize.backend import Backend, check_character_maps
 from m2v_core.tokenize.bad_texts import is_refusal
@@ -204,9 +205,8 @@ class TeacherTokenizer:
             InvalidInputError: Both are given, or the name is unknown.
         """
         prompts = self.settings.prompts
+        check_one(prompt_name, prompt)
         if prompt is not None:
-            if prompt_name is not None:
-                raise InvalidInputError("Expected prompt or prompt_name; found both.")
             return prompt
         name = self.settings.default_prompt_name if prompt_name is None else prompt_name
         if name is not None and name not in prompts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from m2v_core import StaticModel
 from m2v_core.errors import BadTextError, InvalidInputError
-from m2v_core.storage.files import read_user_text
+from m2v_core.storage.files import read_user_json, read_user_text
 from m2v_core.tokenize.tokens import TextTokenizer
 
 #: Counts by token or by id, in memory.
@@ -101,24 +100,24 @@ def checked_counts(counts: Counts) -> dict[str, float] | tuple[float, ...]:
 def _read_file(path: Path) -> Mapping[str, float]:
     if not path.is_file():
         raise InvalidInputError(f"frequencies should be {_FORMS}; found {str(path)!r}, and there is no such file.")
-    text = read_user_text(path)
+    counts: dict[str, float] = {}
     try:
         if path.suffix == ".json":
-            raw = json.loads(text)
-            if not isinstance(raw, dict):
-                raise ValueError(f"a {type(raw).__name__}")
-            return raw
-        counts: dict[str, float] = {}
-        for number, line in enumerate(text.split("\n"), 1):
+            if isinstance(raw := read_user_json(path), dict):
+                return raw
+            raise ValueError(f"a {type(raw).__name__}")
+        for number, line in enumerate(read_user_text(path).split("\n"), 1):
             if line:
                 token, tab, count = line.rpartition("\t")
                 if not tab:
                     raise ValueError(f"line {number} without a tab")
                 counts[token] = counts.get(token, 0.0) + float(count)
-    except ValueError as error:  # also that of JSON
+    except InvalidInputError:  # of a file that is no text, or no JSON
+        raise
+    except ValueError as error:
         raise InvalidInputError(
             f"{path}: a file of frequencies should hold a JSON object of counts (where it is named .json) or lines of "
-            f"token<TAB>count; found {error}."
+            f"token<TAB>count; found {error!s:.200}."
         ) from None
     return counts
 
@@ -132,10 +131,10 @@ def _checked_token(token: object) -> str:
 def _checked(count: Any, what: str) -> float:
     try:
         value = float(count)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for a whole number of 400 digits
         value = float("nan")
     if isinstance(count, str) or not 0 <= value < float("inf"):
-        raise InvalidInputError(f"frequencies should be finite and at least 0; found {count!r} for {what}.")
+        raise InvalidInputError(f"frequencies should be finite and at least 0; found {count!r:.200} for {what:.200}.")
     return value
 
 

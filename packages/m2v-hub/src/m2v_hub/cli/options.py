@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from m2v_core.errors import InvalidInputError
 from m2v_core.options import chosen
-from m2v_core.storage.files import read_user_text
+from m2v_core.storage.files import read_user_json
 from m2v_hub.card.options import CardOptions
 
 
@@ -29,12 +28,9 @@ def read_results(file: Path) -> Any:
     """Read measured results from a JSON file, without checks of their fields.
 
     Raises:
-        InvalidInputError: The file is missing, or holds neither an object nor an array.
+        InvalidInputError: The file is missing, is no JSON, or holds neither an object nor an array.
     """
-    try:
-        results = json.loads(read_user_text(file))
-    except json.JSONDecodeError as error:
-        raise InvalidInputError(f"{file}: expected JSON; found a mistake: {error}.") from None
+    results = read_user_json(file)
     if not isinstance(results, list | dict):
-        raise InvalidInputError(f"{file}: expected one result or a list of results; found {results!r}.")
+        raise InvalidInputError(f"{file}: expected one result or a list of results; found {results!r:.200}.")
     return results

@@ -16,7 +16,8 @@ import numpy as np
 
 from m2v_core.errors import InvalidInputError, ModelFormatError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.tensor_file import checksum, read_all, serialized
+from m2v_core.storage.tensor_file import checksum, read_all
+from m2v_core.storage.tensor_pieces import serialized
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
 

@@ -16,7 +16,8 @@ from numpy import ndarray
 
 from m2v_core.errors import ModelFormatError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.tensor_file import checksum, read_all, serialized
+from m2v_core.storage.tensor_file import checksum, read_all
+from m2v_core.storage.tensor_pieces import serialized
 
 #: Seconds of work that a killed run may lose; shorter runs write nothing.
 INTERVAL = 20.0
