@@ -437,6 +437,9 @@ def everything(session: nox.Session, peer: str, data: Sequence[str]) -> None:
     out = temporary / "quick" if "--quick" in session.posargs else ROOT / "benchmarks" / "results"
     environments = ["--peer", peer, "--laghu", environment(session, "laghu", [LAGHU])]
     environments += ["--others", environment(session, "others", OTHER_PEERS)]
+    if "encode" in session.posargs or set(session.posargs) <= {"all"}:
+        newer = environment(session, "tokenizers1", [NEXT_TOKENIZERS, "-e", "packages/m2v-core"])
+        environments += ["--tokenizers1", newer]
     real = ["--real", large_model(session, peer)] if sys.platform == "linux" else []
     folders = ["--models", str(temporary / "models"), "--out", str(out)]
     arguments = [*session.posargs[1:], *environments, *data, *real, *folders]

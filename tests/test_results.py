@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "benchmarks")]
 
+import everything
 import install_worker
 import pictures
 import processes
@@ -177,3 +179,20 @@ def test_what_a_requirement_brings() -> None:
     assert "bm25s" not in plain
     assert install_worker.closure(Requirement("nothing-of-this-name")) == {}
     assert install_worker.size_of(plain["m2v-core"]) < 10 < install_worker.size_of(plain["numpy"]) < 200
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_parts_call_benchmarks_with_options_that_they_have(quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part names a script that has its options and takes `--json`; models and peers are not made here."""
+    names = ("peer", "laghu", "others", "tokenizers1")
+    args = Namespace(quick=quick, data=Path("d"), models=Path("m"), real=Path("r"), **{name: name for name in names})
+    monkeypatch.setattr(everything, "made", lambda args, *names: {name: args.models / name for name in names})
+    monkeypatch.setattr(everything, "tasks", lambda args: ["--data", args.data, "--pairs", "words.tsv"])
+    monkeypatch.setattr(everything, "small_collection", lambda args: args.models / "few")
+    assert set(COMMITTED) <= set(everything.PARTS)
+    for name, part in everything.PARTS.items():
+        script, *words = map(str, part(args))
+        source = Path(script).read_text(encoding="utf-8")
+        assert "add_json(" in source, name
+        for option in words:
+            assert not option.startswith("--") or f'"{option}"' in source, (name, option)

@@ -196,6 +196,8 @@ def processes(record: Record, case: str) -> str:
             one, peer = record.find(case, side, measure), record.find(case, "model2vec", measure)
             cells += [spread(one, digits), f"{ratio(one, peer):.2f}" if one and peer else ""]
         rows.append(cells)
+    if not rows:
+        raise KeyError(record.benchmark)
     head = ["", *(cell for measure, _ in measures for cell in (measure, "ratio"))]
     return with_line(head, rows, record)
 
