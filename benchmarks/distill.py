@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from processes import compare
+from records import add_json, machine, write
 
 OURS = """
 import sys, tempfile
@@ -17,15 +18,21 @@ THEIRS = OURS.replace("m2v_distill", "model2vec.distill").format(options="")
 
 
 def main() -> None:
-    """Run both and print a table for each method and precision."""
+    """Run all and print a table. Without AMX, the default precision is float32 already."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", required=True, help="the Python of an environment with model2vec[distill]")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--methods", nargs="+", choices=("composed", "token"), default=("composed", "token"))
+    add_json(parser)
     options = parser.parse_args()
-    for method, precision in (("composed", "auto"), ("token", "auto"), ("token", "float32")):
-        print(f"distillation of all-MiniLM-L6-v2, whole process, method {method}, precision {precision}")
-        ours = OURS.format(options=f', method="{method}", precision="{precision}"')
-        compare([sys.executable, "-c", ours], [options.peer, "-c", THEIRS], runs=options.runs, warmups=0)
+    sides = {"model2vec": [options.peer, "-c", THEIRS]}
+    for method in options.methods:
+        for precision in ("auto", "float32") if machine()["amx"] and method == "token" else ("auto",):
+            ours = OURS.format(options=f', method="{method}", precision="{precision}"')
+            name = f'm2v, method="{method}"' + (f', precision="{precision}"' if precision != "auto" else "")
+            sides[name] = [sys.executable, "-c", ours]
+    found = compare("distillation of all-MiniLM-L6-v2, whole process", sides, runs=options.runs, warmups=0)
+    write(options.json, "distill", found, pythons={"model2vec": options.peer}, settings={"runs": options.runs})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from statistics import median
 
 import pyarrow as pa
 from pyarrow import parquet
+from records import Measured, add_json, write
 from texts import tweets
 
 from m2v_core import StaticModel
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=200_000, help="a multiple of 8")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=ENGINES, default=ENGINES)
+    add_json(parser)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="m2v-bench-") as folder:
         inputs = write_inputs(args.data, Path(folder), args.texts)
@@ -193,6 +195,13 @@ def main() -> None:
             turns.append({name: values for name, values in found.items() if values})
     print("|", " | ".join(HEADER), "|")
     print("|", " | ".join("---" for _ in HEADER), "|")
+    case = f"{args.texts:,} texts"
+    measured = [
+        Measured(case, name, key, tuple(turn[name][key] for turn in turns))
+        for name in turns[0]
+        for key in turns[0][name]
+    ]
+    write(args.json, "embed", measured, pythons={"engines": args.python}, settings={"cores": args.cores})
     for name in turns[0]:
         values = {key: median(turn[name][key] for turn in turns) for key in turns[0][name]}
         ratios = [median(turn[name][key] / turn[args.only[0]][key] for turn in turns) for key in ("seconds", "cpu")]

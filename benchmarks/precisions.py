@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from records import Measured, add_json, write
 from scipy.stats import spearmanr
 
 from m2v_core import StaticModel
@@ -53,7 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the files of STS-B")
+    add_json(parser)
     options = parser.parse_args()
+    found = []
     model = StaticModel.from_pretrained(options.model)
     first, second, gold = pairs_of(options.data / "stsb-en-dev.csv")
     known, others, _ = pairs_of(options.data / "stsb-en-train.csv")
@@ -67,6 +70,8 @@ def main() -> None:
             score = spearmanr(compared(left, right, how), gold).statistic * 100
             name = f"{precision}, a range for each dimension" if own else precision
             print(f"| {dim} | {name} | {left[0].nbytes} | {how} | {score:.1f} |")
+            found.append(Measured(f"{dim} dimensions, {name}", how, "Spearman x 100", (float(score),)))
+    write(options.json, "precisions", found)
 
 
 if __name__ == "__main__":

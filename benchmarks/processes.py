@@ -7,11 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+
+from records import Measured, ratio
+
+FASTTEXT = "fasttext.model"
+#: The measures of `compare`.
+WALL, CPU, PEAK = MEASURES = ("wall, s", "CPU, s", "peak memory, MB")
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,33 @@ def run(command: Sequence[str]) -> Run:
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
 
 
-def compare(ours: Sequence[str], theirs: Sequence[str], *, runs: int, warmups: int = 1) -> None:
-    """Print medians (lowest to highest) of both commands and the median of the ratios, run by run."""
-    pairs = [(run(ours), run(theirs)) for _ in range(warmups + runs)][warmups:]
-    print(f"{'':12}{'m2v':>26}{'model2vec':>28}{'m2v / model2vec':>22}")
-    for name, unit in (("wall", "s"), ("cpu", "s"), ("peak", "MB")):
-        columns = [[getattr(pair[side], name) for pair in pairs] for side in (0, 1)]
-        cells = [f"{median(c):9.2f} ({min(c):.2f} to {max(c):.2f})" for c in columns]
-        ratio = median(one / other for one, other in zip(*columns, strict=True))
-        print(f"{name + ' ' + unit:12}{cells[0]:>26}{cells[1]:>28}{ratio:>18.2f}")
-    print(f"{runs} runs each, one after the other in turn, after {warmups} of each that is not counted\n", flush=True)
+def compare(case: str, sides: Mapping[str, Sequence[str]], *, runs: int, warmups: int = 1) -> list[Measured]:
+    """Run the commands of all sides in turn, and print a table: medians (lowest to highest), and ratios to the first.
+
+    Returns:
+        The measurements, three of each side.
+    """
+    turns = [{name: run(command) for name, command in sides.items()} for _ in range(warmups + runs)][warmups:]
+    found = []
+    for name in sides:
+        columns = zip(*((turn[name].wall, turn[name].cpu, turn[name].peak) for turn in turns), strict=True)
+        found += [Measured(case, name, measure, values) for measure, values in zip(MEASURES, columns, strict=True)]
+    print(f"\n{case}: {runs} runs in turn, after {warmups} of each that is not counted\n")
+    print("| |", " | ".join(f"{measure} | ratio" for measure in MEASURES), "|\n|" + " --- |" * (1 + 2 * len(MEASURES)))
+    for start in range(0, len(found), len(MEASURES)):
+        cells = []
+        for one, first in zip(found[start : start + len(MEASURES)], found, strict=False):
+            cells += [f"{one.median:.2f} ({min(one.values):.2f} to {max(one.values):.2f})", f"{ratio(one, first):.2f}"]
+        print("|", " | ".join([found[start].side, *cells]), "|", flush=True)
+    return found
+
+
+def fasttext(python: str, data: Path, folder: Path) -> Path:
+    """The model of `fasttext_model.py` in a folder; an environment with gensim trains it where it is missing."""
+    script = Path(__file__).parent / "fasttext_model.py"
+    if not (folder / FASTTEXT).exists():
+        subprocess.run([python, str(script), str(data), str(folder / FASTTEXT)], check=True)
+    return folder / FASTTEXT
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """How good are encoders? A table of tasks: text similarity, classification, nearest neighbours.
 
-An ENCODER is [NAME=][teacher:|distill:]FOLDER[?KEY=VALUE&...]:
+An ENCODER is [NAME=][KIND:]FOLDER[?KEY=VALUE&...]:
 
   FOLDER           a static model, of m2v, model2vec or sentence-transformers; also org/name on the Hub
+  wordllama:ITS    wordllama's own model; fasttext:FILE one of fasttext_model.py; ?python=PATH has the library
   teacher:FOLDER   a sentence transformer, run by m2v-distill; teacher:minilm is all-MiniLM-L6-v2 as a package
   distill:FOLDER   a static model, distilled from that teacher on the spot
   ?KEY=VALUE       keywords of StaticModel.from_pretrained, Teacher.from_pretrained or distill
@@ -15,7 +16,7 @@ For instance:
   python benchmarks/quality.py 'distill:minilm?pca_dims=64' --plot out/plot
   python benchmarks/quality.py out/student --pairs wordsim.tsv --labelled tickets.csv
 
-Tasks, which all count in the mean but those of --languages:
+Tasks of the mean:
 
   STS-B en         stsb-en-dev.csv: Spearman's correlation x 100 of cosines with people's scores
   Banking77        banking_train.csv: accuracy of a logistic regression on held-out fifths
@@ -23,6 +24,13 @@ Tasks, which all count in the mean but those of --languages:
   Emotion          te_emotion_train_*, te_emotion_val_*: macro F1 of a logistic regression
   Offensive        te_offensive_train_*: the same
   (file's name)    each file of --pairs, like STS-B, and of --labelled, like Banking77
+
+Tasks of other categories of MTEB, and of --languages, in columns that the mean leaves out:
+
+  STS-B pairs         the same file: average precision x 100, pairs above 4 against those below 2
+  Banking77 clusters  the same texts: v-measure x 100 of 77 groups by k-means
+  STS-B de, ...       stsb-de-dev.csv, ... of --languages: as STS-B
+  (collection's name) each collection of --search: nDCG@10 x 100
 
 With --retrieval, the first encoder is a teacher and the second a plain student of it, and the table is that of search
 by a student that is fitted to the collection; with --agreement, it is fitted to samples of a large one. For instance:
@@ -36,27 +44,29 @@ Vectors are scaled to unit length. Folds and samples follow from the seed alone:
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
+from quality_categories import Retrieval
 from quality_encoders import Encode, Spec, texts_per_second, unit
 from quality_files import dev_tasks, label_task, pair_task
 from quality_plot import Dot, check_matplotlib, draw
 from quality_tasks import PARTS, Score, Task, difference, mean_difference
+from records import Measured, add_json, write
+from search_collections import DATA, opened
 from texts import tweets
 
 from m2v_core.errors import InvalidInputError, M2VError
 
 DEFAULT_ENCODERS = ("teacher:minilm", "distill:minilm", "token by token=distill:minilm?method=token")
-DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SPEED_TEXTS = 5000
+MEAN = "mean"
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
            help="CSV or TSV files of text, text, number; a line that starts with # is a comment")  # fmt: skip
     option("--labelled", type=Path, nargs="+", action="extend", default=[], metavar="FILE",
            help="CSV or TSV files with columns text and label, or else the first two columns")  # fmt: skip
+    option("--search", nargs="+", action="extend", default=[], metavar="FOLDER",
+           help="collections, as of --retrieval; those to choose settings by, or else only at the end")  # fmt: skip
     option("--folds", type=int, choices=range(1, PARTS + 1), default=3, help="held-out fifths; default: 3")
     option("--seed", type=int, default=0, help="of folds and samples; default: 0")
     option("--speed", action="store_true", help=f"measure texts per second too, on {SPEED_TEXTS} texts seen before")
@@ -99,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
         "--agreement", type=Path, metavar="FILE", help="a large collection: a text a line, the first 1000 are queries"
     )
     option("--samples", type=int, nargs="+", default=[1000, 4000, 16_000], metavar="N", help="sizes of --agreement")
-    option("--json", type=Path, metavar="FILE", help="write all numbers to this file")
+    option("--draws", type=int, default=2, metavar="N", help="of --retrieval: random parts to fit to; default: 2")
+    add_json(made)
     return made
 
 
@@ -126,9 +139,7 @@ def report(args: argparse.Namespace) -> None:
     print(f"\n{score_table(rows, tasks)}")
     if len(rows) > 1 and args.folds > 1:
         print(f"\nAbove {rows[0].name}, ± standard error:\n\n{difference_table(rows, tasks)}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(as_json(args, specs, tasks, rows), indent=1) + "\n", encoding="utf-8")
+    write(args.json, "quality", measured_of(rows, tasks), pythons=pythons_of(specs), settings=settings_of(args, specs))
     if args.plot:
         dots = [Dot(row.name, row.texts_per_second or 0, row.mean or 0) for row in rows]
         png, svg = draw(dots, args.plot, n_tasks=sum(task.counts for task in tasks))
@@ -138,18 +149,17 @@ def report(args: argparse.Namespace) -> None:
 def report_search(args: argparse.Namespace, specs: Sequence[Spec]) -> None:
     """The tables of --retrieval and --agreement."""
     from quality_retrieval import agreement_table, retrieval_table
-    from search_collections import opened
 
     needed = 2 if args.retrieval else 1
     if len(specs) < needed or specs[0].kind != "teacher":
         raise InvalidInputError(
             "--retrieval needs two encoders, teacher:... and a plain student of it; --agreement one."
         )
-    teacher = specs[0].teacher()
+    teacher, found = specs[0].teacher(), []
     for name in args.retrieval:
         print(f"\n{name}")
-        table = retrieval_table(teacher, specs[1].student(), opened(name))
-        print(f"\n{table}")
+        found += retrieval_table(teacher, specs[1].student(), opened(name), case=Path(name).name, draws=args.draws)
+    write(args.json, "retrieval", found, settings={"encoders": [spec.name for spec in specs], "draws": args.draws})
     if args.agreement:
         texts = [text for text in args.agreement.read_text(encoding="utf-8").split("\n") if text.strip()]
         print(f"\n{agreement_table(teacher, list(dict.fromkeys(texts)), args.samples)}")
@@ -161,6 +171,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     tasks, skipped = dev_tasks(args.data, languages, folds=args.folds, seed=args.seed)
     tasks += [pair_task(file, seed=args.seed) for file in args.pairs]
     tasks += [label_task(file, folds=args.folds, seed=args.seed) for file in args.labelled]
+    tasks += [Retrieval(Path(name).name, opened(name)) for name in args.search]
     _unique("tasks", [task.name for task in tasks], "rename a file")
     return sorted(tasks, key=lambda task: not task.counts), skipped
 
@@ -205,16 +216,37 @@ def difference_table(rows: Sequence[Row], tasks: Sequence[Task]) -> str:
     return _markdown(lines)
 
 
-def as_json(
-    args: argparse.Namespace, specs: Sequence[Spec], tasks: Sequence[Task], rows: Sequence[Row]
-) -> dict[str, object]:
-    """All numbers, with what they depend on."""
-    return {
-        "folds": args.folds,
-        "seed": args.seed,
-        "tasks": [{"name": t.name, "measure": t.measure, "texts": len(t.texts), "counts": t.counts} for t in tasks],
-        "encoders": [asdict(spec) | asdict(row) for spec, row in zip(specs, rows, strict=True)],
-    }
+def measured_of(rows: Sequence[Row], tasks: Sequence[Task]) -> list[Measured]:
+    """All numbers: a value for each fold, or else one; means, and how sure their differences to the first row are."""
+    found = []
+    counted = [task.name for task in tasks if task.counts]
+    for row in rows:
+        for task in tasks:
+            score = row.scores[task.name]
+            values = score.samples if 1 < score.averaged <= PARTS else (score.value,)
+            found.append(Measured(task.name, row.name, task.measure, values))
+        if row.mean is not None:
+            found.append(Measured(MEAN, row.name, f"mean of {len(counted)} tasks", (row.mean,)))
+        errors = [difference(row.scores[name], rows[0].scores[name]) for name in counted]
+        if row is not rows[0] and errors and (error := mean_difference(errors)[1]) is not None:
+            found.append(Measured(MEAN, row.name, f"standard error of the difference to {rows[0].name}", (error,)))
+        if row.texts_per_second is not None:
+            found.append(Measured("tweets seen before", row.name, "texts a second", (row.texts_per_second,)))
+    return found
+
+
+def settings_of(args: argparse.Namespace, specs: Sequence[Spec]) -> dict[str, Any]:
+    """What the numbers depend on."""
+    kinds = {spec.name: {"kind": spec.kind, **spec.options} for spec in specs}
+    for options in kinds.values():
+        options.pop("python", None)
+        options.pop("corpus", None)
+    return {"folds": args.folds, "seed": args.seed, "encoders": kinds}
+
+
+def pythons_of(specs: Sequence[Spec]) -> dict[str, str]:
+    """The environments of peers."""
+    return {spec.kind: spec.options["python"] for spec in specs if "python" in spec.options}
 
 
 def _columns(tasks: Sequence[Task]) -> list[str]:

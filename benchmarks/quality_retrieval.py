@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from records import Measured
 from search_collections import DEEP, Collection, Found, K
 
 from m2v_core import StaticModel
@@ -47,26 +48,35 @@ class Remembering(Teacher):
         return vectors[0] if isinstance(texts, str) else vectors
 
 
-def retrieval_table(teacher: Teacher, plain: StaticModel, collection: Collection, *, seeds: int = 2) -> str:
-    """A row for each pair of models: nDCG@10 and recall@100, alone and with BM25, and what they cost."""
+MEASURES = ("nDCG@10", "recall@100", "nDCG@10 with BM25", "recall@100 with BM25")
+
+
+def retrieval_table(
+    teacher: Teacher, plain: StaticModel, collection: Collection, *, case: str, draws: int = 2
+) -> list[Measured]:
+    """Print a row for each pair of models: nDCG@10 and recall@100, alone and with BM25, and what they cost.
+
+    Fits to a half and to a quarter are made for some random draws each, whose values are one measurement.
+    """
     teacher = Remembering(teacher.encoder, teacher.settings, teacher.source, teacher.placement, teacher.load_tokenizer)
-    lines = [
-        "| documents by / queries by | nDCG@10 | recall@100 | with BM25: nDCG@10 | recall@100 |",
-        "| --- " * 5 + "|",
-    ]
+    found: dict[tuple[str, str], list[float]] = {}
 
     def row(name: str, fitted: FittedCollection, queries: Vectors, documents: Vectors | None = None) -> None:
         vectors = fitted.vectors if documents is None else documents
-        cells = [f"{value:.1f}" for mode in ("dense", "hybrid") for value in measured(fitted, vectors, queries, mode)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
+        values = [value for mode in ("dense", "hybrid") for value in measured(fitted, vectors, queries, mode)]
+        keep(name, values)
+
+    def keep(name: str, values: Sequence[float]) -> None:
+        for measure, value in zip(MEASURES, values, strict=False):
+            found.setdefault((name, measure), []).append(value)
+        print("|", " | ".join([name, *(f"{value:.1f}" for value in values)]), "|", flush=True)
 
     def measured(fitted: FittedCollection, vectors: Vectors, queries: Vectors, mode: str) -> tuple[float, float]:
         index = Index(lexical=True)
         index.add([passage.text for passage in fitted.passages], vectors=vectors)
         hits = index.search_arrays(collection.queries, 4 * DEEP, vectors=queries, mode=mode)
-        found = documents_of(hits.rows, fitted)
-        return float(collection.ndcg(found).mean()), float(collection.recall(found).mean())
+        documents = documents_of(hits.rows, fitted)
+        return float(collection.ndcg(documents).mean()), float(collection.recall(documents).mean())
 
     with TemporaryDirectory() as folder:
         asked = unit(teacher.encode(collection.queries))
@@ -80,19 +90,20 @@ def retrieval_table(teacher: Teacher, plain: StaticModel, collection: Collection
         print(
             f"{counts}; fit {took:.1f} processor seconds, {own:.1f} of them the teacher's: {took / own:.2f}", flush=True
         )
+        print("\n| documents by / queries by |", " | ".join(MEASURES), "|\n" + "| --- " * 5 + "|", flush=True)
         texts = [passage.text for passage in fitted.passages]
         student = fitted.student
         row("teacher / teacher", fitted, asked)
         row("teacher / student fitted to the collection", fitted, student.encode(collection.queries))
         row("fitted student / fitted student", fitted, student.encode(collection.queries), student.encode(texts))
         for part, share in (("half", 2), ("a quarter", 4)):
-            for seed in range(seeds):
+            for seed in range(draws):
                 chosen = np.random.default_rng(seed).permutation(len(collection.texts))[
                     : len(collection.texts) // share
                 ]
                 some = fit_collection(teacher, [collection.texts[i] for i in chosen.tolist()], checkpoint_dir=folder)
                 row(
-                    f"teacher / student fitted to {part}, draw {seed + 1}",
+                    f"teacher / student fitted to {part}",
                     fitted,
                     some.student.encode(collection.queries),
                 )
@@ -102,7 +113,7 @@ def retrieval_table(teacher: Teacher, plain: StaticModel, collection: Collection
                 )
                 mixed = np.where(later[:, None], some.student.encode(texts), fitted.vectors)
                 row(
-                    f"… the rest added by the student, draw {seed + 1}",
+                    f"fitted to {part}, the rest added by the student / student",
                     fitted,
                     some.student.encode(collection.queries),
                     mixed,
@@ -112,9 +123,12 @@ def retrieval_table(teacher: Teacher, plain: StaticModel, collection: Collection
         row("plain student / plain student", fitted, plain.encode(collection.queries), plain.encode(texts))
     index = Index(lexical=True)
     index.add(texts, vectors=fitted.vectors)
-    found = documents_of(index.search_arrays(collection.queries, 4 * DEEP, vectors=asked, mode="lexical").rows, fitted)
-    lines.append(f"| BM25 alone | {collection.ndcg(found).mean():.1f} | {collection.recall(found).mean():.1f} | | |")
-    return "\n".join(lines)
+    best = documents_of(index.search_arrays(collection.queries, 4 * DEEP, vectors=asked, mode="lexical").rows, fitted)
+    keep("BM25 alone", [float(collection.ndcg(best).mean()), float(collection.recall(best).mean())])
+    costs = [
+        Measured(case, "fit", measure, (value,)) for measure, value in (("CPU, s", took), ("teacher's CPU, s", own))
+    ]
+    return costs + [Measured(case, name, measure, tuple(values)) for (name, measure), values in found.items()]
 
 
 def documents_of(rows: NDArray[np.int64], fitted: FittedCollection) -> Found:

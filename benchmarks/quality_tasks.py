@@ -109,11 +109,11 @@ class Probe:
     counts: bool = True
 
     def __post_init__(self) -> None:
-        _check_labels(self.name, self.labels)
+        check_labels(self.name, self.labels)
 
     def score(self, embed: Embed) -> Score:
         """Embed all texts once, then fit and predict for each fold."""
-        vectors, labels = embed(self.texts), _numbered(self.labels)
+        vectors, labels = embed(self.texts), numbered(self.labels)
         values = []
         for train, held in held_out(labels, folds=self.folds, seed=self.seed):
             probe = LogisticRegression(C=10, max_iter=300)
@@ -140,11 +140,11 @@ class NearestNeighbour:
     measure: str = "accuracy of the nearest neighbour"
 
     def __post_init__(self) -> None:
-        _check_labels(self.name, self.labels)
+        check_labels(self.name, self.labels)
 
     def score(self, embed: Embed) -> Score:
         """Embed all texts once, then look for the largest cosine in each fold's other four fifths."""
-        vectors, labels = embed(self.texts), _numbered(self.labels)
+        vectors, labels = embed(self.texts), numbered(self.labels)
         values = []
         for train, held in held_out(labels, folds=self.folds, seed=self.seed):
             nearest = (vectors[held] @ vectors[train].T).argmax(axis=1)
@@ -200,11 +200,13 @@ def _mean(values: list[float]) -> Score:
     return Score(float(np.mean(values)), tuple(values), averaged=len(values))
 
 
-def _numbered(labels: tuple[str, ...]) -> NDArray[np.int64]:
+def numbered(labels: tuple[str, ...]) -> NDArray[np.int64]:
+    """A number for each label, the same for equal ones."""
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
-def _check_labels(name: str, labels: tuple[str, ...]) -> None:
+def check_labels(name: str, labels: tuple[str, ...]) -> None:
+    """Raise `InvalidInputError` if no probe could be fitted: two labels must have five texts or more."""
     counts = np.unique(labels, return_counts=True)[1]
     if (counts >= PARTS).sum() < 2:
         raise InvalidInputError(

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from processes import models
+from records import Measured, add_json, ratio, write
 from texts import tweets
 
 from m2v_core import StaticModel
@@ -28,6 +28,7 @@ from m2v_core.search import Index
 
 DATA = Path(os.environ.get("M2V_DATA", Path(__file__).parents[2] / "shared" / "data"))
 K = 10
+TIMES = ONE, HUNDRED = ("one query, ms", "100 queries, ms")
 DTYPES = ("float32", "float16", "int8", "binary")
 
 #: Takes queries [q, D], and returns the rows [q, k] that it found, or `None` if it looks for none.
@@ -97,11 +98,9 @@ def peers(rows: NDArray[np.float32]) -> dict[str, Search]:
     return found
 
 
-def recall(found: NDArray[Any] | None, exact: NDArray[Any]) -> str:
-    """How many of the k best were found."""
-    if found is None:
-        return ""
-    return f"{np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)]):.3f}"
+def recall(found: NDArray[Any], exact: NDArray[Any]) -> float:
+    """The share of the k best that were found."""
+    return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
 
 
 def seconds(search: Search, queries: NDArray[np.float32]) -> float:
@@ -119,6 +118,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of real text; default: %(default)s")
     parser.add_argument("-n", type=int, default=1_000_000, help="vectors; default: %(default)s")
     parser.add_argument("--runs", type=int, default=5, help="default: %(default)s")
+    add_json(parser)
     args = parser.parse_args()
     rows, queries = vectors_of(args)
     searches: dict[str, Search] = {
@@ -132,27 +132,35 @@ def main() -> None:
         searches[name], sizes[name] = search, rows.nbytes
     exact = searches["m2v float32"](queries)
     assert exact is not None  # noqa: S101 - it has rows
-    recalls = {name: recall(search(queries), exact) for name, search in searches.items()}
+    every = {name: search(queries) for name, search in searches.items()}
+    recalls = {name: recall(found, exact) for name, found in every.items() if found is not None}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in searches}
     for run in range(args.runs):
         for name, search in searches.items():
             search(queries[:1])  # what ran before, and the memory that it gave back, slows a first call
             times[name].append((seconds(search, queries[run : run + 1]), seconds(search, queries)))
-    print(
-        f"\n{len(rows)} vectors of {rows.shape[1]} dimensions, k = {K}, median (range) of {args.runs} calls in turn\n"
-    )
+    case = f"{len(rows):,} vectors of {rows.shape[1]} dimensions"
+    measured = {
+        (name, measure): Measured(case, name, measure, tuple(1e3 * run[place] for run in found))
+        for name, found in times.items()
+        for place, measure in enumerate(TIMES)
+    }
+    print(f"\n{case}, k = {K}, median (range) of {args.runs} calls in turn\n")
     print("| | MB | recall | one query, ms | GB/s | / m2v float32 | 100 queries, ms | / m2v float32 |")
     print("|" + " --- |" * 8)
-    for name, found in times.items():
-        cells = [name, f"{sizes[name] / 1e6:.0f}", recalls[name]]
-        for position in (0, 1):
-            values = [1e3 * run[position] for run in found]
-            cells.append(f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
-            if position == 0:
-                cells.append(f"{sizes[name] / median(values) / 1e6:.1f}")
-            base = [run[position] for run in times["m2v float32"]]
-            cells.append(f"{median(run[position] / one for run, one in zip(found, base, strict=True)):.2f}")
+    for name in times:
+        cells = [name, f"{sizes[name] / 1e6:.0f}", f"{recalls[name]:.3f}" if name in recalls else ""]
+        for measure in TIMES:
+            one = measured[name, measure]
+            cells.append(f"{one.median:.1f} ({min(one.values):.1f} to {max(one.values):.1f})")
+            if measure == ONE:
+                cells.append(f"{sizes[name] / one.median / 1e6:.1f}")
+            cells.append(f"{ratio(one, measured['m2v float32', measure]):.2f}")
         print("| " + " | ".join(cells) + " |")
+    values = list(measured.values())
+    values += [Measured(case, name, "size, MB", (size / 1e6,)) for name, size in sizes.items()]
+    values += [Measured(case, name, "recall@10", (share,)) for name, share in recalls.items()]
+    write(args.json, "search", values, settings={"n": args.n, "runs": args.runs})
 
 
 if __name__ == "__main__":

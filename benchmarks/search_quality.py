@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
+from records import Measured, add_json, write
 from search_collections import DATA, Collection, Found, K, beir, cranfield
 
 from m2v_core import StaticModel
@@ -34,14 +35,16 @@ def rows_of(index: Index, queries: list[str], mode: str, k: int = K) -> Found:
     return [[int(row) for row in rows if row >= 0] for rows in index.search_arrays(queries, k, mode=mode).rows]
 
 
-def measure(name: str, collection: Collection, found: Found) -> None:
-    """Print a row of the table."""
-    scores = collection.ndcg(found)
-    print(f"| {name} | {scores.mean():.1f} | {scores[::2].mean():.1f} | {scores[1::2].mean():.1f} |", flush=True)
+def table(title: str, model: StaticModel, collection: Collection) -> list[Measured]:
+    """Print the rows of a model; returns nDCG@10 of all queries and of both halves."""
+    measured: list[Measured] = []
 
+    def measure(name: str, collection: Collection, found: Found) -> None:
+        scores = collection.ndcg(found)
+        values = {"all": scores.mean(), "first half": scores[::2].mean(), "second half": scores[1::2].mean()}
+        print("|", " | ".join([name, *(f"{value:.1f}" for value in values.values())]), "|", flush=True)
+        measured.extend(Measured(title, name, f"nDCG@10, {part}", (float(value),)) for part, value in values.items())
 
-def table(model: StaticModel, collection: Collection) -> None:
-    """Print the rows of a model."""
     kinds: dict[str, Callable[[str], Iterator[str]]] = {
         "token ids of the model": lambda text: map(str, model.tokenize(text)),
         "words": lambda text: (word for word in words(text) if not word.endswith("*")),
@@ -64,6 +67,7 @@ def table(model: StaticModel, collection: Collection) -> None:
                 parts = [rows_of(index, collection.queries, mode, 100) for mode in ("dense", "lexical")]
                 joined = [reciprocal_ranks(lists) for lists in zip(*parts, strict=True)]
                 measure(f"both{weighted}, {kind}: reciprocal ranks", collection, joined)
+    return measured
 
 
 def main() -> None:
@@ -71,12 +75,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL", nargs="+")
     parser.add_argument("--collection", type=Path, default=DATA / "cranfield", help="default: %(default)s")
+    add_json(parser)
     args = parser.parse_args()
+    found = []
     folder: Path = args.collection
     collection = beir(folder) if (folder / "corpus.jsonl").exists() else cranfield(folder)
     for name in args.model:
         print(f"\n| {name} on {folder.name}: nDCG@10 | all | first half | second half |\n| --- | --- | --- | --- |")
-        table(StaticModel.from_pretrained(name), collection)
+        found += table(f"{Path(name).name} on {folder.name}", StaticModel.from_pretrained(name), collection)
+    write(args.json, "search_quality", found)
 
 
 if __name__ == "__main__":

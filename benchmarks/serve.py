@@ -17,17 +17,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from processes import models
+from records import Measured, add_json, write
 
 from m2v_core import StaticModel
 
 HERE = Path(__file__).parent
 
 
+MEASURES = {"p50": "ms", "p99": "ms", "cpu": "microseconds a request"}
 #: Options of `m2v serve` that are measured beside the default: no batches of several requests.
 OTHERS = (("max-batch", "1"),)
 
@@ -53,15 +54,18 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=1, help="texts of a request")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="for each load")
+    add_json(parser)
     options = parser.parse_args()
     texts = (options.data / "te_emoji_train_text.txt").read_text(encoding="utf-8").splitlines()[:20_000]
     made = models(options.data, ["student"], None) if options.model is None else nullcontext()
     with made as students, TemporaryDirectory(prefix="m2v-bench-") as folder:
         options.model = str(options.model or students / "student")
-        compare(options, texts, Path(folder))
+        found = compare(options, texts, Path(folder))
+    settings = {"runs": options.runs, "seconds": options.seconds, "texts": options.texts}
+    write(options.json, "serve", found, pythons={"server": options.peer}, settings=settings)
 
 
-def compare(options: argparse.Namespace, texts: list[str], folder: Path) -> None:
+def compare(options: argparse.Namespace, texts: list[str], folder: Path) -> list[Measured]:
     """All servers in turn, for each number of connections."""
     groups = [texts[start : start + options.texts] for start in range(0, len(texts), options.texts)]
     files = {}
@@ -71,7 +75,7 @@ def compare(options: argparse.Namespace, texts: list[str], folder: Path) -> None
         files[encoding].write_text("\n".join(bodies), encoding="utf-8")
     print(f"{'':34}{'connections':>12}{'texts a second':>26}{'p50 ms':>10}{'p99 ms':>10}{'CPU us':>10}", flush=True)
     rates = [in_process(options.model, groups, options.seconds) for _ in range(options.runs)]
-    show("encode in this process", None, rates, options.texts)
+    measured = show("encode in this process", None, rates, options.texts)
     servers = servers_of(options)
     for connections in options.connections:
         found: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
@@ -87,7 +91,8 @@ def compare(options: argparse.Namespace, texts: list[str], folder: Path) -> None
                     result["cpu"] = (cpu_seconds(process) - before) / result["requests"] * 1e6
                     found[server.name].append(result)
         for name, runs in found.items():
-            show(name, connections, runs, options.texts)
+            measured += show(name, connections, runs, options.texts)
+    return measured
 
 
 def servers_of(options: argparse.Namespace) -> list[Server]:
@@ -150,12 +155,16 @@ def in_process(folder: str, groups: list[list[str]], seconds: float) -> dict[str
     return {"rate": rate, "p50": times[len(times) // 2] * 1e3, "p99": times[len(times) * 99 // 100] * 1e3, "cpu": cpu}
 
 
-def show(name: str, connections: int | None, runs: list[dict[str, float]], texts: int) -> None:
-    """A line of the table: medians, and the range of the rates."""
-    rates = [run["rate"] * texts for run in runs]
-    cell = f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
-    p50, p99, cpu = (median(run[key] for run in runs) for key in ("p50", "p99", "cpu"))
-    print(f"{name:34}{connections or '':>12}{cell:>26}{p50:>10.2f}{p99:>10.2f}{cpu:>10.0f}", flush=True)
+def show(name: str, connections: int | None, runs: list[dict[str, float]], texts: int) -> list[Measured]:
+    """Print a line of the table: medians, and the range of the rates; returns the values."""
+    case = f"{connections} connections" if connections else "no server"
+    columns = {"texts a second": [run["rate"] * texts for run in runs]}
+    columns |= {f"{key}, {unit}": [run[key] for run in runs] for key, unit in MEASURES.items()}
+    rates, p50, p99, cpu = (Measured(case, name, measure, tuple(values)) for measure, values in columns.items())
+    cell = f"{rates.median:,.0f} ({min(rates.values):,.0f} to {max(rates.values):,.0f})"
+    times = f"{p50.median:>10.2f}{p99.median:>10.2f}{cpu.median:>10.0f}"
+    print(f"{name:34}{connections or '':>12}{cell:>26}{times}", flush=True)
+    return [rates, p50, p99, cpu]
 
 
 if __name__ == "__main__":

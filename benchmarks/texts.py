@@ -18,6 +18,12 @@ def sentences(data: Path, language: str) -> list[str]:
         return [sentence for row in csv.reader(file) for sentence in row[:2]]
 
 
+def corpus(data: Path) -> list[str]:
+    """55,000 texts without labels: the tweets, and the sentences of STS-B's training split."""
+    with (data / "stsb-en-train.csv").open(newline="", encoding="utf-8") as file:
+        return [*tweets(data), *dict.fromkeys(sentence for row in csv.reader(file) for sentence in row[:2])]
+
+
 def cranfield(data: Path) -> list[str]:
     """Titles with abstracts of 1,400 papers, about 170 words each."""
     content = (data / "cranfield" / "cran.all.1400").read_text(encoding="utf-8")

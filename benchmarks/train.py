@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean, median
+
+from records import Measured, add_json, ratio, write
 
 WORKER = Path(__file__).with_name("train_worker.py")
 
@@ -49,7 +50,9 @@ def main() -> None:
     parser.add_argument("--model", help="a student's folder; default: all-MiniLM-L6-v2's, distilled now")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    add_json(parser)
     options = parser.parse_args()
+    found: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:
         model = options.model
         if model is None:
@@ -68,12 +71,16 @@ def main() -> None:
                 for seed in range(options.seeds)
                 for sides in [((sys.executable, False), (options.peer, True))]
             ]
-            scores = [[100 * pair[side][TASKS[task]] for pair in pairs] for side in (0, 1)]
-            walls = [[pair[side]["wall"] for pair in pairs] for side in (0, 1)]
-            ratio = median(one / other for one, other in zip(*walls, strict=True))
-            cells = [f"{mean(s):.2f} ({min(s):.1f} to {max(s):.1f})" for s in scores]
-            cells += [f"{median(w):.1f} s ({min(w):.1f} to {max(w):.1f})" for w in walls]
-            print(f"| {task} | {TASKS[task]} | {' | '.join(cells)} | {ratio:.2f} |", flush=True)
+            scores, walls = [], []
+            for side, name in enumerate(("m2v", "model2vec")):
+                values = tuple(100 * pair[side][TASKS[task]] for pair in pairs)
+                scores.append(Measured(task, name, TASKS[task], values))
+                walls.append(Measured(task, name, "fit, s", tuple(pair[side]["wall"] for pair in pairs)))
+            cells = [f"{s.mean:.2f} ({min(s.values):.1f} to {max(s.values):.1f})" for s in scores]
+            cells += [f"{w.median:.1f} s ({min(w.values):.1f} to {max(w.values):.1f})" for w in walls]
+            print(f"| {task} | {TASKS[task]} | {' | '.join(cells)} | {ratio(*walls):.2f} |", flush=True)
+            found += [*scores, *walls]
+    write(options.json, "train", found, pythons={"model2vec": options.peer}, settings={"seeds": options.seeds})
 
 
 if __name__ == "__main__":

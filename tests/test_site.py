@@ -1,4 +1,4 @@
-"""The home page and the sidebar have the same pages, in the same order and by the same names; its pictures are up to date."""
+"""The home page and the sidebar have the same pages, in the same order and by the same names; its figures are up to date."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import pictures
+import results
 
 HOME = (DOCS / "index.md").read_text(encoding="utf-8")
 TREE = re.compile(r"^```\{toctree\}\n:hidden:\n:caption: ([^\n]+)\n\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,15 +37,11 @@ def test_every_page_is_in_the_sidebar() -> None:
     assert listed | inner | {"index"} == found
 
 
-@pytest.mark.parametrize("name", ["how-it-works.svg", "quality-and-speed.svg"])
-def test_pictures_say_what_the_pages_say(name: str) -> None:
-    written = (DOCS / "_static" / name).read_text(encoding="utf-8")
-    assert written == pictures.pictures()[name], "run python tools/pictures.py"
-
-
 def test_figures_of_the_home_page_are_those_of_the_tables() -> None:
     """The README's first paragraph and its table of others repeat figures of other pages."""
-    teacher, peer, default, corpus = pictures.points()
+    points = {point.label: point for point in pictures.points(results.records_in(ROOT / results.RESULTS))}
+    labels = (pictures.SHOWN[name] for name in ("the teacher", "model2vec 0.10", "m2v", "m2v with a corpus"))
+    teacher, peer, default, corpus = (points[label] for label in labels)
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"embeds {round(default.first, -3):,.0f} new texts a second" in readme
     assert f"{round(default.first / teacher.first, -1):.0f} times as many as all-MiniLM-L6-v2" in readme

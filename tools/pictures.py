@@ -1,20 +1,18 @@
 """Draw the two pictures of the home page: how a text becomes a vector, and quality beside speed.
 
-    python tools/pictures.py    # writes docs/_static/*.svg
-
-The figures of the second one are read from the tables of the pages that explain them, so that it never says something
-else.
+`python tools/results.py` writes them to docs/_static/*.svg, the second one from the results of benchmarks.
 Both pictures follow the light or dark mode of the reader's system, on a background of their own.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+
+from results_tables import CORPUS, M2V, PEER, TEACHER, WORDLLAMA, Records, score_of, texts_a_second
 
 ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "docs" / "_static"
@@ -129,39 +127,35 @@ def how_it_works() -> str:
     return svg(730, 224, "A text is split into tokens; its vector is the mean of their rows in a table.", body)
 
 
-def row_of(page: str, start: str) -> list[str]:
-    """The cells of the only row of a page's tables that begins so."""
-    lines = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if line.startswith(f"| {start} |")]
-    return [cell.strip() for cell in lines[0].strip("|").split("|")]
+#: Encoders of the second picture, and their labels.
+SHOWN = {
+    TEACHER: "all-MiniLM-L6-v2, the teacher",
+    PEER: "model2vec 0.10",
+    M2V: "m2v",
+    CORPUS: "m2v, fitted to a corpus",
+    WORDLLAMA: "wordllama",
+}
 
 
-def points() -> list[Point]:
-    """What the second picture shows, from the tables of the pages."""
-    first, again = (row_of("benchmarks/README.md", f"45,000 tweets, {kind}") for kind in ("cold", "warm"))
-    ours, peer = ([1e6 / float(row[column].split()[0]) for row in (first, again)] for column in (1, 2))
-    teacher = re.search(
-        r"about ([\d.]+) ms for a short English text", (ROOT / "docs/corpus.md").read_text(encoding="utf-8")
-    )
-    if teacher is None:
-        raise ValueError("docs/corpus.md should say how many milliseconds the teacher takes for a text.")
-    rate = 1e3 / float(teacher[1])
-    quality = {
-        name: float(row_of("docs/quality.md", name)[-1])
-        for name in ("the teacher", "model2vec 0.10", '`method="composed"`, the default', "`corpus=`")
-    }
-    named = dict(zip(("teacher", "peer", "default", "corpus"), quality.values(), strict=True))
-    return [
-        Point("all-MiniLM-L6-v2, the teacher", named["teacher"], rate, None, is_ours=False),
-        Point("model2vec 0.10", named["peer"], *peer, is_ours=False),
-        Point("m2v", named["default"], *ours, is_ours=True),
-        Point("m2v, fitted to a corpus", named["corpus"], *ours, is_ours=True),
-    ]
+def points(records: Records) -> list[Point]:
+    """What the second picture shows: encoders whose quality and speed are both known."""
+    found = []
+    for encoder, label in SHOWN.items():
+        quality = score_of(records["quality"], "mean", encoder)
+        speed = texts_a_second(records["encode"], encoder)
+        if quality is not None and speed is not None:
+            again = None if encoder == TEACHER else speed[1]
+            found.append(Point(label, round(quality, 1), speed[0], again, is_ours=encoder in (M2V, CORPUS)))
+    return found
 
 
 def quality_and_speed(shown: Sequence[Point]) -> str:
     """Quality against texts a second, on a logarithmic scale."""
     left, right, top, bottom = 70, 700, 60, 270
-    low, high, least, most = math.log10(500), math.log10(400_000), 70.0, 76.0
+    low, high = math.log10(500), math.log10(400_000)
+    step = 2
+    least = step * math.floor(min(point.quality for point in shown) / step - 0.2)
+    most = step * math.ceil(max(point.quality for point in shown) / step + 0.2)
 
     def place(rate: float, quality: float) -> tuple[float, float]:
         x = left + (math.log10(rate) - low) / (high - low) * (right - left)
@@ -169,7 +163,7 @@ def quality_and_speed(shown: Sequence[Point]) -> str:
 
     body = [text(24, 34, "Quality beside speed", "head")]
     body.append(text(210, 34, "mean of seven tasks; texts a second on two CPU cores", "soft"))
-    for quality in range(70, 77, 2):
+    for quality in range(least, most + 1, step):
         _, y = place(1000, quality)
         body += [f'<path class="rule" d="M{left} {y} H{right}"/>', text(left - 10, y + 5, str(quality), "soft", "end")]
     for rate in (1000, 10_000, 100_000):
@@ -193,16 +187,6 @@ def quality_and_speed(shown: Sequence[Point]) -> str:
     return svg(730, 340, title, body)
 
 
-def pictures() -> dict[str, str]:
+def pictures(records: Records) -> dict[str, str]:
     """Both, by the names of their files."""
-    return {"how-it-works.svg": how_it_works(), "quality-and-speed.svg": quality_and_speed(points())}
-
-
-def main() -> None:
-    """Write the pictures."""
-    for name, content in pictures().items():
-        (STATIC / name).write_text(content, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    return {"how-it-works.svg": how_it_works(), "quality-and-speed.svg": quality_and_speed(points(records))}

@@ -22,11 +22,14 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import quality_encoders
 import quality_plot
+import records
 from quality import DEFAULT_ENCODERS, main, measure
+from quality_categories import Clustering, PairClassification, Retrieval
 from quality_encoders import Spec, unit
 from quality_files import dev_tasks, label_task, pair_task, read_labelled
 from quality_plot import place_labels
 from quality_tasks import NearestNeighbour, Pairs, Probe, difference, held_out, mean_difference
+from search_collections import Collection
 
 from conftest import GOLDEN, make_model
 from m2v_core import StaticModel
@@ -105,19 +108,23 @@ def test_the_whole_table(small_data: Path, folder: Path, pairs: Path, teacher: P
     assert "skipped STS-B xx: no stsb-xx-dev.csv" in lines[0]
     tables = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     tasks = ["STS-B en", "Banking77", "Banking77 1-NN", "Emotion", "Offensive", "perfect"]
-    assert tables[0] == ["encoder", *tasks, "mean", "STS-B de", "texts/s"]
+    others = ["STS-B pairs", "Banking77 clusters", "STS-B de"]
+    assert tables[0] == ["encoder", *tasks, "mean", *others, "texts/s"]
     names = ["student", "half", "teacher:tiny-teacher", "distill:tiny-teacher?pca_dims=8"]
     assert [row[0] for row in tables[2:6]] == names
-    assert tables[6] == ["encoder", *tasks, "mean", "STS-B de"]
+    assert tables[6] == ["encoder", *tasks, "mean", *others]
     assert [row[0] for row in tables[8:]] == names[1:]
     assert tables[2][6] == "100.0"
-    found = json.loads(out.read_text())
-    for row, encoder in zip(tables[2:6], found["encoders"], strict=True):
-        values = [encoder["scores"][task]["value"] for task in tasks]
-        assert [f"{value:.1f}" for value in values] == row[1:7]
-        assert encoder["mean"] == pytest.approx(np.mean(values))
-        assert row[7] == f"{np.mean(values):.1f}"
-        assert encoder["texts_per_second"] > 0
+    record = records.read(out)
+    measures = {one.case: one.measure for one in record.measured if "error" not in one.measure}
+    for row in tables[2:6]:
+        found = {case: record.find(case, row[0], measure) for case, measure in measures.items()}
+        shown = [found[task].mean for task in (*tasks, "mean", *others)]
+        assert shown == pytest.approx(list(map(float, row[1:11])), abs=0.051)  # tables and files round each on its own
+        assert found["mean"].mean == pytest.approx(np.mean(shown[:6]), rel=1e-3)
+        assert len(found["Banking77"].values) == 3
+        assert found["tweets seen before"].median > 0
+    assert record.settings["encoders"]["half"] == {"kind": "static", "dimensionality": 4}
 
 
 def test_pairs_against_their_own_and_shuffled_scores(pairs: Path, model: StaticModel) -> None:
@@ -146,6 +153,59 @@ def test_labels_of_the_texts_and_of_chance() -> None:
     macro = Probe("macro", texts, labels, measure="macro F1").score(embed)
     assert macro.value > 95
     assert macro.averaged == len(macro.samples) == 3
+
+
+def test_clusters_of_the_texts_and_of_chance() -> None:
+    """Groups that are the labels get 100, and labels by chance nearly nothing; each start is a sample."""
+    texts = tuple(f"{label} {number}" for label in "abc" for number in range(60))
+    labels = tuple(text[0] for text in texts)
+    chance = tuple(np.random.default_rng(1).permutation(labels).tolist())
+
+    def embed(texts: tuple[str, ...]) -> np.ndarray:
+        noise = np.random.default_rng(0).normal(0, 0.01, (len(texts), 3))
+        return np.eye(3)[["abc".index(text[0]) for text in texts]] + noise
+
+    score = Clustering("true", texts, labels, folds=4).score(embed)
+    assert score.value == pytest.approx(np.mean(score.samples))
+    assert max(score.samples) == pytest.approx(100)
+    assert score.averaged == len(score.samples) == 4
+    assert Clustering("chance", texts, chance).score(embed).value < 10
+    assert Clustering("same", texts, labels).score(lambda texts: np.ones((len(texts), 2), np.float32)).value == 0
+
+
+def test_average_precision_of_pairs() -> None:
+    """Of four pairs that count, the first and the third by cosine mean the same: (1 / 1 + 2 / 3) / 2."""
+    cosine = {5.0: 0.9, 1.0: 0.8, 4.5: 0.7, 0.0: 0.6, 3.0: 0.95, 2.0: 0.99, 4.0: 0.0}
+    gold = tuple(cosine)
+    texts = tuple(f"{kind} {number}" for kind in ("first", "second") for number in gold)
+
+    def embed(texts: tuple[str, ...]) -> np.ndarray:
+        angles = [np.arccos(cosine[float(text.split()[1])]) if "second" in text else 0 for text in texts]
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    score = PairClassification("pairs", texts, gold).score(embed)
+    assert score.value == pytest.approx(100 * (1 + 2 / 3) / 2)
+    with pytest.raises(InvalidInputError, match="below 2 and above 4; found scores from 2 to 4"):
+        PairClassification("none", ("a", "b", "c", "d"), (2.0, 4.0))
+
+
+def test_ndcg_of_a_search() -> None:
+    """The right document of the first query is found at once, that of the second at the third place of three."""
+    vectors = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "e": (1, 0.1), "n": (0.1, 1)}
+    task = Retrieval("places", Collection(["east", "north", "west"], ["e", "n"], [{0: 1.0}, {2: 1.0}]))
+    score = task.score(lambda texts: np.array([vectors[text] for text in texts], np.float32))
+    assert score.samples == pytest.approx((100, 100 / np.log2(4)))
+    assert score.averaged == 2
+    assert not task.counts
+
+
+def test_a_peer_in_a_process_of_its_own(pairs: Path, folder: Path, tmp_path: Path) -> None:
+    """Here wordllama is missing, and the error says where; a library that is there gives its vectors."""
+    arguments = ["--pairs", str(pairs), "--data", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"(?s)wordllama failed in the environment of .*No module named 'wordllama'"):
+        main(["wordllama:its own", *arguments])
+    encode = quality_encoders.by_peer(str(folder), library="m2v")
+    assert np.array_equal(encode(["good day", "bad"]), StaticModel.from_pretrained(folder).encode(["good day", "bad"]))
 
 
 def test_macro_f1_counts_labels_alike() -> None:
@@ -201,7 +261,7 @@ def test_each_set_of_texts_is_embedded_once(small_data: Path, model: StaticModel
         return model.encode(texts)
 
     measure("model", encode, tasks)
-    assert (len(tasks), len(calls), skipped) == (6, 5, [])
+    assert (len(tasks), len(calls), skipped) == (8, 5, [])
     assert set(calls.values()) == {1}
 
 
