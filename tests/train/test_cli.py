@@ -492,3 +492,20 @@ def test_pairs_for_search(model: Path, tmp_path: Path, train: Run) -> None:
     code, _, stderr = train("pairs", model, file, out, *options[:-3], "--retrieval", tmp_path / "none", *FAST)
     assert code == 1
     assert "expected a collection in the layout of BEIR" in stderr
+
+
+def test_pairs_that_are_read_in_parts(model: Path, tmp_path: Path, train: Run) -> None:
+    """Validation examples are read out of the file; token ids stay."""
+    pytest.importorskip("pyarrow")
+    rows = [{"text_a": text, "text_b": text, "n": TEXTS[i - 1]} for i, text in enumerate(TEXTS)]
+    file, out, tokens = write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", tmp_path / "tokens"
+    options = ("--tokens-dir", tokens, "--negative-column", "n", "--n-layers", "0")
+    code, stdout, stderr = train("pairs", model, file, out, *options, *FAST)
+    assert code == 0
+    assert "mean cosine of pairs       1.0000\n" in stdout
+    assert f"{out}: 54 examples, " in stderr
+    assert (tokens / "tokens.json").exists()
+    held = write_jsonl(tmp_path / "val.jsonl", rows[:9])
+    code, stdout, stderr = train("pairs", model, file, out, *options, "--val", held, *FAST)
+    assert code == 0
+    assert f"{out}: 60 examples, " in stderr

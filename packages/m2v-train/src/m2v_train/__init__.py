@@ -11,6 +11,7 @@ from m2v_train.__about__ import __version__
 if TYPE_CHECKING:
     from m2v_train.classification import StaticModelForClassification
     from m2v_train.config import ClassificationConfig, PairConfig, TrainConfig
+    from m2v_train.data.files import FileColumn
     from m2v_train.legacy import convert_legacy_pipeline
     from m2v_train.negatives import mine_hard_negatives
     from m2v_train.pairs import StaticModelForPairSimilarity
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "FileColumn": "m2v_train.data.files",
         "ClassificationConfig": "m2v_train.config",
         "PairConfig": "m2v_train.config",
         "StaticModelForClassification": "m2v_train.classification",
@@ -42,6 +44,7 @@ __all__ = [
     "PairConfig",
     "TrainConfig",
     # data
+    "FileColumn",
     "mine_hard_negatives",
     # old files
     "convert_legacy_pipeline",

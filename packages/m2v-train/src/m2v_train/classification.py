@@ -16,9 +16,10 @@ from m2v_train.config import ClassificationConfig, MaxLength, TrainConfig
 from m2v_train.data.inputs import as_texts, both_given, check_aligned
 from m2v_train.data.labels import Labels, as_labels, class_weights
 from m2v_train.data.samples import MultiHot, Samples
+from m2v_train.data.tokens import logger
 from m2v_train.engine.fitting import Problem
 from m2v_train.engine.losses import Objective
-from m2v_train.estimator import Estimator, logger
+from m2v_train.estimator import Estimator
 
 
 class StaticModelForClassification(ClassifierMixin, Estimator):  # type: ignore[misc]

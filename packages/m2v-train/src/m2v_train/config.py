@@ -155,6 +155,8 @@ class PairConfig(TrainConfig):
         matryoshka_dims: Numbers of first dimensions of which each alone should be good, such as `(256, 128, 64, 32)`:
             the loss is the sum over them (Kusupati et al., "Matryoshka Representation Learning", 2022). `None` for all
             dimensions alone.
+        tokens_dir: Folder for the token ids of texts in files (`m2v_train.FileColumn`); the next `fit` with the same
+            files and tokenizer reads them there. `None` for a temporary folder, removed at the end.
     """
 
     out_dim: int | None = option(
@@ -163,6 +165,9 @@ class PairConfig(TrainConfig):
     temperature: float = option(0.05, "InfoNCE temperature", parse=float, metavar="T")
     matryoshka_dims: Sequence[int] | None = option(
         None, "numbers of first dimensions of which each alone should be good", parse=int, metavar="N", nargs="+"
+    )
+    tokens_dir: str | os.PathLike[str] | None = option(
+        None, "folder for token ids: examples are read in parts, and may be larger than memory", metavar="DIR"
     )
 
     def __post_init__(self) -> None:

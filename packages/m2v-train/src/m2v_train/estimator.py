@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,19 +24,20 @@ from m2v_core.ragged import Ragged
 from m2v_train.config import MaxLength, TrainConfig
 from m2v_train.data.samples import Samples
 from m2v_train.data.split import split_indices
-from m2v_train.data.tokens import check_has_tokens, tokenize
+from m2v_train.data.stored import StoredSamples
+from m2v_train.data.tokens import check_has_tokens, log_empty, tokenize
 from m2v_train.engine.fitting import Problem, Trained, fit
 from m2v_train.engine.head import FlaxHead, Head
 from m2v_train.engine.module import MLP, layer_sizes
 from m2v_train.subclasses import check_overrides
 
-logger = logging.getLogger("m2v_train")
-
-#: Fraction of texts without a token above which a log line is a warning.
-NOTABLE = 0.1
-
 #: Default model of model2vec.
 DEFAULT_MODEL = "minishlab/potion-base-32m"
+
+
+def limit_of(config: TrainConfig) -> Any:
+    """The maximum number of tokens per text, as `StaticModel.token_ids` takes it."""
+    return UNSET if config.max_length == "model" else config.max_length
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]
@@ -56,6 +56,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             train_loss and val_loss.
         validation_indices_: Indices of the examples that `fit` held out for validation; `None` if validation data was
             given.
+        n_examples_: Number of examples that the model was trained on, without those held out.
     """
 
     config_class: ClassVar[type[TrainConfig]] = TrainConfig
@@ -186,18 +187,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             InvalidInputError: No text of a column has a token.
         """
-        limit: Any = UNSET if config.max_length == "model" else config.max_length
-        tokens = tokenize(self.model, *columns.values(), max_length=limit)
+        tokens = tokenize(self.model, *columns.values(), max_length=limit_of(config))
         stops = np.cumsum([len(column) for column in columns.values()])
         for name, lengths in zip(columns, np.split(tokens.lengths, stops[:-1]), strict=True):
             check_has_tokens(lengths, f"texts in {name}")
-            n_empty = int((lengths == 0).sum())
-            if n_empty:
-                logger.log(
-                    logging.WARNING if n_empty > NOTABLE * len(lengths) else logging.INFO,
-                    "%d of the %d texts in %s have no token that the model knows: only the head learns from them",
-                    *(n_empty, len(lengths), name),
-                )
+            log_empty(int((lengths == 0).sum()), len(lengths), name)
         return tokens
 
     def _split(
@@ -210,6 +204,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _train(self, problem: Problem, config: TrainConfig) -> Self:
         """Train, and keep the result."""
         for samples, purpose in ((problem.samples, "to train on"), (problem.validation, "to validate with")):
+            if not isinstance(samples, Samples):
+                continue
             for lengths in np.split(samples.lengths, (1, 2), axis=1):  # of pairs: first, second, hard negatives
                 if lengths.size:
                     remedy = "Change test_size, or pass other validation data."
@@ -217,9 +213,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         head = Head.made_by(self.construct_head, self.model.dim, problem.out_dim, config)
         self._trained: Trained = fit(self.model, problem, config, head)
         self._made = problem.out_dim, config
-        self.history_ = self._trained.history
-        is_split = problem.validation.texts is problem.samples.texts
-        self.validation_indices_ = problem.validation.rows if is_split else None
+        self.history_, self.n_examples_ = self._trained.history, len(problem.samples)
+        if isinstance(problem.samples, StoredSamples):
+            self.validation_indices_ = problem.samples.held_out if len(problem.samples.held_out) else None
+        else:
+            is_split = problem.validation.texts is problem.samples.texts
+            self.validation_indices_ = problem.validation.rows if is_split else None
         return self
 
     def construct_head(self, dim: int, out_dim: int, config: TrainConfig, rngs: nnx.Rngs) -> nnx.Module:

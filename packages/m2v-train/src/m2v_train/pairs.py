@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -15,12 +18,20 @@ from m2v_core.aliases import aliased
 from m2v_core.errors import InvalidInputError
 from m2v_core.search import RetrievalEvaluator
 from m2v_train.config import MaxLength, PairConfig, TrainConfig, check_prefixes
+from m2v_train.data.files import FileColumn, checked_columns
 from m2v_train.data.inputs import as_text_lists, as_texts, both_given, check_aligned
 from m2v_train.data.pairs import pair_samples
 from m2v_train.data.samples import Samples
+from m2v_train.data.stored import AnySamples, StoredSamples
+from m2v_train.data.token_files import stored_tokens
+from m2v_train.data.tokens import check_has_tokens, log_empty
 from m2v_train.engine.fitting import Evaluation, Problem
 from m2v_train.engine.losses import Objective
+from m2v_train.estimator import limit_of
 from m2v_train.vectors import NO_CLASSES, Outputs
+
+#: Parameters of `fit` that hold texts.
+_NAMES = ("text_a", "text_b", "negatives")
 
 logger = logging.getLogger("m2v_train")
 
@@ -66,6 +77,7 @@ class StaticModelForPairSimilarity(Outputs):
         out_dim: int | None = None,
         temperature: float = 0.05,
         matryoshka_dims: Sequence[int] | None = None,
+        tokens_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self._store(locals())
 
@@ -85,7 +97,8 @@ class StaticModelForPairSimilarity(Outputs):
 
         Args:
             text_a: First texts of n pairs: a list, an array, a pandas or pyarrow column, a column of a Hugging Face
-                dataset.
+                dataset; or an `m2v_train.FileColumn`, with others of the same files, for more texts than fit into
+                memory.
             text_b: Second texts.
             negatives: Hard negatives: for each pair a text that is similar to the second one but does not belong to it,
                 or a list of any number of such texts (see `m2v_train.mine_hard_negatives`).
@@ -108,15 +121,34 @@ class StaticModelForPairSimilarity(Outputs):
             raise InvalidInputError(
                 f"evaluator should be an m2v_core.search.RetrievalEvaluator, or None; found {type(evaluator).__name__}."
             )
-        columns = _Columns.of(text_a=text_a, text_b=text_b, negatives=negatives)
-        if both_given(text_a_val, text_b_val, names=("text_a_val", "text_b_val")):
-            if (negatives is None) != (negatives_val is None):
-                raise InvalidInputError("negatives and negatives_val belong together; found one without the other.")
-            held_out = _Columns.of(text_a_val=text_a_val, text_b_val=text_b_val, negatives_val=negatives_val)
-            width = max(columns.width, held_out.width)
-            samples, validation = self._pairs(config, columns, width), self._pairs(config, held_out, width)
-        else:
-            samples, validation = self._split(self._pairs(config, columns, columns.width), config)
+        with ExitStack() as stack:
+            if any(isinstance(column, FileColumn) for column in (text_a, text_b, negatives)):
+                columns = {"text_a": text_a, "text_b": text_b} | ({} if negatives is None else {"negatives": negatives})
+                samples: AnySamples = self._stored(config, checked_columns(**columns), stack)
+            else:
+                samples = self._pairs(config, _Columns.of(text_a=text_a, text_b=text_b, negatives=negatives))
+            if both_given(text_a_val, text_b_val, names=("text_a_val", "text_b_val")):
+                if (negatives is None) != (negatives_val is None):
+                    raise InvalidInputError("negatives and negatives_val belong together; found one without the other.")
+                held_out = _Columns.of(text_a_val=text_a_val, text_b_val=text_b_val, negatives_val=negatives_val)
+                validation = self._pairs(config, held_out)
+                width = max(samples.width, validation.width)
+                samples, validation = samples.widened(width), validation.widened(width)
+            elif isinstance(samples, StoredSamples):
+                samples = samples.split(config.test_size, config.random_seed)
+                validation = samples.held_out_samples()
+            else:
+                samples, validation = self._split(samples, config)
+            return self._fit(config, samples, validation, evaluator, out_dim)
+
+    def _fit(
+        self,
+        config: Any,
+        samples: AnySamples,
+        validation: Samples,
+        evaluator: RetrievalEvaluator | None,
+        out_dim: int,
+    ) -> Self:
         for purpose, part in (("train on", samples), ("validate with", validation)):
             if len(part) < 2:
                 raise InvalidInputError(
@@ -135,8 +167,20 @@ class StaticModelForPairSimilarity(Outputs):
             evaluation = Evaluation(lambda trained: evaluator(self._pipeline(trained)), evaluator.digest())
         return self._train(Problem(samples, validation, objective, out_dim, NO_CLASSES, evaluation), config)
 
-    def _pairs(self, config: TrainConfig, columns: _Columns, width: int) -> Samples:
-        return pair_samples(self._tokenized(config, **columns.texts), columns.counts, width=width)
+    def _pairs(self, config: TrainConfig, columns: _Columns) -> Samples:
+        return pair_samples(self._tokenized(config, **columns.texts), columns.counts, width=columns.width)
+
+    def _stored(self, config: Any, columns: list[FileColumn], stack: ExitStack) -> StoredSamples:
+        """Samples of columns of files, with their token ids on disk."""
+        if config.tokens_dir is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="m2v-train-"))) / "tokens"
+        else:
+            folder = Path(config.tokens_dir)
+        stored = stored_tokens(folder, self.model, columns, limit_of(config), show=config.show_progress_bar)
+        for name, n_tokens, n_empty in zip(_NAMES[: len(columns)], stored.n_tokens, stored.n_empty, strict=False):
+            check_has_tokens(np.broadcast_to(n_tokens, (stored.n,)), f"texts in {name}")
+            log_empty(n_empty, stored.n, name)
+        return StoredSamples(folder, stored, np.zeros(0, np.int64))
 
 
 class _Columns(NamedTuple):

@@ -7,12 +7,12 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from m2v_core.storage.files import read_json
 from m2v_core.vectors import unit
 from m2v_train.config import ClassificationConfig, PairConfig, TrainConfig
 from m2v_train.data.examples import Examples, read_classes, read_pairs, read_vectors
+from m2v_train.data.files import FileColumn
 from m2v_train.plots import confusion_matrix, learning_curves, require_matplotlib, save_png
 
 if TYPE_CHECKING:
@@ -123,6 +124,15 @@ def _read_targets(path: Path, options: argparse.Namespace) -> Examples:
     return read_vectors(path, text=options.text_column, targets=options.target_column)
 
 
+def _read_pairs(path: Path, options: argparse.Namespace) -> Examples:
+    """Texts of pairs; only those of validation if the others are read in parts."""
+    names = {"text_a": options.text_a_column, "text_b": options.text_b_column, "negatives": options.negative_column}
+    if getattr(options, "tokens_dir", None) is not None and path == options.file:
+        columns: Any = {name: FileColumn(path, column) for name, column in names.items() if column is not None}
+        return cast("Examples", columns)
+    return read_pairs(path, **names)
+
+
 def _measured_classes(pipeline: StaticModelPipeline, examples: Examples) -> Measured:
     report = pipeline.evaluate(examples["X"], examples["y"])
     return report, report_table(report)
@@ -185,9 +195,7 @@ COMMANDS = {
             "text_b": options.text_b_column,
             "negatives": options.negative_column,
         },
-        read=lambda path, options: read_pairs(
-            path, text_a=options.text_a_column, text_b=options.text_b_column, negatives=options.negative_column
-        ),
+        read=_read_pairs,
         measure=_measured_pairs,
     ),
 }
@@ -256,11 +264,10 @@ def _run(command: Command, options: argparse.Namespace) -> int:
 
         discard(settings["checkpoint_dir"])
     seconds = time.perf_counter() - started
-    n_examples = len(next(iter(examples.values())))
+    n_examples = estimator.n_examples_
     if validation is None:
         rows = estimator.validation_indices_
-        validation = {name: [column[row] for row in rows] for name, column in examples.items()}
-        n_examples -= len(rows)
+        validation = {name: _taken(column, rows) for name, column in examples.items()}
     measures, table = command.measure(pipeline, validation)
     if evaluator is not None:
         measures = {**measures, **evaluator(pipeline)}
@@ -274,6 +281,10 @@ def _run(command: Command, options: argparse.Namespace) -> int:
         summary = f"{n_examples} examples, {len(estimator.history_)} validations, {seconds:.1f} s"
         print(f"{options.out}: {summary}", file=sys.stderr)
     return 0
+
+
+def _taken(column: Any, rows: Sequence[int]) -> list[Any]:
+    return column.take(rows) if isinstance(column, FileColumn) else [column[row] for row in rows]
 
 
 def _evaluator(folder: Path | None) -> RetrievalEvaluator | None:

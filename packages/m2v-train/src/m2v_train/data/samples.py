@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int8, Int64, Integer, Shaped
+from jaxtyping import Bool, Int8, Int32, Int64, Integer, Shaped
 
-from m2v_core.ragged import Ragged
+from m2v_core.ragged import Ragged, concatenated
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,24 @@ class MultiHot:
         dense = np.zeros((len(chosen), self.n_columns), np.int8)
         dense[np.repeat(np.arange(len(chosen)), chosen.lengths), chosen.values] = 1
         return dense
+
+
+#: Samples whose targets are digested at a time.
+_DIGESTED = 16_384
+
+
+class Sizes(NamedTuple):
+    """Number of tokens of a sample, of all of its texts together.
+
+    Attributes:
+        mean: Mean over samples.
+        std: Standard deviation.
+        most: Largest number.
+    """
+
+    mean: float
+    std: float
+    most: int
 
 
 @dataclass(frozen=True)
@@ -91,3 +111,39 @@ class Samples:
     def targets_of(self, batch: Integer[np.ndarray, " b"]) -> Shaped[np.ndarray, "b ..."]:
         """Targets of some samples."""
         return self.targets[self.rows[batch]]
+
+    @property
+    def sizes(self) -> Sizes:
+        """Number of tokens of a sample."""
+        totals = self.lengths.sum(axis=1)
+        return Sizes(totals.mean(), totals.std(), int(totals.max())) if len(totals) else Sizes(0.0, 0.0, 0)
+
+    def occurring(self, n_tokens: int) -> Bool[np.ndarray, " V"]:
+        """Which of the tokens of a vocabulary occur in the texts."""
+        occurs = np.zeros(n_tokens, bool)
+        occurs[self.texts.values] = True
+        return occurs
+
+    def renumbered(self, numbering: Int32[np.ndarray, " V"]) -> Samples:
+        """The samples with other numbers for tokens."""
+        return replace(self, texts=replace(self.texts, values=numbering[self.texts.values]))
+
+    def widened(self, width: int) -> Samples:
+        """The samples, of pairs, with empty texts up to a number of texts per sample; their number is -1."""
+        missing = width - self.width
+        if not missing:
+            return self
+        texts = concatenated([self.texts, Ragged.of([[]], self.texts.values.dtype)])
+        members = np.pad(self.members, ((0, 0), (0, missing)), constant_values=len(self.texts))
+        targets = np.pad(np.asarray(self.targets), ((0, 0), (0, missing)), constant_values=-1)
+        return replace(self, texts=texts, members=members, targets=targets)
+
+    def order(self, rng: np.random.Generator) -> Int64[np.ndarray, " n"]:
+        """Numbers of all samples in random order."""
+        return rng.permutation(len(self))
+
+    def digested(self) -> Iterator[Any]:
+        """Arrays of all that the samples are, for a digest."""
+        yield from (self.texts.values, self.texts.offsets, self.members[self.rows])
+        for start in range(0, len(self), _DIGESTED):
+            yield self.targets_of(np.arange(start, min(start + _DIGESTED, len(self))))

@@ -44,7 +44,7 @@ def split_indices(
         >>> len(train), int((val < 5).sum())
         (8, 1)
     """
-    n_val = _validation_size(n, test_size)
+    n_val = validation_size(n, test_size)
     rng = np.random.default_rng(seed)
     if strata is not None:
         sizes = np.bincount(strata)
@@ -59,8 +59,8 @@ def split_indices(
     return np.sort(order[n_val:]), np.sort(order[:n_val])
 
 
-def _validation_size(n: int, test_size: Any) -> int:
-    """Number of validation rows."""
+def validation_size(n: int, test_size: Any) -> int:
+    """Number of validation rows; see `split_indices`."""
     if n < 2:
         raise InvalidInputError(
             f"Expected two rows at least, for training and validation; found {n}. Add rows, or pass validation data."

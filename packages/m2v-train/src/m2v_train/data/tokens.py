@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,11 @@ from m2v_core import StaticModel
 from m2v_core.errors import BadTextError, InvalidInputError
 from m2v_core.model import UNSET
 from m2v_core.ragged import Ragged
+
+logger = logging.getLogger("m2v_train")
+
+#: Fraction of texts without a token above which a log line is a warning.
+NOTABLE = 0.1
 
 #: Texts that are tokenized at a time.
 _TEXTS = 16_384
@@ -72,4 +78,14 @@ def check_has_tokens(
         raise InvalidInputError(
             f"None of the {len(lengths)} {texts} has a token that the model knows: they are empty, or in words or a "
             f"script that its vocabulary lacks. {remedy}"
+        )
+
+
+def log_empty(n_empty: int, n: int, name: str) -> None:
+    """Log how many of n texts have no token, if any: as a warning if they are more than a tenth."""
+    if n_empty:
+        logger.log(
+            logging.WARNING if n_empty > NOTABLE * n else logging.INFO,
+            "%d of the %d texts in %s have no token that the model knows: only the head learns from them",
+            *(n_empty, n, name),
         )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int32, Integer
 
-from m2v_train.data.samples import Samples
+from m2v_train.data.stored import AnySamples, MixedOrder
 from m2v_train.engine.module import TokenBatch
 
 #: Maximum number of tokens in a block, unless a single batch has more.
@@ -88,7 +88,7 @@ class BatchLoader:
         shape: Shape of the next block, unless its batches need a larger one.
     """
 
-    def __init__(self, samples: Samples, *, batch_size: int, n_devices: int, token_dropout: float = 0.0) -> None:
+    def __init__(self, samples: AnySamples, *, batch_size: int, n_devices: int, token_dropout: float = 0.0) -> None:
         self.samples, self.batch_size, self.token_dropout = samples, batch_size, token_dropout
         self.n_devices = n_devices
         self.samples_per_device = -(-batch_size // n_devices)
@@ -96,30 +96,41 @@ class BatchLoader:
 
     def _first_shape(self) -> BlockShape:
         """A shape that holds nearly all batches: four standard deviations above the mean number of tokens."""
-        n, lengths = self.samples_per_device, self.samples.lengths.sum(axis=1)
-        likely = n * lengths.mean() + 4 * n**0.5 * lengths.std() if len(lengths) else 0
-        n_tokens = rounded(max(int(min(likely, n * lengths.max(initial=0))), 1))
+        n, sizes = self.samples_per_device, self.samples.sizes
+        likely = n * sizes.mean + 4 * n**0.5 * sizes.std
+        n_tokens = rounded(max(int(min(likely, n * sizes.most)), 1))
         in_memory = BLOCK_TOKENS // (n_tokens * self.n_devices)
         n_batches = max(1, min(BLOCK_BATCHES, in_memory, -(-len(self.samples) // self.batch_size)))
         return BlockShape(n_batches, n_tokens, n_ids=rounded(1))
 
     def can_have(self, shape: BlockShape) -> bool:
         """Whether blocks of these samples can have a shape."""
-        most = rounded(max(self.samples_per_device * int(self.samples.lengths.sum(axis=1).max(initial=0)), 1))
+        most = rounded(max(self.samples_per_device * self.samples.sizes.most, 1))
         return (
             shape.n_batches == self.shape.n_batches and shape.n_tokens <= most and shape.n_ids <= self.n_devices * most
         )
 
-    def blocks(self, order: Integer[np.ndarray, " n"], rng: np.random.Generator | None = None) -> Iterator[Block]:
+    def blocks(
+        self,
+        order: Integer[np.ndarray, " n"] | MixedOrder,
+        rng: np.random.Generator | None = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[Block]:
         """Cut samples, in an order, into batches and stack these in blocks.
 
         Args:
             order: Indices of samples.
             rng: Source of token dropout; without it no token is left out.
+            start: Position in the order of the first sample.
+            stop: Position after the last one. Default: the end.
         """
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-        for start in range(0, len(batches), self.shape.n_batches):
-            yield self._block(batches[start : start + self.shape.n_batches], rng)
+        stop = len(order) if stop is None else min(stop, len(order))
+        n_samples = self.shape.n_batches * self.batch_size
+        for first in range(start, stop, n_samples):
+            part = order[first : min(first + n_samples, stop)]
+            yield self._block(np.split(part, range(self.batch_size, len(part), self.batch_size)), rng)
 
     def _block(self, batches: Sequence[Integer[np.ndarray, " _"]], rng: np.random.Generator | None) -> Block:
         n_texts = self.samples_per_device * self.samples.width  # on one device

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,20 +20,17 @@ from m2v_core.storage.atomic import replaced_file
 from m2v_core.storage.tensor_file import checksum, read_all
 from m2v_core.storage.tensor_pieces import serialized
 from m2v_train.config import TrainConfig
-from m2v_train.data.samples import Samples
+from m2v_train.data.stored import AnySamples
 
 logger = logging.getLogger("m2v_train")
 
 FILE = "training.safetensors"
 
 #: Options that have no influence on the result.
-_NEUTRAL = ("checkpoint_dir", "device", "show_progress_bar")
+_NEUTRAL = ("checkpoint_dir", "device", "show_progress_bar", "tokens_dir")
 
 #: Whole numbers of the progress, such as steps, are below this.
 _MOST = 1 << 40
-
-#: Samples whose targets are digested at a time.
-_SAMPLES = 16_384
 
 Tree = TypeVar("Tree")
 
@@ -50,7 +48,7 @@ class Checkpoint:
     run: str
 
     @classmethod
-    def of(cls, config: TrainConfig, program: object, arrays: Any, *data: Samples) -> Checkpoint:
+    def of(cls, config: TrainConfig, program: object, arrays: Any, *data: AnySamples) -> Checkpoint:
         """The checkpoint of a run in `config.checkpoint_dir`.
 
         Args:
@@ -61,12 +59,8 @@ class Checkpoint:
         """
         options = {name: value for name, value in asdict(config).items() if name not in _NEUTRAL}
         digest = hashlib.sha256(json.dumps([options, repr(program)], sort_keys=True, default=str).encode())
-        for samples in data:
-            for array in (samples.texts.values, samples.texts.offsets, samples.members[samples.rows]):
-                digest.update(np.ascontiguousarray(array).data)
-            for start in range(0, len(samples), _SAMPLES):
-                targets = samples.targets_of(np.arange(start, min(start + _SAMPLES, len(samples))))
-                digest.update(np.ascontiguousarray(targets).data)
+        for array in chain.from_iterable(samples.digested() for samples in data):
+            digest.update(np.ascontiguousarray(array).data)
         for leaf in jax.tree.leaves(arrays):
             digest.update(np.ascontiguousarray(leaf).data)
         return cls(Path(str(config.checkpoint_dir)) / FILE, digest.hexdigest())

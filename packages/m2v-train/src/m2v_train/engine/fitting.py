@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int32, Int64
 
 from m2v_core import StaticModel
 from m2v_core.head import Layer
-from m2v_core.ragged import Ragged
 from m2v_core.storage.format import StoredModel
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
+from m2v_train.data.stored import AnySamples
 from m2v_train.engine.head import Head, Structure, layers_of
 from m2v_train.engine.loop import History, Trainer
 from m2v_train.engine.losses import Objective
@@ -38,7 +38,7 @@ class Problem:
             state is the best and when training stops; `None` for the validation samples alone.
     """
 
-    samples: Samples
+    samples: AnySamples
     validation: Samples
     objective: Objective
     out_dim: int
@@ -93,21 +93,24 @@ class ActiveRows:
     row_of: Int64[np.ndarray, " T"] | None
 
     @classmethod
-    def of(cls, model: StaticModel, *texts: Ragged) -> ActiveRows:
-        """The tokens of some texts, and token 0, so that there is always one."""
+    def of(cls, model: StaticModel, *samples: AnySamples) -> ActiveRows:
+        """The tokens of the texts of some samples, and token 0, so that there is always one."""
         occurs = np.zeros(model.n_tokens, bool)
         occurs[0] = True
-        for part in texts:
-            occurs[part.values] = True
+        for part in samples:
+            occurs |= part.occurring(model.n_tokens)
         tokens = np.flatnonzero(occurs)
         if model.token_mapping is None:
             return cls(tokens, tokens, None)
         rows, row_of = np.unique(model.token_mapping[tokens], return_inverse=True)
         return cls(tokens, rows.astype(np.int64), row_of)
 
-    def renumbered(self, texts: Ragged) -> Ragged:
-        """Texts with indices into `tokens` as ids."""
-        return replace(texts, values=np.searchsorted(self.tokens, texts.values).astype(np.int32))
+    @property
+    def numbering(self) -> Int32[np.ndarray, " V"]:
+        """Index into `tokens` of each token of the vocabulary that is among them, up to the last of these."""
+        numbers = np.zeros(int(self.tokens[-1]) + 1, np.int32)
+        numbers[self.tokens] = np.arange(len(self.tokens))
+        return numbers
 
 
 def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -> Trained:
@@ -120,7 +123,7 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -
         head: The head before training.
     """
     samples, validation = problem.samples, problem.validation
-    active = ActiveRows.of(model, samples.texts, validation.texts)
+    active = ActiveRows.of(model, samples, validation)
     table, weights = _initial_values(model, config)
     trained: Arrays = {"head": head.parameters}
     constants: Arrays = {"class_weights": jnp.asarray(problem.class_weights), "noise": head.noise}
@@ -129,8 +132,12 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -
         (constants if config.freeze_weights else trained)["weights"] = jnp.asarray(weights[active.tokens])
     if active.row_of is not None:
         constants["row_of"] = jnp.asarray(active.row_of, jnp.int32)
-    texts = active.renumbered(samples.texts)
-    val_texts = texts if validation.texts is samples.texts else active.renumbered(validation.texts)
+    numbering = active.numbering
+    new_samples = samples.renumbered(numbering)
+    if isinstance(samples, Samples) and isinstance(new_samples, Samples) and validation.texts is samples.texts:
+        validation = replace(validation, texts=new_samples.texts)
+    else:
+        validation = validation.renumbered(numbering)
     program = Program(problem.objective, head.structure, config.normalize, samples.width)
 
     def trained_by(values: Arrays, history: History, *, table: Float32[np.ndarray, "R D"]) -> Trained:
@@ -153,8 +160,8 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -
         program,
         trained,
         constants,
-        samples=replace(samples, texts=texts),
-        validation=replace(validation, texts=val_texts),
+        samples=new_samples,
+        validation=validation,
         config=config,
         described=lambda: head.described() + (evaluation.digest if evaluation else ""),
         measured=None if evaluation is None else partial(measured, evaluation),

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from m2v_core.progress import progress_bar
 from m2v_train.config import TrainConfig
 from m2v_train.data.samples import Samples
+from m2v_train.data.stored import AnySamples
 from m2v_train.engine.batches import BatchLoader, Block, BlockShape
 from m2v_train.engine.checkpoint import Checkpoint
 from m2v_train.engine.devices import mesh_of
@@ -155,7 +156,7 @@ class Trainer:
         trained: Arrays,
         constants: Arrays,
         *,
-        samples: Samples,
+        samples: AnySamples,
         validation: Samples,
         config: TrainConfig,
         described: Callable[[], str],
@@ -255,11 +256,11 @@ def _events(loader: BatchLoader, config: TrainConfig, epoch: int, mesh: Mesh) ->
     n_batches = -(-n // loader.batch_size)
     for number in itertools.count(epoch):
         rng = np.random.default_rng([config.random_seed, number])
-        order = rng.permutation(n)
+        order = loader.samples.order(rng)
         first = number * n_batches  # steps before this epoch
         stops = range(interval - first % interval, n_batches, interval) if interval else []
         for start, stop in itertools.pairwise([0, *stops, n_batches]):
-            for block in loader.blocks(order[start * loader.batch_size : stop * loader.batch_size], rng):
+            for block in loader.blocks(order, rng, start=start * loader.batch_size, stop=stop * loader.batch_size):
                 yield _placed(block, mesh)
             ends = stop == n_batches
             yield SyncPoint(not ends or not interval or (first + stop) % interval == 0, ends)
