@@ -11,8 +11,8 @@ import pytest
 from fuzz.kinds import KINDS, seeds
 from fuzz.worker import case
 
-#: Kinds that need no JAX; those that do are left to the session.
-QUICK = [name for name in KINDS if name not in ("teacher", "store", "chunks", "checkpoint", "card")]
+#: Kinds that need no JAX, and whose seeds are made quickly; the others are left to the session.
+QUICK = [name for name in KINDS if name not in ("teacher", "store", "chunks", "checkpoint", "card", "legacy")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the counters of Linux")

@@ -19,6 +19,7 @@ from pyarrow import feather, parquet
 
 from conftest import GOLDEN, make_model
 from m2v_core import InvalidInputError, M2VError, StaticModel
+from m2v_core.data.columns import read_texts
 from m2v_core.embed import BatchEmbedder, Embedded, embed_files
 from m2v_core.embed import read as reading
 from m2v_core.embed.manifest import MANIFEST, read_manifest
@@ -369,6 +370,19 @@ def test_arrow_files_whose_offsets_lead_elsewhere(folder: Path, stream: bool, of
     Path("x.arrow").write_bytes(data.replace(offsets, np.int32([0, 4, offset, 12]).tobytes()))
     refused("^x.arrow: expected a file of the format.*offset", "x.arrow")
     assert not list(Path().glob("out/*.parquet"))
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather", ".csv", ".jsonl", ".txt"])
+def test_names_that_are_not_utf8(folder: Path, ending: str) -> None:
+    name = os.fsdecode(b"x\xff") + ending
+    WRITERS.get(f"x{ending}", lambda path: path.write_text("good\nday\n"))(folder / "plain")
+    (folder / "plain").rename(folder / name)
+    done = embed_files("model", name, os.fsdecode(b"out\xff"))
+    assert done.n_embedded == done.n_texts > 0
+    assert (
+        list(read_texts(name, None if ending == ".txt" else "text")) if ending not in (".arrow", ".feather") else True
+    )
 
 
 def test_arrow_files_whose_texts_are_none(folder: Path) -> None:

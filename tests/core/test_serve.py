@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from m2v_core import InvalidInputError, StaticModel, StaticModelPipeline
 from m2v_core.search import Index
 from m2v_core.serve import ServeConfig, create_app
 from m2v_core.serve.openapi import OPERATIONS
+from servers import JSON
 from tokenizer_files import unigram
 
 HEADS = GOLDEN / "heads"
@@ -201,6 +203,32 @@ def test_hits_are_those_of_the_index(index: Index) -> None:
         ):
             refusal(client.post("/search", json={"query": "a", **wrong}), 400, None, param)
         refusal(client.post("/search", json={"query": ["a"] * 6}), 400, "array_above_max_length", "query")
+
+
+def test_metadata_of_a_stranger_is_answered(tmp_path: Path) -> None:
+    """Python's JSON reads numbers and depths that the server's writes not, and half surrogate pairs."""
+    index = Index(MODEL)
+    index.add(["good", "good day", "day"], metadata=[2**70, "XXXXXXXXX", []])
+    index.save(tmp_path)
+    line = b'[1,"XXXXXXXXX"]'
+    entries = (tmp_path / "entries.jsonl").read_bytes()
+    assert entries.count(line) == 1
+    (tmp_path / "entries.jsonl").write_bytes(entries.replace(line, b'[1,"abc\\ud800"]'))
+    with TestClient(create_app({"a": MODEL}, index=Index.load(tmp_path))) as client:
+        hits = client.post("/search", json={"query": "good day", "k": 3}).json()["hits"]
+    assert {hit["id"]: hit["metadata"] for hit in hits} == {0: 2**70, 1: "abc\ud800", 2: []}
+
+
+@pytest.mark.parametrize("depth", [1, 100, 250, 300, 1000, 2000])
+def test_a_deep_filter(index: Index, depth: int) -> None:
+    with TestClient(create_app({"a": MODEL}, index=index)) as client:
+        found = client.post(
+            "/search", content='{"query": "good", "filter": {"a": %s}}' % ("[" * depth + "]" * depth), headers=JSON
+        )
+    if depth > 250:
+        refusal(found, 400, *(("bad_json", None) if depth > 1024 else (None, "filter")))
+    else:
+        assert found.status_code in (200, 400)
 
 
 def test_search_needs_an_index_with_a_model(client: TestClient) -> None:

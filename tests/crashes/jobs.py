@@ -220,17 +220,17 @@ def jobs(times: int = 12) -> dict[str, Job]:
     )
     resumed = partial(Job, process="jax")
     return {
-        "save": Job(saves, prepare_models, check_model, ("m",), 0.2),
-        "save by files": Job(BY_FILES + saves, prepare_models, check_model, ("m",), 0.2),
+        "save": Job(saves, prepare_models, check_model, ("m",), 0.15),
+        "save by files": Job(BY_FILES + saves, prepare_models, check_model, ("m",), 0.15),
         "compile": Job(compiles, prepare_models, check_model, ("m",), 0.1),
-        "index": Job(indexes, prepare_indexes, check_index, ("i",), 0.12),
-        "embed": Job(embed, prepare_corpus, check_shards, ("out",), 0.12),
+        "index": Job(indexes, prepare_indexes, check_index, ("i",), 0.1),
+        "embed": Job(embed, prepare_corpus, check_shards, ("out",), 0.1),
         "pull": Job(
-            _command("pull", "org/model", "--out", "out", "-q"), lambda: None, check_pulled, ("out",), 0.08, "hub"
+            _command("pull", "org/model", "--out", "out", "-q"), lambda: None, check_pulled, ("out",), 0.1, "hub"
         ),
-        "featurize": resumed(featurize, prepare_teacher, check_store, ("out",), 0.06),
-        "distil": resumed(distil, prepare_teacher, check_student, ("out",), 0.06),
-        "fit": resumed(FIT.format(paths=tests), lambda: None, check_head, ("out",), 0.06),
+        "featurize": resumed(featurize, prepare_teacher, check_store, ("out",), 0.1),
+        "distil": resumed(distil, prepare_teacher, check_student, ("out",), 0.1),
+        "fit": resumed(FIT.format(paths=tests), lambda: None, check_head, ("out",), 0.1),
     }
 
 

@@ -267,6 +267,8 @@ def test_the_longest_text(teacher_folder: Path, name: str) -> None:
         ({"prompts": ["query: "]}, "prompts"),
         ({"prompts": {"query": 3}}, "prompts"),
         ({"prompts": {"query": "q"}, "default_prompt_name": "passage"}, "'passage'.*query"),
+        ({"prompts": {"query": "q"}, "default_prompt_name": ["query"]}, "'query'.*query"),
+        ({"default_prompt_name": {}}, "default_prompt_name"),
         ({"truncate_dim": 0}, "truncate_dim"),
         ({"truncate_dim": "8"}, "truncate_dim"),
     ],

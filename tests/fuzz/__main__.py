@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Report:
         self.largest[kind] = max(self.largest.get(kind, 0), done.get("bytes", 0))
         if done["outcome"].startswith("failure"):
             self.failures.append({"kind": kind, **done})
+            print(json.dumps(self.failures[-1]), file=sys.stderr, flush=True)
 
 
 def run(kind: str, start: int, stop: int, root: Path, report: Report) -> None:
@@ -95,13 +96,16 @@ def fuzz(counts: dict[str, int], folder: Path, *, start: int = 0, workers: int =
         seeds(kind, root)
     step = 2_000
     jobs = [
-        (kind, begin, min(begin + step, start + count))
+        (begin, min(begin + step, start + count), kind)
         for kind, count in counts.items()
         for begin in range(start, start + count, step)
     ]
     with ThreadPoolExecutor(workers) as pool:
-        for each in [pool.submit(run, kind, begin, end, root, report) for kind, begin, end in jobs]:
+        # A part of each kind comes first, so that a long run says soon what there is.
+        waiting = [pool.submit(run, kind, begin, end, root, report) for begin, end, kind in sorted(jobs)]
+        for each in as_completed(waiting):
             each.result()
+            print(table(report).rpartition("\n")[2], file=sys.stderr, flush=True)
     return report
 
 

@@ -193,7 +193,7 @@ def change_value(value: Any, rng: random.Random) -> tuple[str, Any]:
     elif how == "rename" and isinstance(parent, dict):
         parent[rng.choice(["", "\ud800", "type", str(key) + "x", "__metadata__", "vocab"])] = parent.pop(key)
     elif how == "nest":
-        for _ in range(rng.choice([1, 2, 50, 3_000])):
+        for _ in range(rng.choice([1, 2, 50, 300, 3_000])):
             parent[key] = [parent[key]] if rng.random() < 0.5 else {"type": "Sequence", "normalizers": parent[key]}
     elif how == "add" and isinstance(parent[key], list):
         parent[key].append(_other(parent[key][-1] if parent[key] else None, rng))

@@ -218,7 +218,9 @@ def _answer(name: str, code: str, folder: Path, python: str | os.PathLike[str] |
                 check=False,
             )
         except OSError as error:
-            raise InvalidInputError(f"python should be a Python to run; found {command[0]}: {error}.") from None
+            raise InvalidInputError(
+                f"python should be a Python to run; found {command[0]}: {error.strerror or error}."
+            ) from None
     lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if lines:
         answer: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))

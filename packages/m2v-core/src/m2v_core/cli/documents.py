@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import InvalidInputError, spelt
 
 
 class Document(NamedTuple):
     """A document of a file.
 
     Attributes:
-        file: The file, as it was named.
+        file: The file, as it was named, with escapes for bytes that are no UTF-8.
         line: Number of its line or row, from 1 on; 0 for the whole text of a file.
         text: The text.
         id: The value of the id column; without one the file, and after a colon the line if there is one.
@@ -44,6 +44,7 @@ def read_documents(
     from m2v_core.data.columns import TABLES, as_text, place_of, read_columns
     from m2v_core.storage.files import read_user_text
 
+    shown = spelt(str(path))  # an index holds no name that is no Unicode
     bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     if bare.suffix.lower() in TABLES:
         columns = [text_column or "text", *([] if id_column is None else [id_column])]
@@ -51,8 +52,8 @@ def read_documents(
         for row in read_columns(path, columns, hint=hint):
             text, *ids = row.values
             place = f"{place_of(path)} {row.number}"
-            name = _id(ids[0], place) if ids else f"{path}:{row.number}"
-            yield Document(str(path), row.number, as_text(text, place_of(path), row.number), name)
+            name = _id(ids[0], place) if ids else f"{shown}:{row.number}"
+            yield Document(shown, row.number, as_text(text, place_of(path), row.number), name)
         return
     if id_column is not None:
         raise InvalidInputError(
@@ -63,9 +64,9 @@ def read_documents(
     if lines:
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                yield Document(str(path), number, line, f"{path}:{number}")
+                yield Document(shown, number, line, f"{shown}:{number}")
     elif text.strip():
-        yield Document(str(path), 0, text, str(path))
+        yield Document(shown, 0, text, shown)
 
 
 def _id(value: Any, place: str) -> int | str:

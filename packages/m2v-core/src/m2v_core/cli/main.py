@@ -11,7 +11,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from m2v_core.cli import compile as compile_command
 from m2v_core.cli import (
@@ -99,17 +101,23 @@ exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     with escaping_streams():
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            _takes_more(sys.stderr, 2)
 
 
 def _run(arguments: list[str]) -> int:
     flags: dict[str, str] = {}
     try:
-        options = build_parser(arguments).parse_args(arguments)
-        flags = options.flags
-        code = int(options.run(options))
-        if sys.stdout:
-            sys.stdout.flush()  # so that a reader who went away is noticed here
+        try:
+            options = build_parser(arguments).parse_args(arguments)
+            flags = options.flags
+            code = int(options.run(options))
+        except SystemExit:  # after help, and after wrong usage
+            _flush()
+            raise
+        _flush()
         return code
     except BrokenPipeError:  # the reader of our stdout has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -117,15 +125,50 @@ def _run(arguments: list[str]) -> int:
     except M2VError as error:
         return _failed(in_words_of_the_command(str(error), flags))
     except OSError as error:
-        known = error.strerror and error.filename
-        return _failed(f"{error.filename}: {error.strerror}" if known else str(error))
+        return _failed(_of_system(error))
     except KeyboardInterrupt:
         print("m2v: interrupted", file=sys.stderr)
         return 130
 
 
+def _flush() -> None:
+    """Write what stdout holds, so that a reader who went away, or a full disk, is noticed here."""
+    if sys.stdout:
+        sys.stdout.flush()
+
+
+def _of_system(error: OSError) -> str:
+    """The message of an error of the system: what it is about, and what is wrong."""
+    name = error.filename
+    if name is None and not _takes_more(sys.stdout, 1):
+        name = "stdout"
+    if name is None and _is_folder_gone():
+        return "The working folder is gone. Go to another, or name all files by whole paths."
+    return ": ".join(map(str, filter(None, (name, error.strerror)))) or str(error)
+
+
+def _takes_more(stream: IO[str] | None, number: int) -> bool:
+    """Whether a stream takes what it was given; where it does not, as on a full disk, Python would fail at its end."""
+    try:
+        if stream:
+            stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return False
+    return True
+
+
+def _is_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
+
+
 def _failed(message: str) -> int:
-    print(f"m2v: error: {printable_lines(message)}", file=sys.stderr)
+    with suppress(OSError):  # nobody can be told
+        print(f"m2v: error: {printable_lines(message)}", file=sys.stderr)
     return 1
 
 

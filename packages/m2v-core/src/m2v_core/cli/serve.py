@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from m2v_core.cli.parser import Subcommands, set_run
-from m2v_core.errors import InvalidInputError
+from m2v_core.errors import InvalidInputError, spelt
 from m2v_core.options import add_options, chosen
 from m2v_core.serve.config import ServeConfig
 
@@ -112,6 +112,7 @@ def named(references: list[str]) -> dict[str, str]:
         else:
             name, separator, model = reference.partition("=")
             model = model if separator else name
+        name = spelt(name)  # answers are JSON, of Unicode
         if not name or not model:
             raise InvalidInputError(f"Expected a model, or NAME=MODEL; found {reference!r}.")
         if name in found:

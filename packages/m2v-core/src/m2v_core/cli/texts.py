@@ -54,6 +54,8 @@ def _stdin_lines() -> Iterator[Iterator[str]]:
     try:
         with open(sys.stdin.fileno(), encoding="utf-8-sig", newline="\n", closefd=False) as lines:
             yield bare(lines)
+    except OSError as error:  # a folder, which has no name but a number
+        raise OSError(error.errno, error.strerror, "stdin") if error.filename == 0 else error from None
     except UnicodeDecodeError as error:
         raise InvalidInputError(
             f"stdin: expected UTF-8 text; found other bytes ({error.reason}). Convert it, for instance with iconv."

@@ -135,9 +135,11 @@ def count_lines(path: str | os.PathLike[str]) -> int | None:
     if not path.is_file() or path.suffix.lower() == ".gz":
         return None
     if path.suffix.lower() == ".parquet":
+        import pyarrow as pa
         from pyarrow import parquet
 
-        return int(parquet.read_metadata(path).num_rows)
+        with pa.OSFile(os.fsencode(path)) as source:  # of a `str` pyarrow takes only those that are UTF-8
+            return int(parquet.read_metadata(source).num_rows)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
@@ -288,7 +290,7 @@ def _parquet(path: Path, names: Sequence[str], hint: str) -> _Rows:
             f"{path}: reading Parquet needs pyarrow, which is not installed: pip install pyarrow"
         ) from None
     try:
-        with parquet.ParquetFile(path) as file:
+        with pa.OSFile(os.fsencode(path)) as source, parquet.ParquetFile(source) as file:  # a `str` should be UTF-8
             _check_columns(str(path), names, file.schema_arrow.names, hint)
             batches = file.iter_batches(ROWS, columns=list(dict.fromkeys(names)))
             rows = chain.from_iterable(

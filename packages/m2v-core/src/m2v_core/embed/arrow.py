@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,12 @@ except ModuleNotFoundError:
         "Embedding files needs pyarrow, which is not installed: pip install 'm2v-core[embed]'"
     ) from None
 
-__all__ = ["csv", "fixed_size_list", "json", "pa", "parquet", "vector_type"]
+__all__ = ["csv", "fixed_size_list", "json", "os_file", "pa", "parquet", "vector_type"]
+
+
+def os_file(path: Path) -> Any:
+    """An open file of any name; of a `str` pyarrow takes only those that are UTF-8."""
+    return pa.OSFile(os.fsencode(path))
 
 
 def vector_type(dim: int, dtype: np.dtype[Any]) -> Any:

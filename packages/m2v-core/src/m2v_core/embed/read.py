@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from m2v_core.embed.arrow import pa, parquet
+from m2v_core.embed.arrow import os_file, pa, parquet
 from m2v_core.embed.text_tables import (
     COMPRESSIONS,
     Table,
@@ -74,7 +74,7 @@ def columns_of(path: Path, text_column: str) -> tuple[list[str] | None, int | No
     kind = kind_of(path)
     with _as_input_errors(path):
         if kind == ".parquet":
-            with parquet.ParquetFile(path) as file:
+            with os_file(path) as source, parquet.ParquetFile(source) as file:
                 return file.schema_arrow.names, file.metadata.num_rows
         if kind in _BINARY:
             with _arrow_reader(path) as reader:
@@ -105,7 +105,7 @@ def opened(path: Path, text_column: str, columns: Sequence[str] | None = None) -
     kind = kind_of(path)
     with _as_input_errors(path):
         if kind == ".parquet":
-            with parquet.ParquetFile(path, buffer_size=2**20) as file:
+            with os_file(path) as source, parquet.ParquetFile(source, buffer_size=2**20) as file:
                 schema = file.schema_arrow
                 names = schema.names if columns is None else list(columns)
                 batches = file.iter_batches(_DECODED, columns=names, use_threads=False)
@@ -182,7 +182,7 @@ def _chosen(schema: Any, names: Sequence[str]) -> Any:
 @contextmanager
 def _arrow_reader(path: Path) -> Iterator[Any]:
     """A reader of Arrow's file or stream format; the first bytes tell which."""
-    with pa.OSFile(str(path)) as file:
+    with os_file(path) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file) as reader:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from m2v_core.embed.arrow import csv, json, pa
+from m2v_core.embed.arrow import csv, json, os_file, pa
 from m2v_core.errors import InvalidInputError
 
 #: Bytes that are read at a time; a row of CSV must be shorter.
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 def _bytes(path: Path) -> Any:
     """The bytes of a file as a stream, decompressed."""
-    return pa.input_stream(str(path), compression=COMPRESSIONS.get(path.suffix.lower()), buffer_size=2**20)
+    return pa.input_stream(os_file(path), compression=COMPRESSIONS.get(path.suffix.lower()), buffer_size=2**20)
 
 
 def _blocks(path: Path, size: int = BLOCK) -> Iterator[tuple[int, bytes]]:

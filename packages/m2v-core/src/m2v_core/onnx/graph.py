@@ -19,6 +19,7 @@ from m2v_core.model import StaticModel
 from m2v_core.onnx import FORMS
 from m2v_core.onnx.tokenizer import exported_tokenizer
 from m2v_core.pipeline import StaticModelPipeline
+from m2v_core.storage.files import json_bytes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -96,7 +97,9 @@ def graph_of(model: StaticModel | StaticModelPipeline, form: str, *, filler_id: 
     notes = {"normalize": static.normalize, "max_length": static.max_length}
     if head is not None and head.classes_ is not None:
         notes["classes"] = head.classes_.tolist()
-    return graph.model({name: json.dumps(value, ensure_ascii=False) for name, value in notes.items()})
+    return graph.model(
+        {name: json_bytes(json.dumps(value, ensure_ascii=False)).decode() for name, value in notes.items()}
+    )
 
 
 class _Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 import traceback
 from collections.abc import Collection
@@ -51,7 +52,10 @@ class State:
 
 def json_response(content: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
     """A response in JSON; arrays of numpy become lists, and float32 the shortest number that is read as the same."""
-    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    try:
+        body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError:  # metadata of an index with numbers of 65 bits, lone surrogates or 255 levels
+        body = json.dumps(content, separators=(",", ":")).encode()
     return Response(body, status, headers, media_type="application/json")
 
 

@@ -128,7 +128,7 @@ class Routes:
         assert self._index is not None  # noqa: S101 - else there is no such route
         fields = await self._fields(request, SEARCH)
         queries: Texts = fields["query"]
-        wanted = None if fields["filter"] is None else orjson.dumps(fields["filter"], option=orjson.OPT_SORT_KEYS)
+        wanted = None if fields["filter"] is None else _sorted_json(fields["filter"])
         task = Search(
             index=self._index, k=fields["k"], mode=fields["mode"], filter=wanted, threads=self._config.threads
         )
@@ -218,6 +218,14 @@ class Routes:
             return await (batcher or self._batcher)(task, texts)
         except InvalidInputError as error:  # a text that the tokenizer cannot spell, or a mode without words
             raise bad_request(str(error)) from None
+
+
+def _sorted_json(value: dict[str, Any]) -> bytes:
+    """A filter in the form in which equal ones are equal."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # it reads more levels than it writes
+        raise bad_request("'filter' should have at most 250 levels; found more.", param="filter") from None
 
 
 def _base64(row: NDArray[np.float32]) -> str:

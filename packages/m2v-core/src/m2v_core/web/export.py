@@ -16,7 +16,7 @@ from m2v_core.errors import InvalidInputError
 from m2v_core.model import StaticModel
 from m2v_core.prompts import DOCUMENT, QUERY, resolved
 from m2v_core.storage.atomic import replaced_folder
-from m2v_core.storage.files import write_tensors
+from m2v_core.storage.files import json_bytes, write_tensors
 from m2v_core.vectors import unit
 from m2v_core.web.tokenizer import web_tokenizer
 
@@ -97,7 +97,7 @@ def export_web(
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json_bytes(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _tensors(model: StaticModel) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ from numpy import ndarray
 from m2v_core.data.columns import TABLES, kind_of
 from m2v_core.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from m2v_core.storage.atomic import replaced_file
-from m2v_core.storage.files import read_json
+from m2v_core.storage.files import json_bytes, read_json
 from m2v_core.vectors import unit
 from m2v_distill.corpus.read import read_texts
 from m2v_distill.corpus.shards import REMEDY, count_texts, read_shard, texts_of
@@ -223,8 +223,8 @@ def write_settings(store: FeatureStore) -> None:
         "shard_size": store.shard_size,
         "probe": [[round(value, 6) for value in vector] for vector in store.probe.tolist()],
     }
-    with replaced_file(store.folder / STORE) as file:
-        file.write(json.dumps(settings, ensure_ascii=False) + "\n")
+    with replaced_file(store.folder / STORE, "wb") as file:
+        file.write(json_bytes(json.dumps(settings, ensure_ascii=False) + "\n"))
 
 
 def read_settings(folder: Path) -> FeatureStore:

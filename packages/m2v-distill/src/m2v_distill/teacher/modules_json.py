@@ -183,8 +183,10 @@ def _read_prompts(shared: dict[str, Any], where: Path) -> dict[str, str]:
     prompts = {name: "" if text is None else text for name, text in raw.items()} if isinstance(raw, dict) else {}
     if not isinstance(raw, dict) or not all(isinstance(text, str) for text in prompts.values()):
         raise ModelFormatError(f'{where}: expected "prompts" to give a text for each name; found {raw!r}.')
-    if default is not None and default not in prompts:
-        raise ModelFormatError(f'{where}: "default_prompt_name" is {default!r}, but the prompts are {list(prompts)}.')
+    if default is not None and default not in list(prompts):  # an object has no hash
+        raise ModelFormatError(
+            f'{where}: "default_prompt_name" is {default!r:.200}, but the prompts are {list(prompts)}.'
+        )
     return prompts
 
 
