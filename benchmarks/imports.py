@@ -1,4 +1,4 @@
-"""`import m2v_core` beside the imports of its peers, as whole processes."""
+"""Imports of what loads a model, `from m2v_core import StaticModel` beside those of the peers, as whole processes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from processes import compare
 from records import add_json, write
 
 IMPORTS = {
-    "laghu": "import laghu",
-    "wordllama": "import wordllama",
+    "laghu": "from laghu import load",
+    "wordllama": "from wordllama import WordLlama",
     "fastText (gensim)": "from gensim.models import FastText",
-    "sentence-transformers": "import sentence_transformers",
+    "sentence-transformers": "from sentence_transformers import SentenceTransformer",
 }
 
 
@@ -31,9 +31,12 @@ def main() -> None:
         "fastText (gensim)": options.others,
         "sentence-transformers": options.peer,
     }
-    sides = {"m2v": [sys.executable, "-c", "import m2v_core"], "model2vec": [options.peer, "-c", "import model2vec"]}
+    sides = {
+        "m2v": [sys.executable, "-c", "from m2v_core import StaticModel"],
+        "model2vec": [options.peer, "-c", "from model2vec import StaticModel"],
+    }
     sides |= {name: [python, "-c", IMPORTS[name]] for name, python in pythons.items() if python}
-    found = compare("process start and import", sides, runs=options.runs, warmups=2)
+    found = compare("process start and import", sides, runs=options.runs)
     environments = {"model2vec": options.peer, "laghu": options.laghu, "others": options.others}
     write(options.json, "imports", found, pythons=environments, settings={"runs": options.runs})
 

@@ -155,9 +155,11 @@ def quality_date(records: Records) -> str:
 
 
 def ablations(records: Records) -> str:
-    """Steps of a distillation left out or changed."""
+    """Steps of a distillation left out or changed, below the students of the table of quality."""
     record = records["ablations"]
-    return scores(record, {name: name for name in record.sides()}, SEVEN)
+    whole = scores(records["quality"], {TOKEN: "token by token", M2V: "composed, the default"}, SEVEN)
+    changed = scores(record, {name: name for name in record.sides()}, SEVEN)
+    return "\n".join([whole, *changed.splitlines()[2:]])
 
 
 def speed(records: Records) -> str:
