@@ -12,16 +12,20 @@ from jax.sharding import Mesh
 
 from m2v_distill.fit.design import Design
 from m2v_distill.fit.groups import (
+    CORPUS_STEP,
+    CORPUS_STRENGTH,
     GROUP_SIZE,
+    beside,
     fit_corpus,
     fit_groups,
     group_sequences,
     mean_rows,
     standard,
-    text_moments,
     token_groups,
     token_moments,
+    weighted_rows,
 )
+from m2v_distill.fit.ridge import fitted_scale, ridge
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("columns",))
 RANDOM = np.random.default_rng(0)
@@ -112,11 +116,17 @@ def test_groups_tell_what_features_do_not() -> None:
     np.testing.assert_allclose(table - table.mean(axis=0), truth - truth.mean(axis=0), atol=0.15)
 
 
-def test_a_corpus_corrects_its_prior() -> None:
+def test_a_corpus_corrects_half_of_its_prior() -> None:
     design, targets, truth = linear_world(1)
-    prior = 3 * truth + RANDOM.normal(size=truth.shape).astype(np.float32)
+    noise = RANDOM.normal(size=truth.shape).astype(np.float32)
+    prior = 3 * truth + noise
+    cross = design.cross([targets], 6)
+    scaled = fitted_scale(design, cross, prior) * prior
+    whole = ridge(design, cross, scaled, CORPUS_STRENGTH)
+    np.testing.assert_allclose(whole - whole.mean(axis=0), truth - truth.mean(axis=0), atol=0.15)
     table = fit_corpus(design, iter([targets[:70], targets[70:]]), prior)
-    np.testing.assert_allclose(table - table.mean(axis=0), truth - truth.mean(axis=0), atol=0.15)
+    np.testing.assert_allclose(table, scaled + CORPUS_STEP * (whole - scaled), atol=1e-3)
+    assert 0 < CORPUS_STEP < 1
 
 
 def test_the_priors_scale_is_fitted() -> None:
@@ -131,11 +141,12 @@ def test_the_priors_scale_is_fitted() -> None:
 
 @given(seed=st.integers(0, 2**20))
 @settings(max_examples=20, deadline=None)
-def test_token_moments(seed: int) -> None:
+def test_moments_of_weighted_rows(seed: int) -> None:
     random = np.random.default_rng(seed)
     table = random.normal(size=(15, 3)).astype(np.float32)
     frequencies, weights = random.random(15) * 9, random.random(15)
-    centre, covariance = token_moments(table, frequencies, weights)
+    rows = weighted_rows(table, frequencies, weights)
+    centre, covariance = token_moments(rows, frequencies)
     mean, total = np.zeros(3), 0.0
     for row, p, w in zip(table.astype(np.float64), frequencies, weights, strict=True):
         mean += p * w * row
@@ -145,15 +156,23 @@ def test_token_moments(seed: int) -> None:
     for row, p, w in zip(table.astype(np.float64), frequencies, weights, strict=True):
         for i, j in product(range(3), repeat=2):
             expected[i, j] += p * w * w * (row[i] - mean[i]) * (row[j] - mean[j])
-        total += p * w * w
-    np.testing.assert_allclose(centre, mean, atol=1e-5)
+        total += p
+    np.testing.assert_allclose(rows, (table - mean) * weights[:, None], atol=1e-5)
+    np.testing.assert_allclose(centre, 0, atol=1e-5)
     np.testing.assert_allclose(covariance, expected / total, atol=1e-5)
+    shifted = token_moments(rows + np.float32(3), frequencies)
+    np.testing.assert_allclose(shifted[0], 3, atol=1e-5)
+    np.testing.assert_allclose(shifted[1], covariance, atol=1e-5)
 
 
-def test_text_moments() -> None:
-    groups = [RANDOM.integers(0, 20, RANDOM.integers(1, 9)).tolist() for _ in range(100)]
-    table = RANDOM.normal(size=(20, 4)).astype(np.float32)
-    vectors = np.stack([table[group].mean(axis=0, dtype=np.float64) for group in groups])
-    centre, covariance = text_moments(Design.of(groups, n_tokens=20, mesh=MESH), table)
-    np.testing.assert_allclose(centre, vectors.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(covariance, np.cov(vectors.T, bias=True), atol=1e-5)
+def test_tables_side_by_side() -> None:
+    """Texts of drawn tokens vary a quarter as much in the second table as in the first, whatever its scale."""
+    table, other = (RANDOM.normal(size=(40, width)).astype(np.float32) for width in (3, 5))
+    frequencies = RANDOM.random(40)
+    both = beside(table, 70 * other + 1, frequencies, 0.5)
+    assert np.array_equal(both[:, :3], table)
+    variances = np.diag(token_moments(both, frequencies)[1])
+    assert variances[3:].sum() == pytest.approx(variances[:3].sum() / 4, rel=1e-4)
+    again = beside(table, other, frequencies, 0.5)
+    np.testing.assert_allclose(both[:, 3:] - both[0, 3:], again[:, 3:] - again[0, 3:], atol=1e-4)
+    assert not beside(table, np.zeros((40, 2), np.float32), frequencies, 0.5)[:, 3:].any()

@@ -16,8 +16,9 @@ from checkpoints import rewrite
 from m2v_core import InvalidInputError, StaticModel
 from m2v_core.tokenize.vocabulary import Vocabulary
 from m2v_distill import FeatureStore, Teacher, distill, distill_from_model, featurize
-from m2v_distill.fit.groups import WHITENING
+from m2v_distill.fit.groups import WHITENING, mean_rows
 from m2v_distill.teacher.tokenizer import read_tokenizer
+from m2v_distill.vocabulary.build import student_vocabulary
 from m2v_distill.vocabulary.weights import sif_weights, zipf_frequencies
 from random_teachers import TOKENIZERS, with_tokenizer
 from sentence_folders import write_json, write_modules
@@ -132,20 +133,24 @@ def test_more_dimensions_than_tokens(teacher_folder: Path) -> None:
     assert distill(teacher_folder, pca_dims=3, **words).dim == 3
 
 
-def test_whitening_and_weights(teacher_folder: Path) -> None:
-    """SIF weights come last, but PCA has seen them: so the table is not just a product."""
-    plain, weighted = (distill(teacher_folder, pca_dims=24 - 1, sif_coefficient=a, **RAW) for a in (None, 1e-4))
-    raw = distill(teacher_folder, pca_dims=None, sif_coefficient=None, **RAW)
+@pytest.mark.parametrize("corpus", [None, TEXTS])
+def test_principal_components(teacher: Teacher, teacher_folder: Path, corpus: list[str] | None) -> None:
+    """The table is a linear function of the fitted one and of the input embeddings, and not of either alone."""
+    raw, table = (distill(teacher_folder, pca_dims=dims, corpus=corpus, **RAW) for dims in (None, 23))
     known = np.delete(np.arange(raw.n_tokens), raw.unk_token_id)
-    undone = weighted.embedding / sif_weights(zipf_frequencies(raw.n_tokens), 1e-4)[:, None]
-    for table in (plain.embedding, undone):  # a linear function of the raw one
-        inputs = np.column_stack([raw.embedding[known], np.ones(len(known))])
-        outputs = table[known]
-        np.testing.assert_allclose(inputs @ np.linalg.lstsq(inputs, outputs)[0], outputs, atol=2e-3 * outputs.std())
-    assert np.abs(np.abs(undone) - np.abs(plain.embedding)).max() > 1e-2 * plain.embedding.std()
+    weights = sif_weights(zipf_frequencies(raw.n_tokens), 1e-4)[known, None]
+    inputs = mean_rows(teacher.token_embeddings, student_vocabulary(teacher.tokenizer, None).pieces)[known] * weights
+    fitted, outputs, ones = raw.embedding[known], table.embedding[known], np.ones((len(known), 1))
+
+    def unexplained(*columns: np.ndarray) -> float:
+        design = np.column_stack(columns)
+        return float(np.abs(design @ np.linalg.lstsq(design, outputs)[0] - outputs).max() / outputs.std())
+
+    assert unexplained(fitted, inputs, weights, ones) < 2e-3
+    assert unexplained(fitted, weights, ones) > 0.05
+    assert unexplained(inputs, weights, ones) > 0.05
     assert 0 < WHITENING < 1
-    deviations = weighted.embedding.std(axis=0)
-    assert (deviations > 0).all()
+    assert (table.embedding.std(axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("corpus", [None, TEXTS])
@@ -158,8 +163,15 @@ def test_frequencies(teacher_folder: Path, corpus: list[str] | None) -> None:
     assert not np.allclose(plain.embedding, counted.embedding, rtol=1e-3)
     if corpus is None:
         raw = distill(teacher_folder, sif_coefficient=None, **options).embedding
-        for token, frequency in ((day, 0.9), (bad, 0.1), (good, 0.0)):
-            np.testing.assert_allclose(counted.embedding[token], raw[token] * 1e-4 / (1e-4 + frequency), rtol=1e-4)
+        shares = {day: 0.9, bad: 0.1, good: 0.0}
+        weights = {token: 1e-4 / (1e-4 + share) for token, share in shares.items()}
+        total = sum(shares[token] * weights[token] for token in shares)
+        centre = sum(shares[token] * weights[token] * raw[token] for token in shares) / total
+        for token, weight in weights.items():
+            expected = weight * (raw[token] - centre)
+            np.testing.assert_allclose(
+                counted.embedding[token], expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()
+            )
 
 
 @pytest.mark.parametrize("corpus", [None, TEXTS])

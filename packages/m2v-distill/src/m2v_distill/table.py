@@ -22,17 +22,19 @@ from m2v_distill.corpus.read import read_texts
 from m2v_distill.corpus.store import CORPUS, FeatureStore, is_store
 from m2v_distill.fit.design import Design, spooled
 from m2v_distill.fit.groups import (
+    EMBEDDING_SIZE,
     GROUP_SIZE,
     WHITENING,
+    beside,
     fit_corpus,
     fit_groups,
     group_sequences,
     mean_rows,
-    text_moments,
     token_groups,
     token_moments,
+    weighted_rows,
 )
-from m2v_distill.fit.pca import apply_pca, apply_whitened_pca
+from m2v_distill.fit.pca import apply_pca, apply_whitened_pca, dims_to_keep
 from m2v_distill.teacher.engine.resume import ChunkStore
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.teacher.tokenizer import TeacherTokenizer
@@ -83,28 +85,29 @@ class Distillation:
         (empty,), _ = self.with_prompt([[*self.vocabulary.before, *self.vocabulary.after]])
         return self.teacher.max_length - len(empty)
 
-    def weighted(self, table: Float32[ndarray, "V D"]) -> Float32[ndarray, "V D"]:
-        """Each row times the weight of its token."""
-        rows: ndarray = table * self.weights[:, None].astype(np.float32)
-        return rows
-
 
 def token_table(context: Distillation) -> Float32[ndarray, "V D"]:
     """The table of the teacher's vectors of each token alone."""
-    return context.weighted(apply_pca(_teacher_vectors(context, []), context.config.pca_dims))
+    table: ndarray = apply_pca(_teacher_vectors(context, []), context.config.pca_dims)
+    return table * context.weights[:, None].astype(np.float32)
 
 
 def composed_table(context: Distillation) -> Float32[ndarray, "V D"]:
     """The table that is fitted to random groups of tokens, and then to a corpus if there is one."""
-    corpus = None if context.config.corpus is None else _corpus(context)
-    table = _group_table(context)
-    centre, covariance = token_moments(table, context.frequencies, context.weights)
-    if corpus is None:
-        return context.weighted(apply_whitened_pca(table, centre, covariance, context.config.pca_dims, WHITENING))
-    return _corpus_table(context, corpus, prior=context.weighted(table - centre.astype(np.float32)))
+    config, frequencies = context.config, context.frequencies
+    corpus = None if config.corpus is None else _corpus(context)
+    embeddings = mean_rows(context.teacher.token_embeddings, context.vocabulary.pieces)
+    table = weighted_rows(_group_table(context, embeddings), frequencies, context.weights)
+    if corpus is not None:
+        table = _corpus_table(context, corpus, prior=table)
+    dims = dims_to_keep(config.pca_dims, table)
+    if dims is None:
+        return table
+    both = beside(table, weighted_rows(embeddings, frequencies, context.weights), frequencies, EMBEDDING_SIZE)
+    return apply_whitened_pca(both, *token_moments(both, frequencies), dims, WHITENING)[:, : table.shape[1]]
 
 
-def _group_table(context: Distillation) -> Float32[ndarray, "V H"]:
+def _group_table(context: Distillation, embeddings: Float32[ndarray, "V E"]) -> Float32[ndarray, "V H"]:
     """The table that is fitted to random groups of tokens."""
     n_tokens, pieces = len(context.vocabulary.tokens), context.vocabulary.pieces
     has_ids = np.flatnonzero([bool(ids) for ids in pieces])
@@ -114,13 +117,12 @@ def _group_table(context: Distillation) -> Float32[ndarray, "V H"]:
     if not groups:
         return vectors[:n_tokens]
     design = Design.of(groups, n_tokens=n_tokens, mesh=context.teacher.placement.columns)
-    features = [vectors[:n_tokens], mean_rows(context.teacher.token_embeddings, pieces)]
-    return fit_groups(design, unit(vectors[n_tokens:]), features)
+    return fit_groups(design, unit(vectors[n_tokens:]), [vectors[:n_tokens], embeddings])
 
 
 def _corpus_table(
     context: Distillation, corpus: FeatureStore | Iterator[str], prior: Float32[ndarray, "V H"]
-) -> Float32[ndarray, "V D"]:
+) -> Float32[ndarray, "V H"]:
     """The table that is fitted to texts, with a weighted table as prior."""
     config, mesh = context.config, context.teacher.placement.columns
     with TemporaryDirectory(prefix="m2v-") as scratch:
@@ -130,9 +132,7 @@ def _corpus_table(
         ids = (text for texts, _ in store.shards() for text in student.tokenize(texts))
         design = spooled(ids, Path(scratch), n_tokens=len(prior), mesh=mesh)
         targets = (vectors for _, vectors in store.shards())
-        table = fit_corpus(design, targets, prior, show_progress_bar=config.show_progress_bar)
-        centre, covariance = text_moments(design, table)
-    return apply_whitened_pca(table, centre, covariance, config.pca_dims, WHITENING)
+        return fit_corpus(design, targets, prior, show_progress_bar=config.show_progress_bar)
 
 
 def _corpus(context: Distillation) -> FeatureStore | Iterator[str]:

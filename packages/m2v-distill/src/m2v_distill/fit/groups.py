@@ -30,6 +30,12 @@ WHITENING = 0.3
 #: Strength of the prior per text, for groups and for a corpus.
 GROUP_STRENGTH, CORPUS_STRENGTH = 3e-6, 6e-6
 
+#: Part of a corpus' correction of the prior that is made: texts of one kind say too much about the others.
+CORPUS_STEP = 0.5
+
+#: Size of the input embeddings beside the fitted table before PCA, relative to it.
+EMBEDDING_SIZE = 0.5
+
 
 def token_groups(
     tokens: Int[ndarray, " T"],
@@ -138,7 +144,9 @@ def fit_corpus(
     *,
     show_progress_bar: bool | None = False,
 ) -> Float32[ndarray, "V H"]:
-    """The table that is fitted to the teacher's vectors of real texts.
+    """The table half way from a prior to the one that is fitted to the teacher's vectors of real texts.
+
+    The whole way would fit tasks on similar texts better, and others worse.
 
     Args:
         design: The texts.
@@ -148,24 +156,52 @@ def fit_corpus(
     """
     cross = design.cross(targets, prior.shape[1])
     scaled = np.float32(fitted_scale(design, cross, prior)) * prior
-    return ridge(design, cross, scaled, CORPUS_STRENGTH, show_progress_bar=show_progress_bar)
+    table = ridge(design, cross, scaled, CORPUS_STRENGTH, show_progress_bar=show_progress_bar)
+    return scaled + np.float32(CORPUS_STEP) * (table - scaled)
+
+
+def weighted_rows(
+    table: Float32[ndarray, "V H"], frequencies: Float[ndarray, " V"], weights: Float[ndarray, " V"]
+) -> Float32[ndarray, "V H"]:
+    """Rows times the weights of their tokens, shifted so that a token of a text has the mean 0.
+
+    With frequencies p and weights w, row e becomes w (e - c), where c is the mean of e weighted by p w.
+
+    Example:
+        >>> weighted_rows(np.array([[0], [3]], np.float32), np.array([2, 1]), np.array([0.5, 0.5])).tolist()
+        [[-0.5], [1.0]]
+    """
+    shares = frequencies * weights
+    centre = (shares @ table / shares.sum()).astype(np.float32)
+    rows: ndarray = (table - centre) * weights[:, None].astype(np.float32)
+    return rows
 
 
 def token_moments(
-    table: Float32[ndarray, "V H"], frequencies: Float[ndarray, " V"], weights: Float[ndarray, " V"]
+    table: Float32[ndarray, "V H"], frequencies: Float[ndarray, " V"]
 ) -> tuple[Float[ndarray, " H"], Float[ndarray, "H H"]]:
-    """The mean and covariance of token vectors in texts: drawn by frequency, and weighted.
+    """The mean and covariance of the rows of a token that is drawn by frequency.
 
-    With frequencies p and weights w, the mean c is that of e weighted by p w, and the covariance that of
-    (e - c)(e - c)' weighted by p w^2: up to a factor, the covariance of a text of independently drawn tokens.
+    Up to a factor, the covariance is that of a text of independently drawn tokens.
     """
-    weighted = frequencies * weights
-    centre = weighted @ table / weighted.sum()
-    centred = (table - centre).astype(np.float32)
-    twice = weighted * weights / (weighted @ weights)
-    return centre, ((centred * twice[:, None].astype(np.float32)).T @ centred).astype(np.float64)
+    shares = frequencies / frequencies.sum()
+    centre = shares @ table
+    centred = table - centre.astype(np.float32)
+    return centre, ((centred * shares[:, None].astype(np.float32)).T @ centred).astype(np.float64)
 
 
-def text_moments(design: Design, table: Float32[ndarray, "V H"]) -> tuple[Float[ndarray, " H"], Float[ndarray, "H H"]]:
-    """The mean and covariance of the vectors X E of texts."""
-    return design.mean @ table, (table.T @ design.gram(table)).astype(np.float64) / len(design)
+def beside(
+    table: Float32[ndarray, "V H"], other: Float32[ndarray, "V E"], frequencies: Float[ndarray, " V"], size: float
+) -> Float32[ndarray, "V _"]:
+    """Two tables side by side, the second at a size relative to the first.
+
+    The inner product of two texts is then the sum of both tables' products. The size of a table is the root of the mean
+    square length of the rows of a token that is drawn by frequency, less their mean.
+
+    Example:
+        >>> beside(np.array([[1], [-1]], np.float32), np.array([[6], [2]], np.float32), np.ones(2), 0.5).tolist()
+        [[1.0, 1.5], [-1.0, 0.5]]
+    """
+    own, others = (float(np.trace(token_moments(rows, frequencies)[1])) ** 0.5 for rows in (table, other))
+    factor = np.float32(size * own / others if others > 0 else 0)
+    return np.concatenate([table, factor * other], axis=1)

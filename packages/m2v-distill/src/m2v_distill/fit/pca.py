@@ -34,7 +34,7 @@ def apply_pca(table: Float32[ndarray, "V H"], pca_dims: PCADims) -> Float32[ndar
         >>> apply_pca(table, 1).round(2).ravel().tolist()
         [-2.0, -1.0, 3.0]
     """
-    keep = _possible(pca_dims, table)
+    keep = dims_to_keep(pca_dims, table)
     if keep is None:
         return table
     centred = table - table.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -83,7 +83,7 @@ def apply_whitened_pca(
         >>> apply_whitened_pca(table, np.zeros(2), np.diag([4.0, 1.0]), 2, 1.0).tolist()
         [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
     """
-    keep = _possible(pca_dims, table)
+    keep = dims_to_keep(pca_dims, table)
     if keep is None:
         return table
     variances, axes = principal_axes(covariance, keep)
@@ -92,8 +92,12 @@ def apply_whitened_pca(
     return _signed((table - centre.astype(np.float32)) @ (axes * scales).astype(np.float32))
 
 
-def _possible(pca_dims: PCADims, table: Float32[ndarray, "V H"]) -> int | float | None:
-    """The components to keep of a table; `None` for no PCA."""
+def dims_to_keep(pca_dims: PCADims, table: Float32[ndarray, "V H"]) -> int | float | None:
+    """The components to keep of a table, `pca_dims` if that many are possible; `None` for no PCA.
+
+    Warns:
+        UserWarning: As in `apply_pca`.
+    """
     n_tokens, n_dims = table.shape
     if pca_dims is None or isinstance(pca_dims, float):
         return pca_dims
