@@ -88,6 +88,7 @@ CONDITIONS: dict[str, str] = {
     "no stderr": "os.close(2)\nsys.stderr = None\n",
     "no streams": "os.closerange(0, 3)\nsys.stdin = sys.stdout = sys.stderr = None\n",
     "stdout on a full disk": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n",
+    "nobody reads stderr": "ends = os.pipe()\nos.close(ends[0])\nos.dup2(ends[1], 2)\n",
     "stderr on a full disk": "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)\n",
     "stdin is a folder": "os.dup2(os.open('.', os.O_RDONLY), 0)\n",
     "streams of ASCII": "sys.stdout, sys.stderr = (open(n, 'w', encoding='ascii', errors='strict') for n in (1, 2))\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -207,6 +208,17 @@ def test_ends_of_pieces(ends: Any, safe: list[str], unsafe: list[str]) -> None:
 )
 def test_what_stands_between_words(added: list[dict[str, Any]], separator: str | None) -> None:
     assert splitting_of({**json.loads(wordpiece()), "added_tokens": added}).separator == separator
+
+
+def test_many_added_tokens_are_no_work_without_bound() -> None:
+    """All tokens are compared with a few, not with each other."""
+    twins = [special("<s>", 0)] * 20_000
+    started = time.process_time()
+    assert splitting_of({**json.loads(wordpiece()), "added_tokens": twins}).separator is None
+    assert splitting_of({**json.loads(wordpiece()), "added_tokens": [*twins[:20], PAD]}).separator == "[PAD]"
+    long = [special("[" * length, 0) for length in range(1, 3_000)]
+    assert splitting_of({**json.loads(wordpiece()), "added_tokens": long}).separator is None
+    assert time.process_time() - started < 4
 
 
 def test_nothing_stands_between_words_where_only_the_first_gets_a_prefix() -> None:

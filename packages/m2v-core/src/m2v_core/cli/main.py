@@ -11,9 +11,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from m2v_core.cli import compile as compile_command
 from m2v_core.cli import (
@@ -101,10 +100,7 @@ exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     with escaping_streams():
-        try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
-        finally:
-            _takes_more(sys.stderr, 2)
+        return _run(list(sys.argv[1:] if argv is None else argv))
 
 
 def _run(arguments: list[str]) -> int:
@@ -140,20 +136,19 @@ def _flush() -> None:
 def _of_system(error: OSError) -> str:
     """The message of an error of the system: what it is about, and what is wrong."""
     name = error.filename
-    if name is None and not _takes_more(sys.stdout, 1):
+    if name is None and not _takes_more():
         name = "stdout"
     if name is None and _is_folder_gone():
         return "The working folder is gone. Go to another, or name all files by whole paths."
     return ": ".join(map(str, filter(None, (name, error.strerror)))) or str(error)
 
 
-def _takes_more(stream: IO[str] | None, number: int) -> bool:
-    """Whether a stream takes what it was given; where it does not, as on a full disk, Python would fail at its end."""
+def _takes_more() -> bool:
+    """Whether stdout takes what it was given; where it does not, as on a full disk, Python would fail at its end."""
     try:
-        if stream:
-            stream.flush()
+        _flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return False
     return True
 
@@ -167,8 +162,7 @@ def _is_folder_gone() -> bool:
 
 
 def _failed(message: str) -> int:
-    with suppress(OSError):  # nobody can be told
-        print(f"m2v: error: {printable_lines(message)}", file=sys.stderr)
+    print(f"m2v: error: {printable_lines(message)}", file=sys.stderr)
     return 1
 
 

@@ -6,16 +6,18 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
 def escaping_streams() -> Iterator[None]:
     r"""Let stdout and stderr escape, as `\u732b`, what their encoding lacks, instead of failing.
 
-    Streams that were closed are empty, or take what nobody reads; else the next files would get their numbers. When the
-    block ends all are as they were, for a program that calls the command.
+    Streams that were closed are empty, or take what nobody reads; else the next files would get their numbers. What
+    stderr does not take, as on a full disk, is lost, and the work goes on. When the block ends all are as they were,
+    for a program that calls the command.
     """
     with ExitStack() as opened:
         for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -23,8 +25,57 @@ def escaping_streams() -> Iterator[None]:
                 stream = opened.enter_context(Path(os.devnull).open(mode, encoding="utf-8"))
                 setattr(sys, name, stream)
                 opened.callback(setattr, sys, name, None)
-        with _escaping():
+        with _escaping(), _lossy_stderr():
             yield
+
+
+class _Lossy(io.TextIOWrapper):
+    """A stream that loses what cannot be written, and after that all."""
+
+    def write(self, text: str) -> int:
+        """Write a text; returns its length, also if it is lost."""
+        try:
+            return super().write(text)
+        except OSError:
+            self._lose()
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        try:
+            super().flush()
+        except OSError:
+            self._lose()
+
+    def _lose(self) -> None:
+        with Path(os.devnull).open("w", encoding="utf-8") as nothing:
+            os.dup2(nothing.fileno(), self.fileno())
+
+
+@contextmanager
+def _lossy_stderr() -> Iterator[None]:
+    """Let no note end the work: a full disk behind stderr, or a reader who has seen enough."""
+    before = sys.stderr
+    if type(before) is not io.TextIOWrapper or not _has_number(before):  # of a test, or of a program
+        yield
+        return
+    with suppress(OSError):
+        before.flush()
+    # Of its own, so that it stays whole where a handler of logging keeps it.
+    file = io.BufferedWriter(io.FileIO(before.fileno(), "w", closefd=False))
+    sys.stderr = lossy = _Lossy(file, before.encoding, before.errors, line_buffering=True)
+    try:
+        yield
+    finally:
+        lossy.flush()
+        sys.stderr = before
+
+
+def _has_number(stream: IO[str]) -> bool:
+    try:
+        return stream.fileno() >= 0
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -40,6 +40,7 @@ QWEN2 = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _REST
 _SPLITS = frozenset({GPT2, LLAMA3, QWEN2})
 
 _MAX_WHOLE = 16
+_MOST_TRIES, _LONGEST_SEPARATOR = 32, 64
 _FIRST_CJK = 0x2E80
 
 #: Letters and symbols that normalizers may remove or treat as a space.
@@ -296,17 +297,22 @@ def _separator(added: list[dict[str, Any]], unknown: str | None) -> str | None:
 
     The text between two of them is normalised and tokenised by itself.
     """
-    for token in added:
+    contents = [token["content"] for token in added]
+    some_are_words = any(token.get("single_word", True) for token in added)
+    tries = 0
+    for place, token in enumerate(added):
         content = token["content"]
         greedy = any(token.get(option, True) for option in ("normalized", "single_word", "lstrip", "rstrip"))
-        if greedy or content == unknown or any(map(str.isspace, content)):
+        if greedy or content == unknown or any(map(str.isspace, content)) or len(content) > _LONGEST_SEPARATOR:
             continue
-        others = [other["content"] for other in added if other is not token]
-        if any(other.get("single_word", True) for other in added) and re.search(r"\A\w|\w\Z", content):
+        if some_are_words and re.search(r"\A\w|\w\Z", content):
             continue  # a token that must be a word of its own would not be one beside it
-        ends = (other[start:] for other in others for start in range(len(other)))
-        if not any(map(content.startswith, ends)):  # else another one could take its beginning
-            return str(content)
+        starts = tuple(content[:length] for length in range(1, len(content) + 1))
+        if not any(other.endswith(starts) for number, other in enumerate(contents) if number != place):
+            return str(content)  # no other one can take its beginning
+        tries += 1
+        if tries == _MOST_TRIES:  # each looks at all tokens
+            break
     return None
 
 
