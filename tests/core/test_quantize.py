@@ -8,6 +8,7 @@ import pytest
 
 from conftest import make_model
 from m2v_core import InvalidInputError, StaticModel, quantize_model
+from m2v_core.quantize import int8_rows
 from tokenizer_files import wordlevel
 
 TEXTS = ["good day", "bad sunny days", "unable", ""]
@@ -93,6 +94,23 @@ def test_int8_and_back() -> None:
     np.testing.assert_allclose(back.encode(TEXTS), small.encode(TEXTS), atol=1e-6)
     again = quantize_model(small, quantize_to="int8", dimensionality=4)
     np.testing.assert_allclose(again.encode(TEXTS), small.encode(TEXTS)[:, :4], atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [np.inf, np.nan, 3e38])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
+def test_weights_that_are_hardly_numbers(weight: float, dtype: str) -> None:
+    """They make vectors, and no warnings; those of other tokens are as they were."""
+    rows, scales = int8_rows(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
+    scales[1] = weight
+    model = StaticModel(rows, wordlevel(), weights=scales)
+    plain = model.encode(["good", "bad"])
+    try:
+        found = quantize_model(model, quantize_to=dtype).encode(["good", "bad"])
+    except InvalidInputError as error:
+        assert "that float" in str(error)  # noqa: PT017
+    else:
+        np.testing.assert_allclose(found[1], plain[1], rtol=0.02)
+        assert np.isfinite(found).all() == np.isfinite(weight)
 
 
 def test_weights_and_mapping_survive() -> None:

@@ -14,6 +14,7 @@ from m2v_core.cluster import clustered
 from m2v_core.encode.rows import token_rows
 from m2v_core.errors import InvalidInputError
 from m2v_core.storage.format import EMBEDDING_DTYPES, StoredModel
+from m2v_core.vectors import as_float32
 
 
 def quantized(
@@ -61,7 +62,8 @@ def quantized(
         rows = token_rows(embeddings, np.arange(len(embeddings)), weights, None)
         embeddings, weights, mapping = clustered(rows, vocabulary_quantization)
     if embeddings.dtype == np.int8 and dtype != np.int8 and weights is not None and mapping is None:
-        embeddings, weights = embeddings * weights[:, None].astype(np.float64), None
+        with np.errstate(invalid="ignore"):  # weights that are infinite in the file
+            embeddings, weights = embeddings * weights[:, None].astype(np.float64), None
     scales: NDArray[np.float32] | None = None
     if dtype == np.int8 and embeddings.dtype != np.int8:
         embeddings, scales = int8_rows(embeddings)
@@ -69,7 +71,7 @@ def quantized(
         embeddings, scales = float_rows(embeddings, dtype)
     if scales is not None:
         factors = scales if mapping is None else scales[mapping]
-        weights = factors if weights is None else (weights * factors).astype(np.float32)
+        weights = factors if weights is None else as_float32(weights.astype(np.float64) * factors)
     same = dimensionality is None and vocabulary_quantization is None  # but for rounding
     ranges = stored.ranges if same else None
     return replace(stored, embeddings=embeddings, weights=weights, mapping=mapping, ranges=ranges)

@@ -56,7 +56,8 @@ class _Lossy(io.TextIOWrapper):
 def _lossy_stderr() -> Iterator[None]:
     """Let no note end the work: a full disk behind stderr, or a reader who has seen enough."""
     before = sys.stderr
-    if type(before) is not io.TextIOWrapper or not _has_number(before):  # of a test, or of a program
+    is_ours = type(before) is io.TextIOWrapper and _has_number(before)  # else of a test, or of a program
+    if os.name != "posix" or not is_ours:  # a console of Windows is no file of bytes
         yield
         return
     with suppress(OSError):
