@@ -108,8 +108,8 @@ def by_peers(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
     sides = {
         "wordllama": (args.others, BY_PEERS.format("wordllama", "")),
         "fastText (gensim)": (args.others, BY_PEERS.format("fasttext", str(folder / FASTTEXT))),
-        "m2v-distill": (sys.executable, TEACHER),
-        "sentence-transformers": (args.peer, SENTENCE_TRANSFORMERS),
+        "the teacher, by m2v-distill": (sys.executable, TEACHER),
+        "the teacher, by sentence-transformers": (args.peer, SENTENCE_TRANSFORMERS),
     }
     return {name: [python, "-c", load + MEASURE] for name, (python, load) in sides.items() if python}
 

@@ -113,17 +113,17 @@ def report(new: Mapping[str, Record], old: Mapping[str, Record]) -> str:
 
 
 def differences(new: Record, old: Record) -> list[tuple[str, object, object]]:
-    """What differs of machine, settings and versions: its name, then the old and the new value."""
+    """What differs of machine, settings and versions that both recorded: its name, then the old and the new value."""
     pairs: list[tuple[str, Mapping[str, object], Mapping[str, object]]] = [
         ("machine", old.machine, new.machine),
         ("setting", old.settings, new.settings),
         *((name, old.versions.get(name, {}), each) for name, each in new.versions.items()),
     ]
     return [
-        (f"{what} {key}", before.get(key), now.get(key))
+        (f"{what} {key}", before[key], now[key])
         for what, before, now in pairs
-        for key in dict.fromkeys((*before, *now))
-        if before.get(key) != now.get(key)
+        for key in before
+        if key in now and key != "others" and before[key] != now[key]
     ]
 
 

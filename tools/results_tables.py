@@ -200,7 +200,7 @@ def processes(record: Record, case: str) -> str:
         rows.append(cells)
     if not rows:
         raise KeyError(record.benchmark)
-    head = ["", *(cell for measure, _ in measures for cell in (measure, "ratio"))]
+    head = ["", *(cell for measure, _ in measures for cell in (measure, "/ model2vec"))]
     return with_line(head, rows, record)
 
 
@@ -210,14 +210,14 @@ def memory(records: Records) -> str:
     for case in record.cases():
         if case != "models of their own":
             rows += start_rows(record, case, case)
-    return with_line(["model", "library", "seconds", "ratio", "private memory, MB"], rows, record)
+    return with_line(["model", "library", "seconds", "/ m2v", "private memory, MB"], rows, record)
 
 
 def starts(records: Records) -> str:
     """Start-up of each library with its model of the results page."""
     record = records["memory"]
     rows = [row[1:] for case in ("student", "models of their own") for row in start_rows(record, case, case)]
-    return with_line(["", "seconds", "ratio", "private memory, MB"], rows, record)
+    return with_line(["", "seconds", "/ m2v", "private memory, MB"], rows, record)
 
 
 def start_rows(record: Record, case: str, shown: str) -> list[list[str]]:
