@@ -162,7 +162,7 @@ def test_whole_processes_take_turns(capsys: pytest.CaptureFixture[str]) -> None:
     found = {(one.side, one.measure): one for one in processes.compare("nothing", commands, runs=2, warmups=0)}
     assert {len(one.values) for one in found.values()} == {2}
     assert len(found) == 2 * len(processes.MEASURES)
-    assert found["two", processes.PEAK].median > found["one", processes.PEAK].median + 100
+    assert found["two", processes.PEAK].median > 280  # that of "one" is no smaller where this process is large
     assert min(found["one", processes.WALL].values) > 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert [row.split("|")[1].strip() for row in rows] == ["", "---", "one", "two"]
