@@ -16,7 +16,9 @@ QUICK = [name for name in KINDS if name not in ("teacher", "store", "chunks", "c
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the counters of Linux")
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore:overflow encountered")
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore:overflow encountered", "ignore:invalid value encountered in reduce"
+)
 @pytest.mark.parametrize("name", QUICK)
 def test_damaged_files_of_strangers(name: str, tmp_path: Path) -> None:
     """Each ends in a right value or a documented error, in time and in memory."""

@@ -95,6 +95,8 @@ def main() -> None:
     warnings.simplefilter("error", RuntimeWarning)
     # numpy warns of the sum of a single text, which is then computed in another way; see `m2v_core.encode.pool`.
     warnings.filterwarnings("ignore", "overflow encountered", RuntimeWarning)
+    # And of infinities in the file that cancel each other; what is made of finite numbers is looked at by itself.
+    warnings.filterwarnings("ignore", "invalid value encountered in reduce", RuntimeWarning)
     work.mkdir(parents=True, exist_ok=True)
     copied(folders[0], work / "folder")
     kind.use(work / "folder", random.Random(0))  # imports, before memory is limited
