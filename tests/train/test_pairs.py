@@ -98,6 +98,23 @@ def test_dimensions_that_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     assert not np.array_equal(table[:, :3], model.embedding[:, :3])
 
 
+def test_a_share_of_the_table_before() -> None:
+    """The result is the mean; an evaluator measures it, and not what was trained."""
+    model, evaluator = make_model(), RetrievalEvaluator(**COLLECTION, k=5)
+    options = {**OPTIONS, "max_epochs": 2, "freeze_weights": True, "early_stopping_patience": None}
+    whole, mean = (
+        StaticModelForPairSimilarity(model, initial_share=share, **options).fit(TEXTS, TEXTS[::-1]).to_static_model()
+        for share in (0.0, 0.25)
+    )
+    np.testing.assert_allclose(mean.embedding, 0.75 * whole.embedding + 0.25 * model.embedding, atol=1e-6)
+    fitted = StaticModelForPairSimilarity(model, initial_share=0.25, **options)
+    fitted.fit(TEXTS, TEXTS[::-1], evaluator=evaluator)
+    best = max(record["val_ndcg@5"] for record in fitted.history_)
+    assert evaluator(fitted.to_static_model())["ndcg@5"] == pytest.approx(best, abs=1e-6)
+    with pytest.raises(InvalidInputError, match="initial_share should be 0 for a model with a head"):
+        StaticModelForPairSimilarity(model, initial_share=0.25, n_layers=1).fit(TEXTS, TEXTS)
+
+
 @pytest.mark.parametrize("dims", [[], (0,), (4, 4), (9,), "8", [2.0], 8])
 def test_wrong_dimensions(dims: object) -> None:
     with pytest.raises(InvalidInputError, match="matryoshka_dims should be a list of different whole numbers"):

@@ -71,7 +71,7 @@ def test_it_is_adam_on_the_whole_table(clustered: bool) -> None:
     np.testing.assert_allclose(found.embedding, table, atol=2e-5)
     if weights is not None:
         np.testing.assert_allclose(found.weights, weights, atol=2e-5)
-    active = ActiveRows.of(model, samples.texts)
+    active = ActiveRows.of(model, samples)
     rest = np.setdiff1d(np.arange(len(model.embedding)), active.rows)
     np.testing.assert_array_equal(found.embedding[rest], model.embedding[rest].astype(np.float32))
 

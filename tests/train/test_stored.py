@@ -84,14 +84,14 @@ def test_an_order_mixes() -> None:
     assert not np.array_equal(whole, MixedOrder(5000, 10, seed=2)[:])
 
 
-def test_a_fit_reads_files(columns: list[FileColumn], tmp_path: Path) -> None:
+def test_a_fit_reads_files(tmp_path: Path) -> None:
     """With the same validation data, and as good as a fit of lists; the ids are kept, and read again."""
     held = {"text_a_val": FIRST[:40], "text_b_val": SECOND[:40], "negatives_val": OTHERS[:40]}
     paired = [*FIRST[:200], *[f"{text} day" for text in FIRST[200:]]]
     path = written(tmp_path / "more.parquet", a=paired, b=[f"{text} sun" for text in paired], n=OTHERS)
     files = dict(zip(("text_a", "text_b", "negatives"), (FileColumn([path], name) for name in "abn"), strict=True))
     lists = {"text_a": paired, "text_b": [f"{text} sun" for text in paired], "negatives": OTHERS}
-    options = {**OPTIONS, "max_epochs": 4, "tokens_dir": tmp_path / "tokens"}
+    options = {**OPTIONS, "max_epochs": 3, "tokens_dir": tmp_path / "tokens"}
     losses = []
     for given in (files, lists):
         fitted = StaticModelForPairSimilarity(MODEL, **options).fit(**given, **held)
@@ -109,13 +109,15 @@ def test_a_fit_reads_files(columns: list[FileColumn], tmp_path: Path) -> None:
     assert (tmp_path / "tokens" / MANIFEST).stat().st_mtime_ns > before
 
 
-def test_a_killed_fit_of_files_goes_on(columns: list[FileColumn], tmp_path: Path) -> None:
-    """A checkpoint knows the ids of its files."""
+def test_checkpoints_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that is done is there again at once; it knows the ids of its files."""
+    path = written(tmp_path / "pairs.parquet", a=FIRST, b=SECOND)
+    columns = [FileColumn(path, name) for name in "ab"]
     options = {**OPTIONS, "early_stopping_patience": None, "checkpoint_dir": tmp_path / "state"}
-    whole = StaticModelForPairSimilarity(MODEL, **options).fit(*columns[:2], max_epochs=3)
-    assert whole.fit(*columns[:2], max_epochs=3).history_ == whole.history_
-    with pytest.raises(InvalidInputError, match="should all be columns of files"):
-        StaticModelForPairSimilarity(MODEL, **options).fit(columns[0], FIRST)
+    whole = StaticModelForPairSimilarity(MODEL, **options).fit(*columns)
+    with monkeypatch.context() as patch:
+        patch.setattr("m2v_train.engine.loop.Trainer._take_steps", lambda *_: pytest.fail("The training was done."))
+        assert StaticModelForPairSimilarity(MODEL, **options).fit(*columns).history_ == whole.history_
 
 
 def test_wrong_files(tmp_path: Path) -> None:

@@ -155,6 +155,9 @@ class PairConfig(TrainConfig):
         matryoshka_dims: Numbers of first dimensions of which each alone should be good, such as `(256, 128, 64, 32)`:
             the loss is the sum over them (Kusupati et al., "Matryoshka Representation Learning", 2022). `None` for all
             dimensions alone.
+        initial_share: Share of the table before training in the one after it, which is their weighted mean: 0.5 for the
+            plain mean (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). It keeps what the model was
+            good at. Only for a fit without a head.
         tokens_dir: Folder for the token ids of texts in files (`m2v_train.FileColumn`); the next `fit` with the same
             files and tokenizer reads them there. `None` for a temporary folder, removed at the end.
     """
@@ -166,6 +169,9 @@ class PairConfig(TrainConfig):
     matryoshka_dims: Sequence[int] | None = option(
         None, "numbers of first dimensions of which each alone should be good", parse=int, metavar="N", nargs="+"
     )
+    initial_share: float = option(
+        0.0, "share of the table before training in the one after it", parse=float, metavar="SHARE"
+    )
     tokens_dir: str | os.PathLike[str] | None = option(
         None, "folder for token ids: examples are read in parts, and may be larger than memory", metavar="DIR"
     )
@@ -174,6 +180,7 @@ class PairConfig(TrainConfig):
         super().__post_init__()
         checks.whole("out_dim", self.out_dim, 1, or_none=True)
         check_prefixes(self.matryoshka_dims)
+        checks.number("initial_share", self.initial_share, least=0, below=1)
         checks.whole("batch_size", self.batch_size, 2, or_none=True)
         checks.number("temperature", self.temperature, above=0)
 

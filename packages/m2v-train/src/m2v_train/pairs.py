@@ -77,6 +77,7 @@ class StaticModelForPairSimilarity(Outputs):
         out_dim: int | None = None,
         temperature: float = 0.05,
         matryoshka_dims: Sequence[int] | None = None,
+        initial_share: float = 0.0,
         tokens_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self._store(locals())
@@ -117,6 +118,11 @@ class StaticModelForPairSimilarity(Outputs):
         config = self._config(options)
         out_dim = config.out_dim or self.model.dim
         check_prefixes(config.matryoshka_dims, out_dim)
+        if config.initial_share and (config.n_layers or out_dim != self.model.dim):
+            raise InvalidInputError(
+                f"initial_share should be 0 for a model with a head, which knows the trained table alone; found "
+                f"{config.initial_share}. Set n_layers=0, and leave out out_dim."
+            )
         if evaluator is not None and not isinstance(evaluator, RetrievalEvaluator):
             raise InvalidInputError(
                 f"evaluator should be an m2v_core.search.RetrievalEvaluator, or None; found {type(evaluator).__name__}."
@@ -165,7 +171,8 @@ class StaticModelForPairSimilarity(Outputs):
         evaluation = None
         if evaluator is not None:
             evaluation = Evaluation(lambda trained: evaluator(self._pipeline(trained)), evaluator.digest())
-        return self._train(Problem(samples, validation, objective, out_dim, NO_CLASSES, evaluation), config)
+        problem = Problem(samples, validation, objective, out_dim, NO_CLASSES, evaluation, config.initial_share)
+        return self._train(problem, config)
 
     def _pairs(self, config: TrainConfig, columns: _Columns) -> Samples:
         return pair_samples(self._tokenized(config, **columns.texts), columns.counts, width=columns.width)

@@ -36,6 +36,7 @@ class Problem:
         class_weights: Loss weight of each class; ignored by tasks without classes.
         evaluation: What measures the model at each validation beside the validation samples, and then decides which
             state is the best and when training stops; `None` for the validation samples alone.
+        initial_share: Share of the initial table and weights in the result.
     """
 
     samples: AnySamples
@@ -44,6 +45,7 @@ class Problem:
     out_dim: int
     class_weights: Float32[np.ndarray, " C"]
     evaluation: Evaluation | None = None
+    initial_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,13 @@ def fit(model: StaticModel, problem: Problem, config: TrainConfig, head: Head) -
     program = Program(problem.objective, head.structure, config.normalize, samples.width)
 
     def trained_by(values: Arrays, history: History, *, table: Float32[np.ndarray, "R D"]) -> Trained:
-        """The result with some values of the trained arrays; `table` is overwritten."""
+        """The result with some values of the trained arrays; `table`, the initial one, is overwritten."""
+        share, new_weights = np.float32(problem.initial_share), weights
         if "table" in values:
-            table[active.rows] = np.asarray(values["table"])
-        new_weights = weights
+            table[active.rows] = (1 - share) * np.asarray(values["table"]) + share * table[active.rows]
         if weights is not None and "weights" in values:
             new_weights = weights.copy()
-            new_weights[active.tokens] = np.asarray(values["weights"])
+            new_weights[active.tokens] = (1 - share) * np.asarray(values["weights"]) + share * weights[active.tokens]
         arrays = jax.device_get((values["head"], head.noise))
         result = Trained(_static_model(model, table, new_weights, config), layers_of(head.structure, arrays), history)
         return result if result.layers is not None else replace(result, arrays=arrays, structure=head.structure)
