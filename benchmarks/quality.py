@@ -25,9 +25,10 @@ Tasks, which all count in the mean but those of --languages:
   (file's name)    each file of --pairs, like STS-B, and of --labelled, like Banking77
 
 With --retrieval, the first encoder is a teacher and the second a plain student of it, and the table is that of search
-by a student that is fitted to the collection; with --agreement, it is fitted to samples of a large one. For instance:
+by a student that is fitted to the collection; further encoders are students in the space of the teacher, which are
+asked as they are. With --agreement, a student is fitted to samples of a large collection. For instance:
 
-  python benchmarks/quality.py teacher:minilm distill:minilm --retrieval cranfield
+  python benchmarks/quality.py teacher:minilm distill:minilm 'distill:minilm?space=teacher' --retrieval cranfield
   python benchmarks/quality.py teacher:minilm --agreement tweets.txt --samples 1000 4000 16000
 
 Vectors are scaled to unit length. Folds and samples follow from the seed alone: they are the same for each encoder.
@@ -95,9 +96,7 @@ def parser() -> argparse.ArgumentParser:
     option("--plot", type=Path, metavar="STEM", help="draw quality against speed: STEM.png and STEM.svg (matplotlib)")
     option("--retrieval", metavar="FOLDER", nargs="+", default=[],
            help="collections: folders in the layout of BEIR, cranfield, titles or docstrings")  # fmt: skip
-    option(
-        "--agreement", type=Path, metavar="FILE", help="a large collection: a text a line, the first 1000 are queries"
-    )
+    option("--agreement", type=Path, metavar="FILE", help="a large collection: a text a line; 1000 are queries")
     option("--samples", type=int, nargs="+", default=[1000, 4000, 16_000], metavar="N", help="sizes of --agreement")
     option("--json", type=Path, metavar="FILE", help="write all numbers to this file")
     return made
@@ -146,9 +145,10 @@ def report_search(args: argparse.Namespace, specs: Sequence[Spec]) -> None:
             "--retrieval needs two encoders, teacher:... and a plain student of it; --agreement one."
         )
     teacher = specs[0].teacher()
+    students = [(spec.name, spec.student()) for spec in specs[1:]] if args.retrieval else []
     for name in args.retrieval:
         print(f"\n{name}")
-        table = retrieval_table(teacher, specs[1].student(), opened(name))
+        table = retrieval_table(teacher, students[0][1], opened(name), others=dict(students[1:]))
         print(f"\n{table}")
     if args.agreement:
         texts = [text for text in args.agreement.read_text(encoding="utf-8").split("\n") if text.strip()]

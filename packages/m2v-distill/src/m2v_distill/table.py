@@ -33,6 +33,7 @@ from m2v_distill.fit.groups import (
     token_moments,
 )
 from m2v_distill.fit.pca import apply_pca, apply_whitened_pca
+from m2v_distill.fit.ridge import mean_shift
 from m2v_distill.teacher.engine.resume import ChunkStore
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.teacher.tokenizer import TeacherTokenizer
@@ -99,9 +100,12 @@ def composed_table(context: Distillation) -> Float32[ndarray, "V D"]:
     corpus = None if context.config.corpus is None else _corpus(context)
     table = _group_table(context)
     centre, covariance = token_moments(table, context.frequencies, context.weights)
-    if corpus is None:
-        return context.weighted(apply_whitened_pca(table, centre, covariance, context.config.pca_dims, WHITENING))
-    return _corpus_table(context, corpus, prior=context.weighted(table - centre.astype(np.float32)))
+    centred = context.weighted(table - centre.astype(np.float32))
+    if corpus is not None:
+        return _corpus_table(context, corpus, prior=centred)
+    if context.config.space == "teacher":
+        return centred
+    return context.weighted(apply_whitened_pca(table, centre, covariance, context.config.pca_dims, WHITENING))
 
 
 def _group_table(context: Distillation) -> Float32[ndarray, "V H"]:
@@ -131,6 +135,10 @@ def _corpus_table(
         design = spooled(ids, Path(scratch), n_tokens=len(prior), mesh=mesh)
         targets = (vectors for _, vectors in store.shards())
         table = fit_corpus(design, targets, prior, show_progress_bar=config.show_progress_bar)
+        if config.space == "teacher":
+            total = sum(vectors.sum(axis=0, dtype=np.float64) for _, vectors in store.shards())
+            in_space: ndarray = table + mean_shift(design, table, total / len(design))
+            return in_space
         centre, covariance = text_moments(design, table)
     return apply_whitened_pca(table, centre, covariance, config.pca_dims, WHITENING)
 
