@@ -108,7 +108,7 @@ def test_the_teachers_space(teacher: Teacher, teacher_folder: Path) -> None:
         assert not student.embedding[student.unk_token_id].any()
     # The means of the texts are the teacher's.
     vectors = np.stack([corpus.embedding[ids].mean(axis=0) if ids else np.zeros(24) for ids in corpus.tokenize(TEXTS)])
-    np.testing.assert_allclose(vectors.mean(axis=0), unit(teacher.encode(TEXTS)).mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(vectors.mean(axis=0), unit(teacher.encode(TEXTS)).mean(axis=0), atol=1e-3)  # float16
 
 
 def test_the_same_each_time(teacher_folder: Path, tmp_path: Path) -> None:
