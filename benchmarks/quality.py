@@ -33,9 +33,10 @@ Tasks of other categories of MTEB, and of --languages, in columns that the mean 
   (collection's name) each collection of --search: nDCG@10 x 100
 
 With --retrieval, the first encoder is a teacher and the second a plain student of it, and the table is that of search
-by a student that is fitted to the collection; with --agreement, it is fitted to samples of a large one. For instance:
+by a student that is fitted to the collection; further encoders are students in the space of the teacher, which are
+asked as they are. With --agreement, a student is fitted to samples of a large collection. For instance:
 
-  python benchmarks/quality.py teacher:minilm distill:minilm --retrieval cranfield
+  python benchmarks/quality.py teacher:minilm distill:minilm 'distill:minilm?space=teacher' --retrieval cranfield
   python benchmarks/quality.py teacher:minilm --agreement tweets.txt --samples 1000 4000 16000
 
 Vectors are scaled to unit length. Folds and samples follow from the seed alone: they are the same for each encoder.
@@ -107,9 +108,7 @@ def parser() -> argparse.ArgumentParser:
     option("--plot", type=Path, metavar="STEM", help="draw quality against speed: STEM.png and STEM.svg (matplotlib)")
     option("--retrieval", metavar="FOLDER", nargs="+", default=[],
            help="collections: folders in the layout of BEIR, cranfield, titles or docstrings")  # fmt: skip
-    option(
-        "--agreement", type=Path, metavar="FILE", help="a large collection: a text a line, the first 1000 are queries"
-    )
+    option("--agreement", type=Path, metavar="FILE", help="a large collection: a text a line; 1000 are queries")
     option("--samples", type=int, nargs="+", default=[1000, 4000, 16_000], metavar="N", help="sizes of --agreement")
     option("--draws", type=int, default=2, metavar="N", help="of --retrieval: random parts to fit to; default: 2")
     add_json(made)
@@ -156,9 +155,17 @@ def report_search(args: argparse.Namespace, specs: Sequence[Spec]) -> None:
             "--retrieval needs two encoders, teacher:... and a plain student of it; --agreement one."
         )
     teacher, found = specs[0].teacher(), []
+    students = [(spec.name, spec.student()) for spec in specs[1:]] if args.retrieval else []
     for name in args.retrieval:
         print(f"\n{name}")
-        found += retrieval_table(teacher, specs[1].student(), opened(name), case=Path(name).name, draws=args.draws)
+        found += retrieval_table(
+            teacher,
+            students[0][1],
+            opened(name),
+            case=Path(name).name,
+            draws=args.draws,
+            others=dict(students[1:]),
+        )
     write(args.json, "retrieval", found, settings={"encoders": [spec.name for spec in specs], "draws": args.draws})
     if args.agreement:
         texts = [text for text in args.agreement.read_text(encoding="utf-8").split("\n") if text.strip()]

@@ -7,7 +7,7 @@ chosen here by judgements: the settings of `fit_collection` are its defaults.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -52,11 +52,23 @@ MEASURES = ("nDCG@10", "recall@100", "nDCG@10 with BM25", "recall@100 with BM25"
 
 
 def retrieval_table(
-    teacher: Teacher, plain: StaticModel, collection: Collection, *, case: str, draws: int = 2
+    teacher: Teacher,
+    plain: StaticModel,
+    collection: Collection,
+    *,
+    case: str,
+    draws: int = 2,
+    others: Mapping[str, StaticModel] | None = None,
 ) -> list[Measured]:
     """Print a row for each pair of models: nDCG@10 and recall@100, alone and with BM25, and what they cost.
 
-    Fits to a half and to a quarter are made for some random draws each, whose values are one measurement.
+    Args:
+        teacher: The teacher.
+        plain: A student of it in a space of its own.
+        collection: Documents, queries and judgements.
+        case: Its name in the measurements.
+        draws: Number of random parts of the collection, a half and a quarter each, whose values are one measurement.
+        others: Students in the teacher's space that know nothing of the collection, by name.
     """
     teacher = Remembering(teacher.encoder, teacher.settings, teacher.source, teacher.placement, teacher.load_tokenizer)
     found: dict[tuple[str, str], list[float]] = {}
@@ -120,6 +132,8 @@ def retrieval_table(
                 )
         mapped = fit_collection(teacher, collection.texts, student=plain, strength=PRIOR_ALONE).student
         row("teacher / plain student, mapped by least squares", fitted, mapped.encode(collection.queries))
+        for name, other in (others or {}).items():
+            row(f"teacher / {name}", fitted, other.encode(collection.queries))
         row("plain student / plain student", fitted, plain.encode(collection.queries), plain.encode(texts))
     index = Index(lexical=True)
     index.add(texts, vectors=fitted.vectors)
@@ -140,9 +154,10 @@ def documents_of(rows: NDArray[np.int64], fitted: FittedCollection) -> Found:
 def agreement_table(teacher: Teacher, texts: Sequence[str], samples: Sequence[int], *, n_queries: int = 1000) -> str:
     """How large a sample must be: the agreement with the teacher's ten best, of fits to samples of a large collection.
 
-    The first texts are queries, and all others the collection.
+    Some texts, drawn at random, are queries, and all others the collection.
     """
-    queries, documents = list(texts[:n_queries]), list(texts[n_queries:])
+    drawn = np.random.default_rng(0).permutation(len(texts)).tolist()
+    queries, documents = ([texts[i] for i in part] for part in (drawn[:n_queries], drawn[n_queries:]))
     lines = [
         "| sample of documents | agreement with the teacher's ten best, % | processor seconds of the fit |",
         "| --- | --- | --- |",

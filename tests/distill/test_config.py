@@ -25,6 +25,7 @@ from m2v_distill import DistillConfig, distill, distill_from_model
             },
             {"prompt": "", "token_remove_pattern": None, "words": 2, "use_subword": False},
         ),
+        ({"space": "teacher"}, {"space": "teacher", "rounds": 4, "seed": 0}),
         (
             {"method": "token", "prompt_name": "query", "frequencies": {"a": 1}, "checkpoint_dir": "/home/me"},
             {"prompt_name": "query", "frequencies": "counted"},
@@ -57,6 +58,9 @@ def test_settings_that_are_recorded(options: dict, expected: dict) -> None:
         ({"backend": "torch", "compute_as": "bert"}, "backend='torch'"),
         ({"method": "token", "corpus": ["a text"]}, "corpus needs method 'composed'; found 'token'"),
         ({"text_column": "text"}, "no corpus"),
+        ({"space": "own space"}, "own, teacher; found 'own space'"),
+        ({"space": "teacher", "method": "token"}, "needs method 'composed'.*; found method 'token', pca_dims None"),
+        ({"space": "teacher", "pca_dims": 128}, "all dimensions .*pca_dims 128"),
         ({"seed": -1}, "0 or more; found -1"),
         ({"seed": 1.0}, "found 1.0"),
     ],

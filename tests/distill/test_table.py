@@ -15,6 +15,7 @@ import pytest
 from checkpoints import rewrite
 from m2v_core import InvalidInputError, StaticModel
 from m2v_core.tokenize.vocabulary import Vocabulary
+from m2v_core.vectors import unit
 from m2v_distill import FeatureStore, Teacher, distill, distill_from_model, featurize
 from m2v_distill.fit.groups import WHITENING, mean_rows
 from m2v_distill.teacher.tokenizer import read_tokenizer
@@ -89,6 +90,26 @@ def test_more_of_the_teacher(teacher: Teacher, teacher_folder: Path) -> None:
     assert token + 0.02 < corpus, (token, corpus)
     assert composed + 0.02 < corpus, (composed, corpus)
     assert weighted == pytest.approx(corpus, abs=0.02)
+
+
+def cosine(student: StaticModel, teacher: Teacher) -> float:
+    """The mean cosine to the teacher's vectors, of texts that the student has not seen."""
+    return float((student.encode(HELD_OUT) * unit(teacher.encode(HELD_OUT))).sum(axis=1).mean())
+
+
+def test_the_teachers_space(teacher: Teacher, teacher_folder: Path) -> None:
+    """Vectors are those of the teacher as they are, with all dimensions; with a corpus they are not centred either."""
+    alone, corpus = (distill(teacher_folder, space="teacher", **options, **RAW) for options in ({}, {"corpus": TEXTS}))
+    centred = distill(teacher_folder, pca_dims=None, corpus=TEXTS, **RAW)
+    assert cosine(centred, teacher) + 0.01 < cosine(corpus, teacher)
+    assert cosine(corpus, teacher) > 0.9
+    for student in (alone, corpus):
+        assert (student.dim, student.normalize) == (24, True)
+        assert (student.config.apply_pca, student.config.distillation_settings["space"]) == (None, "teacher")
+        assert not student.embedding[student.unk_token_id].any()
+    # The means of the texts are the teacher's.
+    vectors = np.stack([corpus.embedding[ids].mean(axis=0) if ids else np.zeros(24) for ids in corpus.tokenize(TEXTS)])
+    np.testing.assert_allclose(vectors.mean(axis=0), unit(teacher.encode(TEXTS)).mean(axis=0), atol=1e-3)  # float16
 
 
 def test_the_same_each_time(teacher_folder: Path, tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ from m2v_distill.vocabulary.words import Words, checked_words, read_words
 #: Ways to compute the table.
 Method = Literal["composed", "token"]
 
+#: Spaces of the vectors.
+Space = Literal["own", "teacher"]
+
 #: Defaults of `rounds`, without and with a corpus.
 ROUNDS, ROUNDS_WITH_CORPUS = 4, 20
 
@@ -75,6 +78,9 @@ class DistillConfig:
         checkpoint_dir: Folder for the finished parts of the forward pass, from which an interrupted run is resumed. It
             remains after the run, and may then be removed.
         resume: Whether to use what is in `checkpoint_dir`; if not, new parts replace it.
+        space: Space of the vectors: "own", principal components of the table; "teacher", the teacher's with all of its
+            dimensions, so that queries by the student can be asked of an index with the teacher's vectors. It needs
+            method "composed" and no `pca_dims`, whose default then is `None`.
         pca_dims: Number of dimensions to keep (int), fraction of the variance to keep (float from 0 to 1), "auto" to
             rotate without dropping any, `None` for no PCA.
         sif_coefficient: Coefficient a of the SIF weights, above 0 and below 1; `None` for no weights.
@@ -156,6 +162,11 @@ class DistillConfig:
     resume: bool = option(
         default=True, help="continue from what an interrupted run left beside OUT, in OUT.chunks", flag="--resume"
     )
+    space: Space = option(
+        "own",
+        "own: principal components; teacher: the teacher's space with all its dimensions, for queries to its index",
+        choices=get_args(Space),
+    )
     pca_dims: PCADims = option(
         256,
         "dimensions to keep; 0.95: that fraction of the variance; auto: all, rotated; none: no PCA",
@@ -209,7 +220,7 @@ class DistillConfig:
             {'prompt': 'query: ', 'rounds': 4, 'seed': 0}
         """
         defaults = defaults_of(DistillConfig)
-        names = ("compute_as", "prompt", "prompt_name", "token_remove_pattern", "use_subword")
+        names = ("compute_as", "prompt", "prompt_name", "space", "token_remove_pattern", "use_subword")
         settings = {name: value for name in names if (value := getattr(self, name)) != defaults[name]}
         if self.method == "composed":
             settings |= {"rounds": self.group_rounds, "seed": self.seed}
@@ -246,6 +257,9 @@ class DistillConfig:
         if self.frequencies is not None and not isinstance(self.frequencies, str | os.PathLike):
             put("frequencies", checked_counts(self.frequencies))
         one_of("method", self.method, get_args(Method))
+        one_of("space", self.space, get_args(Space))
+        if self.space == "teacher" and self.pca_dims == defaults_of(DistillConfig)["pca_dims"]:
+            put("pca_dims", None)
         one_of("pooling", self.pooling, get_args(PoolingName), or_none=True)
         one_of("precision", self.precision, get_args(Precision))
         one_of("backend", self.backend, get_args(Backend))
@@ -291,6 +305,11 @@ class DistillConfig:
         if self.corpus is None and self.text_column is not None:
             raise InvalidInputError(
                 f"text_column is for files of a corpus; found {shown(self.text_column)} and no corpus."
+            )
+        if self.space == "teacher" and (self.method != "composed" or self.pca_dims is not None):
+            raise InvalidInputError(
+                f"space 'teacher' needs method 'composed' and all dimensions (no pca_dims); found method "
+                f"{self.method!r}, pca_dims {self.pca_dims!r}. Leave these out."
             )
         check_one(self.prompt_name, self.prompt)
         check_compute_as(self.compute_as, self.backend)

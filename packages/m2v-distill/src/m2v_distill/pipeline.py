@@ -17,7 +17,7 @@ from m2v_core.aliases import aliased
 from m2v_core.cluster import check_clusters
 from m2v_core.options import picked
 from m2v_distill.__about__ import __version__
-from m2v_distill.config import DistillConfig, Method
+from m2v_distill.config import DistillConfig, Method, Space
 from m2v_distill.corpus.store import check_corpus
 from m2v_distill.fit.pca import PCADims
 from m2v_distill.logs import logger
@@ -56,6 +56,7 @@ def distill(
     base_model: str | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     resume: bool = True,
+    space: Space = "own",
     pca_dims: PCADims = 256,
     sif_coefficient: float | None = 1e-4,
     frequencies: Frequencies | None = None,
@@ -117,6 +118,7 @@ def distill_from_model(
     base_model: str | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     resume: bool = True,
+    space: Space = "own",
     pca_dims: PCADims = 256,
     sif_coefficient: float | None = 1e-4,
     frequencies: Frequencies | None = None,

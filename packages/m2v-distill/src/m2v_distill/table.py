@@ -35,6 +35,7 @@ from m2v_distill.fit.groups import (
     weighted_rows,
 )
 from m2v_distill.fit.pca import apply_pca, apply_whitened_pca, dims_to_keep
+from m2v_distill.fit.ridge import mean_shift
 from m2v_distill.teacher.engine.resume import ChunkStore
 from m2v_distill.teacher.teacher import Teacher
 from m2v_distill.teacher.tokenizer import TeacherTokenizer
@@ -132,7 +133,11 @@ def _corpus_table(
         ids = (text for texts, _ in store.shards() for text in student.tokenize(texts))
         design = spooled(ids, Path(scratch), n_tokens=len(prior), mesh=mesh)
         targets = (vectors for _, vectors in store.shards())
-        return fit_corpus(design, targets, prior, show_progress_bar=config.show_progress_bar)
+        table = fit_corpus(design, targets, prior, show_progress_bar=config.show_progress_bar)
+        if config.space == "teacher":
+            total = sum(vectors.sum(axis=0, dtype=np.float64) for _, vectors in store.shards())
+            table += mean_shift(design, table, total / len(design))
+    return table
 
 
 def _corpus(context: Distillation) -> FeatureStore | Iterator[str]:

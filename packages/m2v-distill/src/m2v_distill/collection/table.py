@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from m2v_core.ragged import Ragged
 from m2v_distill.fit.design import Design
-from m2v_distill.fit.ridge import linear_map, ridge
+from m2v_distill.fit.ridge import linear_map, mean_shift, ridge
 
 #: Relative residual at which a column counts as converged: a smaller one takes longer and finds no more.
 TOLERANCE = 3e-2
@@ -65,8 +65,7 @@ def collection_table(
     )
     # A vector added to all rows changes no X E, so the rows of the solution differ from the prior by 0 on average.
     table[used] = found - (found - prior).mean(axis=0)
-    shift = vectors.mean(axis=0, dtype=np.float64) - design.mean @ table[used]
-    table += shift.astype(np.float32)
+    table += mean_shift(design, table[used], vectors.mean(axis=0, dtype=np.float64))
     return table
 
 

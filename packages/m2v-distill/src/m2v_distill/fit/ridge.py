@@ -57,6 +57,16 @@ def linear_map(
     return weights
 
 
+def mean_shift(design: Design, table: Float32[ndarray, "V H"], mean: Float[ndarray, " H"]) -> Float32[ndarray, " H"]:
+    """The vector to add to each row of a table for the mean of X E to be that of Y.
+
+    A mean of rows has the vector once, whatever its tokens are. So with it, the vectors X E are those of the teacher;
+    without it, they are centred. (A text without tokens is zeros in any case.)
+    """
+    shift: ndarray = (mean - design.mean @ table) / design.mean.sum()
+    return shift.astype(np.float32)
+
+
 def ridge(
     design: Design,
     cross: Float32[ndarray, "V H"],
