@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from conftest import xla_flags
 from forks import Forks
 from m2v_distill.fit.design import Design
-from m2v_distill.fit.ridge import JITTER, fitted_scale, linear_table, ridge
+from m2v_distill.fit.ridge import JITTER, fitted_scale, linear_table, mean_shift, ridge
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("columns",))
 N_TOKENS = 30
@@ -144,3 +144,12 @@ def test_the_number_of_devices_changes_nothing(tmp_path: Path, forks: Forks) -> 
     for devices in (3, 8):
         others = np.load(tmp_path / f"{devices}.npz")
         assert [name for name in one if not np.array_equal(one[name], others[name])] == []
+
+
+def test_the_mean_of_texts() -> None:
+    """The shift brings the mean of X E to any mean, texts without tokens included."""
+    design = Design.of([[0, 1], [1], [], [2, 2, 0]], n_tokens=3, mesh=MESH)
+    table, wanted = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), np.arange(4.0)
+    shifted = table + mean_shift(design, table, wanted)
+    texts = [shifted[[0, 1]].mean(axis=0), shifted[1], np.zeros(4), shifted[[2, 2, 0]].mean(axis=0)]
+    np.testing.assert_allclose(np.mean(texts, axis=0), wanted, atol=1e-6)
