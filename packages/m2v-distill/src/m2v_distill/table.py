@@ -97,8 +97,8 @@ def composed_table(context: Distillation) -> Float32[ndarray, "V D"]:
     """The table that is fitted to random groups of tokens, and then to a corpus if there is one."""
     config, frequencies = context.config, context.frequencies
     corpus = None if config.corpus is None else _corpus(context)
-    embeddings = mean_rows(context.teacher.token_embeddings, context.vocabulary.pieces)
-    table = weighted_rows(_group_table(context, embeddings), frequencies, context.weights)
+    fitted, embeddings = _group_table(context)
+    table = weighted_rows(fitted, frequencies, context.weights)
     if corpus is not None:
         table = _corpus_table(context, corpus, prior=table)
     dims = dims_to_keep(config.pca_dims, table)
@@ -108,17 +108,18 @@ def composed_table(context: Distillation) -> Float32[ndarray, "V D"]:
     return apply_whitened_pca(both, *token_moments(both, frequencies), dims, WHITENING)[:, : table.shape[1]]
 
 
-def _group_table(context: Distillation, embeddings: Float32[ndarray, "V E"]) -> Float32[ndarray, "V H"]:
-    """The table that is fitted to random groups of tokens."""
+def _group_table(context: Distillation) -> tuple[Float32[ndarray, "V H"], Float32[ndarray, "V E"]]:
+    """The table that is fitted to random groups of tokens, and the input embedding of each token."""
     n_tokens, pieces = len(context.vocabulary.tokens), context.vocabulary.pieces
     has_ids = np.flatnonzero([bool(ids) for ids in pieces])
     groups = token_groups(has_ids, rounds=context.config.group_rounds, seed=context.config.seed)
     groups, sequences = group_sequences(groups, pieces, context.tokens_left)
-    vectors = _teacher_vectors(context, sequences)
+    vectors = _teacher_vectors(context, sequences)  # which checks the ids
+    embeddings = mean_rows(context.teacher.token_embeddings, pieces)
     if not groups:
-        return vectors[:n_tokens]
+        return vectors[:n_tokens], embeddings
     design = Design.of(groups, n_tokens=n_tokens, mesh=context.teacher.placement.columns)
-    return fit_groups(design, unit(vectors[n_tokens:]), [vectors[:n_tokens], embeddings])
+    return fit_groups(design, unit(vectors[n_tokens:]), [vectors[:n_tokens], embeddings]), embeddings
 
 
 def _corpus_table(
