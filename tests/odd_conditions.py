@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conftest import GOLDEN, make_model
-from distill.conftest import write_tokenizer
 from forks import Forks
 from m2v_core.search import Index
+from teacher_files import write_tokenizer
 from tokenizer_files import wordpiece
 
 ENCODINGS = tuple(f"encodings.{name}" for name in ("utf_8_sig", "utf_32_le", "idna", "ascii", "unicode_escape"))

@@ -154,7 +154,7 @@ def check_shards() -> None:
 
 
 def prepare_teacher() -> None:
-    from distill.conftest import write_tokenizer
+    from teacher_files import write_tokenizer
     from tokenizer_files import wordpiece
 
     shutil.copytree(GOLDEN / "teachers/bert", "teacher")

@@ -32,7 +32,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("case", "changes"), [(case, each) for case, all_of in SETTINGS.items() for each in all_of])
 def test_settings_that_do_not_fit(case: str, changes: dict[str, Any], tmp_path: Path) -> None:
-    from distill.conftest import write_tokenizer
+    from teacher_files import write_tokenizer
     from tokenizer_files import wordpiece
 
     folder = tmp_path / "teacher"

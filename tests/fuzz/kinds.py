@@ -377,8 +377,8 @@ _MODEL: dict[str, Any] = {}
 def make_teachers(root: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
-    from distill.conftest import write_tokenizer
     from sentence_folders import write_dense, write_modules
+    from teacher_files import write_tokenizer
     from tokenizer_files import wordpiece
 
     for case in ("bert", "distilbert", "modernbert", "qwen3-left", "t5"):

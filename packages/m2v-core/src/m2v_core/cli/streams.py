@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 
 @contextmanager
@@ -30,7 +30,17 @@ def escaping_streams() -> Iterator[None]:
 
 
 class _Lossy(io.TextIOWrapper):
-    """A stream that loses what cannot be written, and after that all."""
+    """A stream like another, to the same file, that loses what cannot be written, and after that all."""
+
+    def __init__(self, other: TextIO) -> None:
+        # A buffer of its own, so that it stays whole where a handler of logging keeps the stream.
+        file = io.BufferedWriter(io.FileIO(other.fileno(), "w", closefd=False))
+        super().__init__(file, other.encoding, other.errors, line_buffering=True)
+        self._other = other
+
+    def isatty(self) -> bool:
+        """Whether the other is a terminal."""
+        return self._other.isatty()
 
     def write(self, text: str) -> int:
         """Write a text; returns its length, also if it is lost."""
@@ -62,9 +72,7 @@ def _lossy_stderr() -> Iterator[None]:
         return
     with suppress(OSError):
         before.flush()
-    # Of its own, so that it stays whole where a handler of logging keeps it.
-    file = io.BufferedWriter(io.FileIO(before.fileno(), "w", closefd=False))
-    sys.stderr = lossy = _Lossy(file, before.encoding, before.errors, line_buffering=True)
+    sys.stderr = lossy = _Lossy(before)
     try:
         yield
     finally:

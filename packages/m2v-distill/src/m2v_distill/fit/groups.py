@@ -168,7 +168,7 @@ def weighted_rows(
     With frequencies p and weights w, row e becomes w (e - c), where c is the mean of e weighted by p w.
 
     Example:
-        >>> weighted_rows(np.array([[0], [3]], np.float32), np.array([2, 1]), np.array([0.5, 0.5])).tolist()
+        >>> weighted_rows(np.array([[0], [3]], np.float32), np.array([2.0, 1.0]), np.array([0.5, 0.5])).tolist()
         [[-0.5], [1.0]]
     """
     shares = frequencies * weights
