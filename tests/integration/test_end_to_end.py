@@ -85,18 +85,18 @@ def corpus_of(data: Path) -> tuple[list[str], list[str]]:
 def test_a_corpus_brings_it_nearer(minilm: Path, student: Path, own_data: Path) -> None:
     """On texts that are not in it, our own and the real ones, the cosines of all pairs are more alike the teacher's.
 
-    Even as they are, and more so of vectors less their mean, which a student of a corpus has lost.
+    As they are, and of vectors less their mean. It is half of what a corpus could bring, for the sake of other texts.
     """
     corpora = [corpus_of(folder) for folder in (own_data, DATA) if folder.is_dir()]
     composed = StaticModel.from_pretrained(student)
     fitted = distill(minilm, corpus=[text for texts, _ in corpora for text in texts], rounds=4)
     for _, held_out in corpora:
         expected = Teacher.from_pretrained(minilm).encode(held_out)
-        for centred, gain in ((False, 0.01), (True, 0.1)):
+        for centred in (False, True):
             before, after = (
                 likeness(model.encode(held_out), expected, centred=centred) for model in (composed, fitted)
             )
-            assert after > before + gain
+            assert after > before + 0.05
 
 
 def likeness(vectors: np.ndarray, expected: np.ndarray, *, centred: bool) -> float:
