@@ -8,6 +8,7 @@ of each token.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -202,6 +203,13 @@ def beside(
         >>> beside(np.array([[1], [-1]], np.float32), np.array([[6], [2]], np.float32), np.ones(2), 0.5).tolist()
         [[1.0, 1.5], [-1.0, 0.5]]
     """
-    own, others = (float(np.trace(token_moments(rows, frequencies)[1])) ** 0.5 for rows in (table, other))
+    own, others = (_size(rows, frequencies) for rows in (table, other))
     factor = np.float32(size * own / others if others > 0 else 0)
     return np.concatenate([table, factor * other], axis=1)
+
+
+def _size(table: Float32[ndarray, "V H"], frequencies: Float[ndarray, " V"]) -> float:
+    """The root of the trace of the covariance in `token_moments`, without the matrix."""
+    shares = frequencies / frequencies.sum()
+    centred = table - (shares @ table).astype(np.float32)
+    return math.sqrt(shares @ np.square(centred).sum(axis=1))
