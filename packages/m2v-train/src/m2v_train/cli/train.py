@@ -124,9 +124,14 @@ def _read_targets(path: Path, options: argparse.Namespace) -> Examples:
     return read_vectors(path, text=options.text_column, targets=options.target_column)
 
 
+def _pair_columns(options: argparse.Namespace) -> dict[str, Any]:
+    """The columns of a table by the parameters of `fit` that take them."""
+    return {"text_a": options.text_a_column, "text_b": options.text_b_column, "negatives": options.negative_column}
+
+
 def _read_pairs(path: Path, options: argparse.Namespace) -> Examples:
     """Texts of pairs; only those of validation if the others are read in parts."""
-    names = {"text_a": options.text_a_column, "text_b": options.text_b_column, "negatives": options.negative_column}
+    names = _pair_columns(options)
     if getattr(options, "tokens_dir", None) is not None and path == options.file:
         columns: Any = {name: FileColumn(path, column) for name, column in names.items() if column is not None}
         return cast("Examples", columns)
@@ -190,11 +195,7 @@ COMMANDS = {
         estimator="StaticModelForPairSimilarity",
         config=PairConfig,
         add_columns=_add_pair_columns,
-        columns=lambda options: {
-            "text_a": options.text_a_column,
-            "text_b": options.text_b_column,
-            "negatives": options.negative_column,
-        },
+        columns=_pair_columns,
         read=_read_pairs,
         measure=_measured_pairs,
     ),
@@ -288,9 +289,11 @@ def _taken(column: Any, rows: Sequence[int]) -> list[Any]:
 
 
 def _evaluator(folder: Path | None) -> RetrievalEvaluator | None:
-    from m2v_core.search import RetrievalEvaluator
+    if folder is None:
+        return None
+    from m2v_core.search import RetrievalEvaluator  # few need it
 
-    return None if folder is None else RetrievalEvaluator.from_folder(folder)
+    return RetrievalEvaluator.from_folder(folder)
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
