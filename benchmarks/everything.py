@@ -151,6 +151,12 @@ def quality(args: argparse.Namespace) -> Command:
         f"128 dimensions={student}?dimensionality=128",
         f"128 dimensions, int8={student}?dimensionality=128&quantize_to=int8",
         f"64 dimensions={student}?dimensionality=64",
+        "m2v, 384 dimensions=distill:minilm?pca_dims=384&quantize_to=float32",
+        *(
+            f"{name}, {dims} dimensions={m[model]}?dimensionality={dims}"
+            for name, model in (("m2v with a corpus", "student-corpus"), ("model2vec 0.10", "model2vec"))
+            for dims in (128, 64)
+        ),
         f"8,192 clusters={student}?vocabulary_quantization=8192",
     ]
     return [HERE / "quality.py", *encoders, *tasks(args), "--search", "cranfield", "--folds", "3"]

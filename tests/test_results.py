@@ -41,7 +41,7 @@ def test_tables_of_pages_are_those_of_the_results(path: Path) -> None:
     assert results.rendered(page, COMMITTED) == page, "run python tools/results.py"
 
 
-@pytest.mark.parametrize("name", ["how-it-works.svg", "quality-and-speed.svg"])
+@pytest.mark.parametrize("name", ["how-it-works.svg", "quality-and-speed.svg", "quality-and-dimensions.svg"])
 def test_pictures_are_those_of_the_results(name: str) -> None:
     written = (ROOT / "docs" / "_static" / name).read_text(encoding="utf-8")
     assert written == pictures.pictures(COMMITTED)[name], "run python tools/results.py"

@@ -1,18 +1,18 @@
-"""Draw the two pictures of the home page: how a text becomes a vector, and quality beside speed.
+"""Draw the pictures of the pages: how a text becomes a vector, and quality beside speed and beside dimensions.
 
-`python tools/results.py` writes them to docs/_static/*.svg, the second one from the results of benchmarks.
-Both pictures follow the light or dark mode of the reader's system, on a background of their own.
+`python tools/results.py` writes them to docs/_static/*.svg, the last two from the results of benchmarks.
+All follow the light or dark mode of the reader's system, on a background of their own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from results_tables import CORPUS, M2V, PEER, TEACHER, WORDLLAMA, Records, score_of, texts_a_second
+from results_tables import CORPUS, M2V, PEER, TEACHER, WORDLLAMA, Record, Records, score_of, texts_a_second
 
 ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "docs" / "_static"
@@ -50,6 +50,10 @@ ROWS = (
 )
 
 
+#: Edges of the area of a chart, and the distance of its lines.
+LEFT, RIGHT, TOP, BOTTOM, STEP = 70, 700, 60, 270, 2
+
+
 @dataclass(frozen=True)
 class Point:
     """An encoder in the second picture.
@@ -70,7 +74,7 @@ class Point:
 
 
 def svg(width: int, height: int, title: str, body: Sequence[str]) -> str:
-    """A picture with the style of both."""
+    """A picture with the style of all."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
@@ -137,6 +141,16 @@ SHOWN = {
 }
 
 
+#: Encoders of the third picture: by dimensions, the sides of the results of quality.
+SIZES = {
+    TEACHER: {384: TEACHER},
+    CORPUS: {256: CORPUS} | {dims: f"{CORPUS}, {dims} dimensions" for dims in (64, 128)},
+    M2V: {384: f"{M2V}, 384 dimensions", 256: M2V} | {dims: f"{dims} dimensions" for dims in (64, 128)},
+    PEER: {256: PEER} | {dims: f"{PEER}, {dims} dimensions" for dims in (64, 128)},
+    WORDLLAMA: {256: WORDLLAMA},
+}
+
+
 def points(records: Records) -> list[Point]:
     """What the second picture shows: encoders whose quality and speed are both known."""
     found = []
@@ -149,30 +163,57 @@ def points(records: Records) -> list[Point]:
     return found
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The area of a chart: a logarithmic axis to the right, and quality upwards.
+
+    Attributes:
+        low: Left end of the axis.
+        high: Right end.
+        least: Lowest quality, a multiple of `STEP`.
+        most: Highest one.
+    """
+
+    low: float
+    high: float
+    least: int
+    most: int
+
+    @classmethod
+    def around(cls, qualities: Sequence[float], low: float, high: float) -> Frame:
+        """The frame that has room above and below these values."""
+        least, most = min(qualities) / STEP, max(qualities) / STEP
+        return cls(low, high, STEP * math.floor(least - 0.2), STEP * math.ceil(most + 0.2))
+
+    def place(self, x: float, quality: float) -> tuple[float, float]:
+        """Where a point is in the picture."""
+        right = LEFT + math.log(x / self.low) / math.log(self.high / self.low) * (RIGHT - LEFT)
+        return round(right, 1), round(BOTTOM - (quality - self.least) / (self.most - self.least) * (BOTTOM - TOP), 1)
+
+    def axes(self, ticks: Sequence[int]) -> list[str]:
+        """Lines of equal quality, and ticks."""
+        body = []
+        for quality in range(self.least, self.most + 1, STEP):
+            y = self.place(self.low, quality)[1]
+            body.append(f'<path class="rule" d="M{LEFT} {y} H{RIGHT}"/>')
+            body.append(text(LEFT - 10, y + 5, str(quality), "soft", "end"))
+        for tick in ticks:
+            x = self.place(tick, self.least)[0]
+            body.append(f'<path class="rule" d="M{x} {BOTTOM} v6"/>')
+            body.append(text(x, BOTTOM + 24, f"{tick:,}", "soft", "middle"))
+        return body
+
+
 def quality_and_speed(shown: Sequence[Point]) -> str:
     """Quality against texts a second, on a logarithmic scale."""
-    left, right, top, bottom = 70, 700, 60, 270
-    low, high = math.log10(500), math.log10(400_000)
-    step = 2
-    least = step * math.floor(min(point.quality for point in shown) / step - 0.2)
-    most = step * math.ceil(max(point.quality for point in shown) / step + 0.2)
-
-    def place(rate: float, quality: float) -> tuple[float, float]:
-        x = left + (math.log10(rate) - low) / (high - low) * (right - left)
-        return round(x, 1), round(bottom - (quality - least) / (most - least) * (bottom - top), 1)
-
+    frame = Frame.around([point.quality for point in shown], 500, 400_000)
     body = [text(24, 34, "Quality beside speed", "head")]
     body.append(text(210, 34, "mean of seven tasks; texts a second on two CPU cores", "soft"))
-    for quality in range(least, most + 1, step):
-        _, y = place(1000, quality)
-        body += [f'<path class="rule" d="M{left} {y} H{right}"/>', text(left - 10, y + 5, str(quality), "soft", "end")]
-    for rate in (1000, 10_000, 100_000):
-        x, _ = place(rate, least)
-        body += [f'<path class="rule" d="M{x} {bottom} v6"/>', text(x, bottom + 24, f"{rate:,}", "soft", "middle")]
+    body += frame.axes((1000, 10_000, 100_000))
     for point in shown:
-        kind, (x, y) = "ours" if point.is_ours else "peer", place(point.first, point.quality)
+        kind, (x, y) = "ours" if point.is_ours else "peer", frame.place(point.first, point.quality)
         if point.again:
-            end, _ = place(point.again, point.quality)
+            end, _ = frame.place(point.again, point.quality)
             body.append(f'<path d="M{x} {y} H{end}" style="stroke: var(--{kind})" stroke-width="2"/>')
             body.append(
                 f'<circle class="paper" style="stroke: var(--{kind})" stroke-width="2" cx="{end}" cy="{y}" r="5"/>'
@@ -187,6 +228,40 @@ def quality_and_speed(shown: Sequence[Point]) -> str:
     return svg(730, 340, title, body)
 
 
+def sizes(record: Record) -> dict[str, dict[int, float]]:
+    """The quality of each encoder of the third picture by its number of dimensions, the smallest first."""
+    found: dict[str, dict[int, float]] = {}
+    for encoder, cuts in SIZES.items():
+        for dims, side in sorted(cuts.items()):
+            quality = score_of(record, "mean", side)
+            if quality is not None:
+                found.setdefault(encoder, {})[dims] = round(quality, 1)
+    return found
+
+
+def quality_and_dimensions(shown: Mapping[str, Mapping[int, float]]) -> str:
+    """Quality against dimensions, on a logarithmic scale; a line joins the cuts of a model."""
+    frame = Frame.around([quality for cuts in shown.values() for quality in cuts.values()], 48, 640)
+    body = [text(24, 34, "Quality beside dimensions", "head"), text(262, 34, "mean of seven tasks", "soft")]
+    body += frame.axes((64, 128, 256, 384))
+    for encoder, cuts in shown.items():
+        kind = "ours" if encoder in (M2V, CORPUS) else "peer"
+        places = [frame.place(dims, quality) for dims, quality in cuts.items()]
+        line = " L".join(f"{x} {y}" for x, y in places)
+        body.append(f'<path d="M{line}" style="stroke: var(--{kind}); fill: none" stroke-width="2"/>')
+        body += [f'<circle class="{kind}" cx="{x}" cy="{y}" r="5"/>' for x, y in places]
+        x, y = places[-1]
+        body.append(
+            text(x - 8, y - 10, encoder, kind, "end") if encoder == CORPUS else text(x + 10, y + 16, encoder, kind)
+        )
+    parts = [f"{encoder}: {quality} with {dims}" for encoder, cuts in shown.items() for dims, quality in cuts.items()]
+    return svg(730, 310, "; ".join(parts), body)
+
+
 def pictures(records: Records) -> dict[str, str]:
-    """Both, by the names of their files."""
-    return {"how-it-works.svg": how_it_works(), "quality-and-speed.svg": quality_and_speed(points(records))}
+    """All, by the names of their files."""
+    return {
+        "how-it-works.svg": how_it_works(),
+        "quality-and-speed.svg": quality_and_speed(points(records)),
+        "quality-and-dimensions.svg": quality_and_dimensions(sizes(records["quality"])),
+    }
