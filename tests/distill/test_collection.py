@@ -16,8 +16,9 @@ from m2v_core import InvalidInputError, StaticModel
 from m2v_core.ragged import Ragged
 from m2v_core.vectors import unit
 from m2v_distill import CollectionConfig, Teacher, add_documents, fit_collection
+import m2v_distill.collection.steps as steps
 from m2v_distill.collection.documents import numbered, passages_of, sentences_of
-from m2v_distill.collection.table import collection_table, sampled
+from m2v_distill.collection.table import collection_table, rarity, sampled
 from m2v_distill.fit.ridge import JITTER
 from sentence_folders import write_json, write_modules
 
@@ -66,6 +67,31 @@ def test_the_table_is_that_of_a_dense_solve(seed: int, strength: float) -> None:
     found = collection_table(Ragged.of(texts), vectors, features, strength=strength, mesh=MESH, tolerance=1e-5)
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
     np.testing.assert_allclose((shares @ found).mean(axis=0), vectors.mean(axis=0), atol=1e-5)
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=4), min_size=1, max_size=8).filter(any))
+def test_rarity_is_that_of_counting(texts: list[list[int]]) -> None:
+    counts = np.array([sum(token in text for text in texts) for token in range(7)])
+    inverse = np.log(1 + len(texts) / (1 + counts))
+    found = rarity(Ragged.of(texts), 7, power=1.0)
+    np.testing.assert_allclose(found / found[6], inverse / inverse[6])
+    assert found @ counts == pytest.approx(counts.sum())
+
+
+def test_rows_of_rare_tokens_are_longer(teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [*DOCUMENTS, "good good good", "a good sun"]
+    weighted = fit_collection(teacher, documents, quantize_to="float32").student
+    monkeypatch.setattr(steps, "rarer_larger", lambda table, factors, mean: table)
+    plain = fit_collection(teacher, documents, quantize_to="float32").student
+    ids = Ragged(*plain.token_ids(documents))
+    factors, used = rarity(ids, plain.n_tokens), np.unique(ids.values)
+    common, rare = (int(used[place(factors[used])]) for place in (np.argmin, np.argmax))
+    assert factors[common] < 1 < factors[rare]
+    # Both tables have the same mean vector c: row - c is factors times as long.
+    moved = weighted.embedding[rare] - factors[rare] * plain.embedding[rare]
+    centre = moved / (1 - factors[rare])
+    expected = factors[common] * (plain.embedding[common] - centre) + centre
+    np.testing.assert_allclose(weighted.embedding[common], expected, atol=1e-5)
 
 
 def test_a_sample_has_the_rare_tokens() -> None:

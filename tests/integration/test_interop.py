@@ -98,7 +98,7 @@ def test_students_of_each_family(case: str, pooling: str, tmp_path: Path, capsys
 
 
 def test_every_route_gives_the_same(minilm: Path, own_data: Path, tmp_path: Path, capsys) -> None:
-    """With the tokens that begin with the first six letters: each token is embedded for itself."""
+    """With the tokens that begin with the first two letters: each token is embedded for itself."""
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer
 
@@ -106,9 +106,9 @@ def test_every_route_gives_the_same(minilm: Path, own_data: Path, tmp_path: Path
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     SentenceTransformer(str(minilm), device="cpu").save(str(tmp_path / "saved"))
-    options = {"quantize_to": "float32", "token_remove_pattern": r"\[unused|(?!\[|(##)?[a-f])", **OURS}
+    options = {"quantize_to": "float32", "token_remove_pattern": r"\[unused|(?!\[|(##)?[ab])", **OURS}
     ours, texts = distill(minilm, **options), sentences_of(own_data, 100)
-    assert 5_000 < len(ours.tokens) < 15_000
+    assert 1_500 < len(ours.tokens) < 5_000
     expected = ours.encode(texts)
     students = {
         "distill(a folder that sentence-transformers saved)": distill(tmp_path / "saved", **options),
@@ -217,13 +217,13 @@ NOISE = 1.0  # of 100: what another seed changes
 
 @pytest.fixture(scope="module")
 def our_clusters(ours: StaticModel) -> StaticModel:
-    return quantize_model(ours, vocabulary_quantization=512)
+    return quantize_model(ours, vocabulary_quantization=256)
 
 
 def test_our_clusters_in_model2vec(our_clusters: StaticModel, texts: list[str], tmp_path: Path, capsys) -> None:
     our_clusters.save_pretrained(tmp_path / "m")
     peer = model2vec.StaticModel.from_pretrained(tmp_path / "m")
-    assert peer.vocabulary_quantization == 512
+    assert peer.vocabulary_quantization == 256
     error = float(np.abs(peer.encode(texts) - our_clusters.encode(texts)).max())
     report(capsys, f"our clustered vocabulary in model2vec: off by {error:.1e}")
     assert error <= 1e-5
@@ -237,12 +237,12 @@ def test_our_clusters_are_as_good(
 
     here = spearman(our_clusters, pairs)
     there = {
-        "distilled": spearman(distill_there(str(minilm), vocabulary_quantization=512), pairs),
-        "finished": spearman(model2vec.quantize_model(theirs, vocabulary_quantization=512), pairs),
+        "distilled": spearman(distill_there(str(minilm), vocabulary_quantization=256), pairs),
+        "finished": spearman(model2vec.quantize_model(theirs, vocabulary_quantization=256), pairs),
     }
     report(
         capsys,
-        f"512 clusters, STS-B dev: ours {here:.2f}, model2vec's {there}, ours without {spearman(ours, pairs):.2f}",
+        f"256 clusters, STS-B dev: ours {here:.2f}, model2vec's {there}, ours without {spearman(ours, pairs):.2f}",
     )
     assert here >= max(there.values()) - NOISE
 

@@ -19,7 +19,7 @@ from m2v_core.ragged import Ragged, concatenated
 from m2v_core.vectors import unit
 from m2v_distill.collection.config import CollectionConfig
 from m2v_distill.collection.documents import DocumentPassage, Documents, numbered, passages_of, sentences_of
-from m2v_distill.collection.table import collection_table, sampled
+from m2v_distill.collection.table import collection_table, rarer_larger, rarity, sampled
 from m2v_distill.config import DistillConfig
 from m2v_distill.fit.design import BATCH_TOKENS
 from m2v_distill.logs import logger
@@ -128,7 +128,7 @@ def student_table(
     if not has_tokens.all():
         texts, wanted = texts.take(np.flatnonzero(has_tokens)), wanted[has_tokens]
     features = token_rows(prior.embedding, np.arange(prior.n_tokens), prior.weights, prior.token_mapping)
-    return collection_table(
+    table = collection_table(
         texts,
         wanted,
         features.astype(np.float32),
@@ -136,6 +136,7 @@ def student_table(
         mesh=teacher.placement.columns,
         show_progress_bar=config.show_progress_bar,
     )
+    return rarer_larger(table, rarity(ids, len(table)), wanted.mean(axis=0, dtype=np.float64))
 
 
 def student_config(teacher: Teacher, config: CollectionConfig) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Float64, Int
 from numpy import ndarray
 
 from m2v_core.ragged import Ragged
@@ -13,6 +13,9 @@ from m2v_distill.fit.ridge import linear_map, mean_shift, ridge
 
 #: Relative residual at which a column counts as converged: a smaller one takes longer and finds no more.
 TOLERANCE = 3e-2
+
+#: Power of the inverse document frequency by which the rows of the table are multiplied.
+RARITY = 0.35
 
 
 def collection_table(
@@ -69,6 +72,43 @@ def collection_table(
     return table
 
 
+def rarity(texts: Ragged, n_tokens: int, power: float = RARITY) -> Float64[ndarray, " V"]:
+    """The factor of each token: its inverse document frequency to a power, 1 on average over the tokens of documents.
+
+    The inverse document frequency is log(1 + N / (1 + n)) for a token that n of N documents have. In the average, each
+    document counts a token once.
+
+    Args:
+        texts: Token ids of each document; at least one has a token.
+        n_tokens: Number of tokens in the vocabulary, V.
+        power: The power.
+
+    Example:
+        >>> rarity(Ragged.of([[0, 1], [0, 0, 2], [0]]), 4, power=1.0).round(2)
+        array([0.8 , 1.3 , 1.3 , 1.97])
+    """
+    counts = np.bincount(_once_a_text(texts)[0], minlength=n_tokens)
+    inverse = np.log(1 + len(texts) / (1 + counts))
+    factors: ndarray = (inverse / np.average(inverse, weights=counts)) ** power
+    return factors
+
+
+def rarer_larger(
+    table: Float32[ndarray, "V H"], factors: Float64[ndarray, " V"], mean: Float[ndarray, " H"]
+) -> Float32[ndarray, "V H"]:
+    """Rows, less a mean vector, times factors of their tokens.
+
+    A query is shorter than what a table is fitted to, and its rare words tell more of what it asks for.
+
+    Example:
+        >>> rarer_larger(np.array([[1], [4]], np.float32), np.array([1.0, 2.0]), np.array([2.0])).tolist()
+        [[1.0], [6.0]]
+    """
+    centre = mean.astype(np.float32)
+    rows: ndarray = (table - centre) * factors[:, None].astype(np.float32) + centre
+    return rows
+
+
 def sampled(texts: Ragged, n: int, *, seed: int) -> Int[ndarray, " n"]:
     """The rows of a random sample of texts, in order, of which those with rare tokens are more likely.
 
@@ -83,11 +123,16 @@ def sampled(texts: Ragged, n: int, *, seed: int) -> Int[ndarray, " n"]:
     """
     if n >= len(texts):
         return np.arange(len(texts))
-    rows = np.repeat(np.arange(len(texts)), texts.lengths)
-    once = np.unique(texts.values.astype(np.int64) * len(texts) + rows)
-    tokens, rows = once // len(texts), once % len(texts)
+    tokens, rows = _once_a_text(texts)
     weights = np.bincount(rows, 1 / np.bincount(tokens)[tokens], len(texts))
     uniform = np.random.default_rng(seed).random(len(texts))
     with np.errstate(divide="ignore"):
         keys = np.log(uniform) / weights  # minus infinity for a text without tokens
     return np.sort(np.argpartition(-keys, n)[:n])
+
+
+def _once_a_text(texts: Ragged) -> tuple[Int[ndarray, " M"], Int[ndarray, " M"]]:
+    """The tokens of texts, each once for each text that has it, and the numbers of these texts."""
+    rows = np.repeat(np.arange(len(texts)), texts.lengths)
+    once = np.unique(texts.values.astype(np.int64) * len(texts) + rows)
+    return once // len(texts), once % len(texts)
