@@ -16,7 +16,7 @@ from m2v_core import InvalidInputError, StaticModel
 from m2v_core.ragged import Ragged
 from m2v_core.vectors import unit
 from m2v_distill import CollectionConfig, Teacher, add_documents, fit_collection
-import m2v_distill.collection.steps as steps
+from m2v_distill.collection import steps
 from m2v_distill.collection.documents import numbered, passages_of, sentences_of
 from m2v_distill.collection.table import collection_table, rarity, sampled
 from m2v_distill.fit.ridge import JITTER
