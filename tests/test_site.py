@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import pictures
 import results
+from results_tables import score_of
 
 HOME = (DOCS / "index.md").read_text(encoding="utf-8")
 TREE = re.compile(r"^```\{toctree\}\n:hidden:\n:caption: ([^\n]+)\n\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -54,6 +55,20 @@ def test_figures_of_the_home_page_are_those_of_the_tables() -> None:
     assert f"{ours[0]} µs a text in the first pass and {ours[1]} µs in a second one" in speed
     assert f"model2vec takes {theirs[0]} and {theirs[1]} µs" in speed
     assert corpus.quality > teacher.quality
+    choose, quality = (
+        (DOCS / "choose.md").read_text(encoding="utf-8"),
+        results.records_in(ROOT / results.RESULTS)["quality"],
+    )
+    for row, task in (
+        ("STS-B of a student of all-MiniLM-L6-v2", "STS-B en"),
+        ("mean of [seven tasks](quality.md)", "mean"),
+    ):
+        columns = [score_of(quality, task, name) for name in ("m2v, token by token", "m2v", "m2v with a corpus")]
+        assert f"| {row} | {' | '.join(f'{value:.1f}' for value in columns)} |" in choose
+    faq = " ".join((DOCS / "faq.md").read_text(encoding="utf-8").split())
+    sts = [score_of(quality, "STS-B en", name) for name in ("m2v", "m2v with a corpus", "the teacher")]
+    assert f"{default.quality} of {teacher.quality} points on seven tasks, and {sts[0]:.1f} of {sts[2]:.1f}" in faq
+    assert f"the transformer has {sts[2]:.1f}, m2v {sts[0]:.1f} to {sts[1]:.1f}" in readme
 
 
 def test_messages_of_the_page_of_questions_are_those_of_the_code() -> None:

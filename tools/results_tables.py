@@ -56,6 +56,14 @@ SMALLER = {
     "64 dimensions": "64 dimensions",
     "8,192 clusters": "8,192 clusters of 29,525 tokens",
 }
+#: Rows of the table of sizes: dimensions and dtype of the default student, its side of the results, and bytes a token.
+SIZES = {
+    "256, float16": ("float16", 512),
+    "256, int8": ("int8", 256),
+    "128, int8": ("128 dimensions, int8", 128),
+    "64, float32": ("64 dimensions", 256),
+}
+TOKENS = 29_525
 TWEETS = "45,000 tweets"
 #: Where `encode.json` has the passes over tweets of an encoder: its case, and who did it. The teacher has one alone.
 PASSES = {
@@ -147,6 +155,16 @@ def by_category(records: Records) -> str:
         cells = ["" if value is None else f"{value:.1f}" for value in values]
         rows.append([shown, mean, *cells, f"{speed[0]:,.0f}" if speed else ""])
     return markdown(["", "mean", *CATEGORIES, "new texts a second"], rows)
+
+
+def dimensions(records: Records) -> str:
+    """Quality and size of tables with fewer dimensions and in other dtypes."""
+    rows = []
+    for shown, (side, size) in SIZES.items():
+        quality = score_of(records["quality"], "mean", side)
+        if quality is not None:
+            rows.append([shown, f"{quality:.1f}", f"{TOKENS * size / 1e6:.0f} MB"])
+    return markdown(["dimensions, dtype", "mean of seven tasks", f"table of {TOKENS:,} tokens"], rows)
 
 
 def quality_date(records: Records) -> str:
@@ -321,6 +339,12 @@ TABLES: dict[str, Callable[[Records], str]] = {
         some((TEACHER, CORPUS, M2V, PEER)),
         {"STS-B": "STS-B en", "Banking77": "Banking77", "mean of seven tasks": "mean"},
     ),
+    "corpus": lambda records: scores(
+        records["quality"],
+        {M2V: "without a corpus", CORPUS: "with 55,000 texts"},
+        {"STS-B": "STS-B en", "mean of [seven tasks](quality.md)": "mean"},
+    ),
+    "dimensions": dimensions,
     "ablations": ablations,
     "speed": speed,
     "encode": encode,
