@@ -156,10 +156,15 @@ def test_a_file_larger_than_the_disk(hub: Hub, python: Run) -> None:
 
 def test_a_file_that_cannot_be_written(hub: Hub, python: Run) -> None:
     """As on a disk that is full: an error that names the reason, and nothing half in the cache."""
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))"
-    code = f"""{limit}
+    code = f"""
+import resource
+limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, limit))
 from m2v_hub import download
-download({MODEL!r})
+try:
+    download({MODEL!r})
+finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # for what is written at the end, such as coverage
 """
     fails(python(code), "TransferError", "Fetching org/model failed", "large")
     fails(load(python, variables={"HF_HUB_OFFLINE": "1"}), "ModelNotFoundError", "not in the cache")
