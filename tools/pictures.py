@@ -250,10 +250,9 @@ def quality_and_dimensions(shown: Mapping[str, Mapping[int, float]]) -> str:
         line = " L".join(f"{x} {y}" for x, y in places)
         body.append(f'<path d="M{line}" style="stroke: var(--{kind}); fill: none" stroke-width="2"/>')
         body += [f'<circle class="{kind}" cx="{x}" cy="{y}" r="5"/>' for x, y in places]
-        x, y = places[-1]
-        body.append(
-            text(x - 8, y - 10, encoder, kind, "end") if encoder == CORPUS else text(x + 10, y + 16, encoder, kind)
-        )
+        (x, y), below = places[0], encoder != CORPUS
+        label = (x, y + 24) if below else (x, y - 22)  # of a line, at its left end
+        body.append(text(*((x + 10, y + 18) if len(places) == 1 else label), encoder, kind))
     parts = [f"{encoder}: {quality} with {dims}" for encoder, cuts in shown.items() for dims, quality in cuts.items()]
     return svg(730, 310, "; ".join(parts), body)
 
