@@ -206,7 +206,7 @@ class Frame:
 
 def quality_and_speed(shown: Sequence[Point]) -> str:
     """Quality against texts a second, on a logarithmic scale."""
-    frame = Frame.around([point.quality for point in shown], 500, 400_000)
+    frame = Frame.around([point.quality for point in shown], 100, 2_000_000)
     body = [text(24, 34, "Quality beside speed", "head")]
     body.append(text(210, 34, "mean of seven tasks; texts a second on two CPU cores", "soft"))
     body += frame.axes((1000, 10_000, 100_000))
