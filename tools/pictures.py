@@ -142,7 +142,7 @@ SHOWN = {
 
 
 #: Encoders of the third picture: by dimensions, the sides of the results of quality.
-SIZES = {
+CUTS = {
     TEACHER: {384: TEACHER},
     CORPUS: {256: CORPUS} | {dims: f"{CORPUS}, {dims} dimensions" for dims in (64, 128)},
     M2V: {384: f"{M2V}, 384 dimensions", 256: M2V} | {dims: f"{dims} dimensions" for dims in (64, 128)},
@@ -231,7 +231,7 @@ def quality_and_speed(shown: Sequence[Point]) -> str:
 def sizes(record: Record) -> dict[str, dict[int, float]]:
     """The quality of each encoder of the third picture by its number of dimensions, the smallest first."""
     found: dict[str, dict[int, float]] = {}
-    for encoder, cuts in SIZES.items():
+    for encoder, cuts in CUTS.items():
         for dims, side in sorted(cuts.items()):
             quality = score_of(record, "mean", side)
             if quality is not None:
@@ -250,9 +250,11 @@ def quality_and_dimensions(shown: Mapping[str, Mapping[int, float]]) -> str:
         line = " L".join(f"{x} {y}" for x, y in places)
         body.append(f'<path d="M{line}" style="stroke: var(--{kind}); fill: none" stroke-width="2"/>')
         body += [f'<circle class="{kind}" cx="{x}" cy="{y}" r="5"/>' for x, y in places]
-        (x, y), below = places[0], encoder != CORPUS
-        label = (x, y + 24) if below else (x, y - 22)  # of a line, at its left end
-        body.append(text(*((x + 10, y + 18) if len(places) == 1 else label), encoder, kind))
+        x, y = places[0]
+        if len(places) == 1:
+            body.append(text(x + 10, y + 18, encoder, kind))
+        else:  # at the left end of the line
+            body.append(text(x, y - 22 if encoder == CORPUS else y + 24, encoder, kind))
     parts = [f"{encoder}: {quality} with {dims}" for encoder, cuts in shown.items() for dims, quality in cuts.items()]
     return svg(730, 310, "; ".join(parts), body)
 
