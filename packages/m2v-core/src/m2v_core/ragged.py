@@ -62,6 +62,18 @@ class Ragged:
         lengths: NDArray[np.int64] = self.offsets[1:] - self.offsets[:-1]
         return lengths
 
+    def distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The values of all rows, each once for each row that has it, and the numbers of these rows.
+
+        Example:
+            >>> [each.tolist() for each in Ragged.of([[3, 1], [3, 3]]).distinct()]
+            [[1, 3, 3], [0, 0, 1]]
+        """
+        n_rows = max(1, len(self))
+        rows = np.repeat(np.arange(len(self)), self.lengths)
+        once = np.unique(self.values.astype(np.int64) * n_rows + rows)
+        return once // n_rows, once % n_rows
+
     def take(self, rows: NDArray[Any]) -> Ragged:
         """Some rows, in the order given; a row may be taken more than once.
 

@@ -22,9 +22,7 @@ def collection_weights(tokens: Ragged, n_tokens: int) -> NDArray[np.float32]:
         >>> collection_weights(Ragged.of([[0, 1], [1, 1]]), 3).round(2)
         array([0.83, 0.43, 1.34], dtype=float32)
     """
-    texts = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    once = np.unique(tokens.values.astype(np.int64) * len(tokens) + texts) // max(1, len(tokens))
-    counts = np.bincount(once, minlength=n_tokens)
+    counts = np.bincount(tokens.distinct()[0], minlength=n_tokens)
     return np.sqrt(np.log1p((len(tokens) - counts + 0.5) / (counts + 0.5))).astype(np.float32)
 
 

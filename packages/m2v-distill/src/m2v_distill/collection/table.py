@@ -87,7 +87,7 @@ def rarity(texts: Ragged, n_tokens: int, power: float = RARITY) -> Float64[ndarr
         >>> rarity(Ragged.of([[0, 1], [0, 0, 2], [0]]), 4, power=1.0).round(2)
         array([0.8 , 1.3 , 1.3 , 1.97])
     """
-    counts = np.bincount(_once_a_text(texts)[0], minlength=n_tokens)
+    counts = np.bincount(texts.distinct()[0], minlength=n_tokens)
     inverse = np.log(1 + len(texts) / (1 + counts))
     factors: ndarray = (inverse / np.average(inverse, weights=counts)) ** power
     return factors
@@ -123,16 +123,9 @@ def sampled(texts: Ragged, n: int, *, seed: int) -> Int[ndarray, " n"]:
     """
     if n >= len(texts):
         return np.arange(len(texts))
-    tokens, rows = _once_a_text(texts)
+    tokens, rows = texts.distinct()
     weights = np.bincount(rows, 1 / np.bincount(tokens)[tokens], len(texts))
     uniform = np.random.default_rng(seed).random(len(texts))
     with np.errstate(divide="ignore"):
         keys = np.log(uniform) / weights  # minus infinity for a text without tokens
     return np.sort(np.argpartition(-keys, n)[:n])
-
-
-def _once_a_text(texts: Ragged) -> tuple[Int[ndarray, " M"], Int[ndarray, " M"]]:
-    """The tokens of texts, each once for each text that has it, and the numbers of these texts."""
-    rows = np.repeat(np.arange(len(texts)), texts.lengths)
-    once = np.unique(texts.values.astype(np.int64) * len(texts) + rows)
-    return once // len(texts), once % len(texts)
