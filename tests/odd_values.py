@@ -41,7 +41,7 @@ ODD: dict[str, Any] = {
     "a number of numpy": np.int64(1),
     "a flag of numpy": np.bool_(True),
     "a text of numpy": np.str_("a"),
-    "no time": np.datetime64("NaT"),
+    "no time": np.datetime64("NaT", "s"),
     "a path outside": "../..",
     "a tuple": ("a", 1),
 }

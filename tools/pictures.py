@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from statistics import fmean
 
 from results_tables import CORPUS, M2V, PEER, TEACHER, WORDLLAMA, Record, Records, score_of, texts_a_second
 
@@ -114,8 +115,8 @@ def cells(x: float, y: float, values: Sequence[float]) -> list[str]:
 
 def how_it_works() -> str:
     """A text, its tokens, their rows of the table, and their mean."""
-    mean = [sum(column) / len(ROWS) for column in zip(*ROWS, strict=True)]
-    length = math.sqrt(sum(value * value for value in mean))
+    mean = [fmean(column) for column in zip(*ROWS, strict=True)]
+    length = math.hypot(*mean)
     body = [
         text(x, 34, name, "head") for x, name in ((24, "text"), (210, "tokens"), (320, "their rows"), (550, "mean"))
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
@@ -146,11 +147,11 @@ def by_category(records: Records) -> str:
         values = []
         for tasks in CATEGORIES.values():
             found = [score_of(quality, task, encoder) for task in tasks]
-            values.append(None if None in found else sum(value or 0 for value in found) / len(found))
+            values.append(None if None in found else fmean(value or 0 for value in found))
         known = [value for value in values if value is not None]
         if not known:
             continue
-        mean = f"{sum(known) / len(known):.1f}" if len(known) == len(values) else ""
+        mean = f"{fmean(known):.1f}" if len(known) == len(values) else ""
         speed = texts_a_second(records["encode"], encoder)
         cells = ["" if value is None else f"{value:.1f}" for value in values]
         rows.append([shown, mean, *cells, f"{speed[0]:,.0f}" if speed else ""])
