@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("m2v_train", reason="its time to fit a classifier is measured too")
+
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 
 
