@@ -287,9 +287,8 @@ def search(records: Records) -> str:
             record.find(case, side, measure)
             for measure in ("size, MB", "recall@10", "one query, ms", "100 queries, ms")
         )
-        rate = f"{size.median / one.median:.1f}" if size and one else ""
-        rows.append([side, spread(size, 0), spread(recall, 3), spread(one, 0), rate, spread(hundred, 0)])
-    head = [case, "MB", "recall@10", "one query, ms", "GB/s", "100 queries, ms"]
+        rows.append([side, spread(size, 0), spread(recall, 3), spread(one, 0), spread(hundred, 0)])
+    head = [case, "MB", "recall@10", "one query, ms", "100 queries, ms"]
     return with_line(head, rows, record)
 
 
@@ -315,12 +314,16 @@ def retrieval(records: Records, *, later: bool = False) -> str:
     return markdown(head, rows)
 
 
+#: Names in the records of the environment that several peers share, and what the page calls it.
+SHARED_ENVIRONMENT = dict.fromkeys(("others", "wordllama", "fasttext"), "wordllama, fastText")
+
+
 def versions(records: Records) -> str:
     """What was compared."""
     found: dict[str, dict[str, str]] = {}
     for record in records.values():
         for environment, each in record.versions.items():
-            found.setdefault(environment, {}).update(each)
+            found.setdefault(SHARED_ENVIRONMENT.get(environment, environment), {}).update(each)
     rows = [[name, ", ".join(f"{what} {version}" for what, version in each.items())] for name, each in found.items()]
     return markdown(["environment", "versions"], rows)
 
