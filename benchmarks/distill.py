@@ -1,4 +1,7 @@
-"""A distillation of the real teacher as a whole process: composed, with fewer groups, and token by token."""
+"""A distillation of the real teacher as a whole process: composed, with fewer groups, and token by token.
+
+Token by token it is done in two precisions, where the processor has AMX.
+"""
 
 from __future__ import annotations
 
