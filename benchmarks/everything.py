@@ -126,6 +126,8 @@ def retrieval(args: argparse.Namespace) -> Command:
     """Search with the teacher's quality."""
     collection = str(small_collection(args)) if args.quick else "cranfield"
     encoders = ["teacher:minilm", f"plain={made(args, 'student')['student']}"]
+    if not args.quick:
+        encoders.append("plain student in the space of the teacher=distill:minilm?space=teacher")
     return [HERE / "quality.py", *encoders, "--retrieval", collection, "--draws", "0" if args.quick else "2"]
 
 

@@ -7,8 +7,9 @@ chosen here by judgements: the settings of `fit_collection` are its defaults.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -70,7 +71,9 @@ def retrieval_table(
         draws: Number of random parts of the collection, a half and a quarter each, whose values are one measurement.
         others: Students in the teacher's space that know nothing of the collection, by name.
     """
-    teacher = Remembering(teacher.encoder, teacher.settings, teacher.source, teacher.placement, teacher.load_tokenizer)
+    remembering = Remembering(
+        teacher.encoder, teacher.settings, teacher.source, teacher.placement, teacher.load_tokenizer
+    )
     found: dict[tuple[str, str], list[float]] = {}
 
     def row(name: str, fitted: FittedCollection, queries: Vectors, documents: Vectors | None = None) -> None:
@@ -91,11 +94,11 @@ def retrieval_table(
         return float(collection.ndcg(documents).mean()), float(collection.recall(documents).mean())
 
     with TemporaryDirectory() as folder:
-        asked = unit(teacher.encode(collection.queries))
-        teacher.seconds.clear()
+        asked = unit(remembering.encode(collection.queries))
+        remembering.seconds.clear()
         started = time.process_time()  # of the processors: others may use the machine
-        fitted = fit_collection(teacher, collection.texts, checkpoint_dir=folder)
-        took, own = time.process_time() - started, sum(teacher.seconds)
+        fitted = fit_collection(remembering, collection.texts, checkpoint_dir=folder)
+        took, own = time.process_time() - started, sum(remembering.seconds)
         counts = (
             f"{len(collection.texts)} documents, {len(fitted.passages)} passages, {len(collection.queries)} queries"
         )
@@ -113,7 +116,9 @@ def retrieval_table(
                 chosen = np.random.default_rng(seed).permutation(len(collection.texts))[
                     : len(collection.texts) // share
                 ]
-                some = fit_collection(teacher, [collection.texts[i] for i in chosen.tolist()], checkpoint_dir=folder)
+                some = fit_collection(
+                    remembering, [collection.texts[i] for i in chosen.tolist()], checkpoint_dir=folder
+                )
                 row(
                     f"teacher / student fitted to {part}",
                     fitted,
@@ -130,7 +135,7 @@ def retrieval_table(
                     some.student.encode(collection.queries),
                     mixed,
                 )
-        mapped = fit_collection(teacher, collection.texts, student=plain, strength=PRIOR_ALONE).student
+        mapped = fit_collection(remembering, collection.texts, student=plain, strength=PRIOR_ALONE).student
         row("teacher / plain student, mapped by least squares", fitted, mapped.encode(collection.queries))
         for name, other in (others or {}).items():
             row(f"teacher / {name}", fitted, other.encode(collection.queries))
@@ -142,7 +147,45 @@ def retrieval_table(
     costs = [
         Measured(case, "fit", measure, (value,)) for measure, value in (("CPU, s", took), ("teacher's CPU, s", own))
     ]
+    costs += query_times(teacher, student, collection.queries, case=f"{case}, one query")
     return costs + [Measured(case, name, measure, tuple(values)) for (name, measure), values in found.items()]
+
+
+def query_times(
+    teacher: Teacher, student: StaticModel, queries: Sequence[str], *, case: str, rounds: int = 5
+) -> list[Measured]:
+    """Print and return how long one query takes: mean milliseconds of a round, in which teacher and student take turns.
+
+    A round is a fifth of the queries, one call each, after a first pass that is not timed.
+    """
+    draw, letters = np.random.default_rng(0), list("abcdefghijklmnopqrstuvwxyz")
+
+    def with_new_word(query: str) -> str:
+        words = query.split()
+        words[draw.integers(len(words))] = "".join(draw.choice(letters, 7))
+        return " ".join(words)
+
+    def milliseconds(encode: Callable[[str], object], texts: Sequence[str]) -> float:
+        started = time.perf_counter()
+        for text in texts:
+            encode(text)
+        return 1000 * (time.perf_counter() - started) / len(texts)
+
+    for encode in (teacher.encode, student.encode):
+        milliseconds(encode, queries)
+    found: dict[str, list[float]] = {}
+    for part in range(rounds):
+        texts = queries[part::rounds]
+        for side, encode, asked in (
+            ("the teacher", teacher.encode, texts),
+            ("the student", student.encode, texts),
+            ("the student, one word of the query is new", student.encode, [with_new_word(text) for text in texts]),
+        ):
+            found.setdefault(side, []).append(milliseconds(encode, asked))
+    print()
+    for side, values in found.items():
+        print(f"a query by {side}: {median(values):.3f} ms")
+    return [Measured(case, side, "wall, ms", tuple(values)) for side, values in found.items()]
 
 
 def documents_of(rows: NDArray[np.int64], fitted: FittedCollection) -> Found:

@@ -314,6 +314,20 @@ def retrieval(records: Records, *, later: bool = False) -> str:
     return markdown(head, rows)
 
 
+def query(records: Records) -> str:
+    """How long one query takes by the teacher and by a student that is fitted to the collection."""
+    record, case, rows = records["retrieval"], "cranfield, one query", []
+    sides = ("the teacher", "the student", "the student, one word of the query is new")
+    teacher, *_ = found = [record.find(case, side, "wall, ms") for side in sides]
+    for side, one in zip(sides, found, strict=True):
+        if one is None or teacher is None:
+            raise KeyError("retrieval")
+        rows.append(
+            [side, spread(one, 1 if one is teacher else 3), "" if one is teacher else f"1/{ratio(teacher, one):.0f}"]
+        )
+    return markdown(["one query by", "milliseconds", "of the teacher's time"], rows)
+
+
 #: Names in the records of the environment that several peers share, and what the page calls it.
 SHARED_ENVIRONMENT = dict.fromkeys(("others", "wordllama", "fasttext"), "wordllama, fastText")
 
@@ -362,5 +376,6 @@ TABLES: dict[str, Callable[[Records], str]] = {
     "search": search,
     "retrieval": retrieval,
     "later": lambda records: retrieval(records, later=True),
+    "query": query,
     "versions": versions,
 }
