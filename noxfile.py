@@ -394,7 +394,8 @@ def bench(session: nox.Session) -> None:
     committed; with `--quick` it writes elsewhere. `-- quality ENCODER ...`, `-- embed MODEL` and `-- search` need no
     peer's environment, and take the arguments of the files; `-- serve` has a peer's environment of its own.
     """
-    install(session, "matplotlib", "sentencepiece", "protobuf", packages=("m2v-core", "m2v-distill", "m2v-train"))
+    packages = ("m2v-core[search]", "m2v-distill", "m2v-train")
+    install(session, "matplotlib", "sentencepiece", "protobuf", packages=packages)
     install_teacher(session)
     data = ["--data", os.environ.get("M2V_DATA", "../shared/data")]
     if session.posargs[:1] == ["embed"]:
