@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -59,6 +60,18 @@ sys.path[:0] = filter(None, request["env"].get("PYTHONPATH", "").split(os.pathse
 sys.argv = ["-c", *request["arguments"]]
 exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
 """
+
+
+def limit_files(size: int) -> None:
+    """In a fork: let no file grow beyond so many bytes, as on a disk that is full.
+
+    Python would cut off its compiled modules too, and other processes then read them: they are not written any more.
+    """
+    import resource  # Unix alone
+
+    sys.dont_write_bytecode = True
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def fork() -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
-import resource
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ import pytest
 from conftest import make_model
 from crashes.__main__ import Run, crash, runner
 from crashes.jobs import TEXTS, check_index, check_model, content, jobs, prepare_indexes, prepare_models
-from forks import fork
+from forks import fork, limit_files
 from m2v_core import M2VError, StaticModel
 from m2v_core.embed import embed_files
 from m2v_core.search import Index
@@ -97,13 +95,9 @@ def test_a_full_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     prepare()
     before, seen = content("m", "i"), set()
 
-    def limit(size: int) -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
     for size in (0, 10, 200, 1_000, 3_000, 1 << 24):
         shutil.rmtree("m/vectors", ignore_errors=True)
-        found = in_fork(work, partial(limit, size))
+        found = in_fork(work, partial(limit_files, size))
         assert found not in (255, 254)
         seen.add(found)
         check()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import make_model
-from forks import fork
+from forks import fork, limit_files
 from m2v_core.cli.main import main
 
 COMMANDS = {
@@ -31,10 +30,7 @@ def test_a_file_that_does_not_fit(name: str, tmp_path: Path, monkeypatch: pytest
     Path("a.txt").write_text("good day\nday\n" * 500)
     before = {path.name for path in tmp_path.iterdir()}
     if not (child := fork()):
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        import resource  # Unix alone
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))
+        limit_files(400)
         with Path("errors").open("w", buffering=1) as file:
             sys.stderr = file
             code = main([*COMMANDS[name], *(["-q"] if name == "embed" else [])])

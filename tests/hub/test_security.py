@@ -157,7 +157,8 @@ def test_a_file_larger_than_the_disk(hub: Hub, python: Run) -> None:
 def test_a_file_that_cannot_be_written(hub: Hub, python: Run) -> None:
     """As on a disk that is full: an error that names the reason, and nothing half in the cache."""
     code = f"""
-import resource
+import resource, sys
+sys.dont_write_bytecode = True  # a compiled module would be cut off
 limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (700, limit))
 from m2v_hub import download
