@@ -75,6 +75,14 @@ def test_figures_of_the_home_page_are_those_of_the_tables() -> None:
     )
 
 
+def test_times_of_a_distillation_are_the_same_on_both_pages() -> None:
+    rows = [
+        re.findall(r"^\| a processor .*$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for path in (ROOT / "README.md", DOCS / "distilling.md")
+    ]
+    assert rows[0] == rows[1] != []
+
+
 def test_messages_of_the_page_of_questions_are_those_of_the_code() -> None:
     """What stands there between names is in the source, whose strings are joined over lines first."""
     page = (DOCS / "faq.md").read_text(encoding="utf-8")
