@@ -146,6 +146,7 @@ EXTRAS = {
 }
 #: What the tests need of the source: neither the packages' modules nor anything that imports them.
 COPIED = (
+    "benchmarks",
     "conftest.py",
     "docs",
     "examples",
