@@ -144,7 +144,7 @@ EXTRAS = {
     "serve": (("bm25s", "httpx2"), ("tests/core/test_serve.py",)),
     "sklearn": ((), ("tests/core/test_sklearn.py",)),
 }
-#: What the tests need of the source: neither the packages' modules nor anything that imports them.
+#: What the tests need of the source. None of it is a module of the packages, so all of it imports what is installed.
 COPIED = (
     "benchmarks",
     "conftest.py",
