@@ -124,11 +124,11 @@ def install(args: argparse.Namespace) -> Command:
 
 def retrieval(args: argparse.Namespace) -> Command:
     """Search with the teacher's quality."""
-    collection = str(small_collection(args)) if args.quick else "cranfield"
-    encoders = ["teacher:minilm", f"plain={made(args, 'student')['student']}"]
-    if not args.quick:
-        encoders.append("plain student in the space of the teacher=distill:minilm?space=teacher")
-    return [HERE / "quality.py", *encoders, "--retrieval", collection, "--draws", "0" if args.quick else "2"]
+    command: Command = [HERE / "quality.py", "teacher:minilm", f"plain={made(args, 'student')['student']}"]
+    if args.quick:
+        return [*command, "--retrieval", small_collection(args), "--draws", "0"]
+    in_space = "plain student in the space of the teacher=distill:minilm?space=teacher"
+    return [*command, in_space, "--retrieval", "cranfield", "--draws", "2"]
 
 
 def quality(args: argparse.Namespace) -> Command:
